@@ -1,0 +1,1 @@
+//! The API server: one generic REST path for every kind, the watch cache and discovery.

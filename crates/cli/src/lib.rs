@@ -1,0 +1,1 @@
+//! kubectl: one command a file.

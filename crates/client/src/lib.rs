@@ -1,0 +1,11 @@
+//! How rooms talk to the API server: one trait, in process or over HTTPS, and on top of it caches,
+//! work queues and typed calls.
+//!
+//! Every controller, the scheduler, the node and kubectl go through [`Api`]; none of them knows
+//! which side of a wire it is on.
+
+pub mod api;
+
+pub use api::{
+    Api, BoxFuture, DeleteOptions, Error, Event, EventType, List, Options, PatchType, Request, Response, Verb, Watch,
+};

@@ -1,0 +1,1 @@
+//! Clusters: certificates, bootstrap objects, joining, kubeconfig files.

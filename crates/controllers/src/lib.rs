@@ -1,0 +1,1 @@
+//! Every controller a folder: observe, a pure plan, one shared executor.

@@ -1,0 +1,1 @@
+//! OCI and docker images: pull, verify, unpack, keep.

@@ -1,0 +1,3 @@
+//! The kutter binary: flags, configuration and wiring; nothing else.
+
+fn main() {}

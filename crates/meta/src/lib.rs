@@ -1,0 +1,12 @@
+//! Words that every room shares: group, version and kind, object metadata, labels and selectors,
+//! quantities, times, Status.
+//!
+//! Plain values and rules on them; nothing here does input or output.
+
+pub mod names;
+pub mod object;
+pub mod status;
+
+pub use names::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
+pub use object::{ObjectMeta, OwnerReference, TypeMeta};
+pub use status::{Cause, Reason, Status, StatusDetails};

@@ -1,0 +1,1 @@
+//! The pod network: addresses, links, routes between nodes.

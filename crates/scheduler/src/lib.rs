@@ -1,0 +1,1 @@
+//! The scheduler: queues, node snapshot, plugins as pure rules.

@@ -1,0 +1,1 @@
+//! One file per kind: validation, computed defaults, update and status rules, print columns.

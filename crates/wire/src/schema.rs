@@ -1,0 +1,219 @@
+//! What an API type looks like: the one structure that decoding, pruning, defaulting, protobuf,
+//! patches, apply and OpenAPI all walk.
+//!
+//! Types stand in an arena ([`Schema`]) because some contain themselves (JSONSchemaProps). A
+//! [`Cursor`] walks one value's shape.
+
+use serde_json::Value;
+use std::borrow::Cow;
+
+pub type Name = Cow<'static, str>;
+
+/// An arena of struct types that refer to each other.
+#[derive(Debug, Default)]
+pub struct Schema {
+    pub types: Vec<Struct>,
+}
+
+/// Index of a struct in its [`Schema`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TypeId(pub u32);
+
+/// A Go struct or a custom resource's object, with embedded structs flattened.
+#[derive(Debug, Default)]
+pub struct Struct {
+    /// `core.v1.PodSpec`; for custom resources the kind and path.
+    pub name: Name,
+    /// In Go's field order, which is the order of canonical JSON.
+    pub fields: Vec<Field>,
+    /// Indices of `fields` sorted by name, for look-up.
+    pub by_name: Vec<u16>,
+    /// What fields beside the named ones hold; None: they are unknown, warned of and pruned.
+    pub additional: Option<Shape>,
+    /// `x-kubernetes-preserve-unknown-fields`, RawExtension: unknown fields stay as they are.
+    pub preserve_unknown: bool,
+    /// An embedded object (`x-kubernetes-embedded-resource`): has apiVersion, kind and metadata.
+    pub embedded_object: bool,
+}
+
+#[derive(Debug)]
+pub struct Field {
+    pub name: Name,
+    pub shape: Shape,
+    /// Protobuf field number; 0 where the type has none.
+    pub number: u32,
+    pub omit: Omit,
+    /// A Go pointer (or CRD `nullable`): absent and zero differ.
+    pub pointer: bool,
+    pub required: bool,
+    /// The declared default (`+default`, CRD `default`).
+    pub default: Option<Value>,
+    /// The struct as a whole belongs to one apply manager (`structType=atomic`, `mapType=atomic`
+    /// on a struct field).
+    pub atomic: bool,
+    /// On a struct or map field: `patchStrategy: retainKeys` or `replace`.
+    pub patch: Patch,
+    pub feature_gate: Option<Name>,
+    /// Upstream's validation markers, as given.
+    pub markers: Option<Name>,
+}
+
+/// When Go's encoder leaves a field out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Omit {
+    /// Always written, zero or null.
+    #[default]
+    Never,
+    /// `omitempty`: left out when empty (structs never are).
+    Empty,
+    /// `omitzero`: left out when zero, structs too.
+    Zero,
+}
+
+/// The form of one value.
+#[derive(Debug, Clone)]
+pub enum Shape {
+    Bool,
+    Int32,
+    Int64,
+    Float64,
+    /// Also Go's named string types; `enum_type` names the row group in the enum table.
+    String {
+        enum_type: Option<Name>,
+    },
+    /// Base64 in JSON.
+    Bytes,
+    /// RFC 3339 in whole seconds; null when zero.
+    Time,
+    /// RFC 3339 with six fraction digits.
+    MicroTime,
+    /// Go's duration text, `1m30s`.
+    Duration,
+    Quantity,
+    IntOrString,
+    /// Any JSON, kept as it is (JSON, RawExtension, FieldsV1).
+    Any(AnyForm),
+    Struct(TypeId),
+    List(Box<List>),
+    Map(Box<Map>),
+}
+
+/// How an `Any` value is encoded in protobuf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnyForm {
+    /// `apiextensions.v1.JSON`, `metav1.FieldsV1`: message with `raw` as field 1.
+    Raw,
+    /// `runtime.RawExtension`: the same, and may hold an object.
+    Extension,
+}
+
+#[derive(Debug, Clone)]
+pub struct List {
+    pub item: Shape,
+    pub kind: ListKind,
+    pub patch: Patch,
+}
+
+/// How server-side apply sees a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ListKind {
+    #[default]
+    Atomic,
+    Set,
+    /// Items are told apart by these fields.
+    Map {
+        keys: Vec<Name>,
+    },
+}
+
+/// How a strategic merge patch sees a field.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Patch {
+    /// `patchStrategy: merge`; of primitives where `merge_key` is None.
+    pub merge: bool,
+    pub merge_key: Option<Name>,
+    pub retain_keys: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Map {
+    pub value: Shape,
+    /// `mapType=atomic`: belongs to one apply manager as a whole.
+    pub atomic: bool,
+}
+
+impl Schema {
+    pub fn get(&self, id: TypeId) -> &Struct {
+        &self.types[id.0 as usize]
+    }
+
+    /// Adds a struct and indexes its fields.
+    pub fn add(&mut self, mut new: Struct) -> TypeId {
+        new.index();
+        let id = TypeId(u32::try_from(self.types.len()).unwrap_or(u32::MAX));
+        self.types.push(new);
+        id
+    }
+
+    pub fn cursor(&self, id: TypeId) -> Cursor<'_> {
+        Cursor { schema: self, shape: Cow::Owned(Shape::Struct(id)) }
+    }
+}
+
+impl Struct {
+    /// Rebuilds the look-up; needed after `fields` changed.
+    pub fn index(&mut self) {
+        let mut order: Vec<u16> = (0..u16::try_from(self.fields.len()).unwrap_or(u16::MAX)).collect();
+        order.sort_by(|a, b| self.fields[usize::from(*a)].name.cmp(&self.fields[usize::from(*b)].name));
+        self.by_name = order;
+    }
+
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        let found = self.by_name.binary_search_by(|at| self.fields[usize::from(*at)].name.as_ref().cmp(name)).ok()?;
+        Some(&self.fields[usize::from(self.by_name[found])])
+    }
+}
+
+/// A place in a schema: one value's shape and the arena that its structs live in.
+#[derive(Debug, Clone)]
+pub struct Cursor<'a> {
+    pub schema: &'a Schema,
+    pub shape: Cow<'a, Shape>,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(schema: &'a Schema, shape: &'a Shape) -> Self {
+        Cursor { schema, shape: Cow::Borrowed(shape) }
+    }
+
+    /// The struct here, where it is one.
+    pub fn structure(&self) -> Option<&'a Struct> {
+        match self.shape.as_ref() {
+            Shape::Struct(id) => Some(self.schema.get(*id)),
+            _ => None,
+        }
+    }
+
+    /// The named field of a struct, or the value type of a map.
+    pub fn child(&self, name: &str) -> Option<Cursor<'a>> {
+        match &self.shape {
+            Cow::Borrowed(Shape::Map(map)) => Some(Cursor::new(self.schema, &map.value)),
+            Cow::Owned(Shape::Map(map)) => Some(Cursor { schema: self.schema, shape: Cow::Owned(map.value.clone()) }),
+            shape => {
+                let Shape::Struct(id) = shape.as_ref() else { return None };
+                let structure = self.schema.get(*id);
+                let shape = structure.field(name).map(|field| &field.shape).or(structure.additional.as_ref())?;
+                Some(Cursor::new(self.schema, shape))
+            }
+        }
+    }
+
+    /// The item type of a list.
+    pub fn item(&self) -> Option<Cursor<'a>> {
+        match &self.shape {
+            Cow::Borrowed(Shape::List(list)) => Some(Cursor::new(self.schema, &list.item)),
+            Cow::Owned(Shape::List(list)) => Some(Cursor { schema: self.schema, shape: Cow::Owned(list.item.clone()) }),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What tests share: test images, network namespaces, servers under test.

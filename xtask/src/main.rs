@@ -1,0 +1,3 @@
+//! The project's own tools: check, tidy, bench, new.
+
+fn main() {}
