@@ -3,10 +3,13 @@
 //!
 //! Plain values and rules on them; nothing here does input or output.
 
+pub mod field;
 pub mod names;
 pub mod object;
 pub mod status;
+pub mod user;
 
 pub use names::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
 pub use object::{ObjectMeta, OwnerReference, TypeMeta};
 pub use status::{Cause, Reason, Status, StatusDetails};
+pub use user::User;

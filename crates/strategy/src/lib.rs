@@ -1,1 +1,25 @@
-//! One file per kind: validation, computed defaults, update and status rules, print columns.
+//! What is special about each kind: computed defaults, validation, update and status rules, print
+//! columns. Everything general (names, generations, finalizers, managed fields) is the API
+//! server's generic path; a kind without a file here gets just that.
+//!
+//! One file per kind under its group's folder, and one line in [`ALL`].
+
+mod rules;
+
+pub use rules::{Column, Context, Propagation, Strategy};
+
+/// Every kind with rules of its own.
+pub const ALL: &[&dyn Strategy] = &[];
+
+struct Plain;
+
+impl Strategy for Plain {
+    fn group_kind(&self) -> (&'static str, &'static str) {
+        ("", "")
+    }
+}
+
+/// The rules of a kind; kinds without any get the trait's defaults.
+pub fn find(group: &str, kind: &str) -> &'static dyn Strategy {
+    ALL.iter().copied().find(|strategy| strategy.group_kind() == (group, kind)).unwrap_or(&Plain)
+}

@@ -1,0 +1,160 @@
+//! The trait that every kind's file implements.
+
+use base::Timestamp;
+use meta::field::ErrorList;
+use serde_json::Value;
+
+/// What a rule may know of the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    pub now: Timestamp,
+    /// Who asks, for kinds that record it (CertificateSigningRequest).
+    pub user_name: &'a str,
+    pub user_uid: &'a str,
+    pub user_groups: &'a [String],
+    /// Empty on the object itself; `status`, `scale`, …
+    pub subresource: &'a str,
+}
+
+/// A column of `kubectl get`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    pub name: &'static str,
+    /// `string`, `integer`, `number`, `boolean`, `date`.
+    pub kind: &'static str,
+    /// `name` for the first column, else empty mostly.
+    pub format: &'static str,
+    /// 0, or 1 for columns of `-o wide`.
+    pub priority: i32,
+    pub description: &'static str,
+}
+
+/// The rules of one kind. Objects are canonical JSON trees: unknown fields pruned, types right.
+pub trait Strategy: Sync {
+    fn group_kind(&self) -> (&'static str, &'static str);
+
+    /// Defaults that depend on more than the field itself; runs after the declared ones, on every
+    /// decoded object. Must do nothing on an object it ran on before.
+    fn default(&self, _object: &mut Value) {}
+
+    /// Before a create: drop what clients may not set (status), set what the server sets.
+    fn prepare_create(&self, object: &mut Value, _context: &Context<'_>) {
+        drop_status(object);
+    }
+
+    fn validate_create(&self, _object: &Value, _context: &Context<'_>) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Before an update of the main resource: keep what it may not change (status).
+    fn prepare_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {
+        keep_status(new, old);
+    }
+
+    /// `new` has passed the generic metadata checks.
+    fn validate_update(&self, new: &Value, _old: &Value, context: &Context<'_>) -> ErrorList {
+        self.validate_create(new, context)
+    }
+
+    /// Before an update of `status`: keep everything else. Labels and annotations stay the old
+    /// ones for most kinds.
+    fn prepare_status_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {
+        keep_all_but_status(new, old);
+    }
+
+    fn validate_status_update(&self, _new: &Value, _old: &Value, _context: &Context<'_>) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Checks and texts for the Warning header; never refuses.
+    fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether metadata.generation grows when anything but metadata and status changes.
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    /// Whether PUT creates a missing object (Lease and Event allow it, most do not).
+    fn allow_create_on_update(&self) -> bool {
+        false
+    }
+
+    /// Whether an update may leave out resourceVersion and win over whatever is there.
+    fn allow_unconditional_update(&self) -> bool {
+        true
+    }
+
+    /// Seconds that a delete waits for someone to finish the object off; None: it goes at once.
+    /// `asked` is the request's gracePeriodSeconds.
+    fn grace_seconds(&self, _object: &Value, _asked: Option<i64>) -> Option<i64> {
+        None
+    }
+
+    /// Fields beside metadata.name and metadata.namespace that field selectors may name, with
+    /// this object's values. Must list the same fields for every object.
+    fn selectable_fields(&self, _object: &Value) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Name in a namespace or cluster, checked by the generic path. `prefix`: it ends in what
+    /// generateName will complete. Returns upstream's messages.
+    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
+        { let _ = (name, prefix); Vec::new() }
+    }
+
+    /// None: NAME and CREATED AT, as upstream prints kinds it has no columns for.
+    fn columns(&self) -> Option<&'static [Column]> {
+        None
+    }
+
+    /// One cell per column, wide ones too.
+    fn cells(&self, _object: &Value, _now: Timestamp) -> Vec<Value> {
+        Vec::new()
+    }
+
+    /// Which of `foreground`, `background` and `orphan` a delete without propagationPolicy means.
+    fn default_propagation(&self) -> Propagation {
+        Propagation::Background
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    Background,
+    Foreground,
+    Orphan,
+}
+
+fn drop_status(object: &mut Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+}
+
+fn keep_status(new: &mut Value, old: &Value) {
+    let Some(fields) = new.as_object_mut() else { return };
+    match old.get("status") {
+        Some(status) => fields.insert("status".to_owned(), status.clone()),
+        None => fields.remove("status"),
+    };
+}
+
+fn keep_all_but_status(new: &mut Value, old: &Value) {
+    let status = new.get_mut("status").map(Value::take);
+    let managed = new.pointer_mut("/metadata/managedFields").map(Value::take);
+    let revision = new.pointer("/metadata/resourceVersion").cloned();
+    *new = old.clone();
+    let Some(fields) = new.as_object_mut() else { return };
+    match status {
+        Some(status) => fields.insert("status".to_owned(), status),
+        None => fields.remove("status"),
+    };
+    let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    for (name, value) in [("managedFields", managed), ("resourceVersion", revision)] {
+        if let Some(value) = value {
+            metadata.insert(name.to_owned(), value);
+        }
+    }
+}
