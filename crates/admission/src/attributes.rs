@@ -1,0 +1,122 @@
+//! What a plugin is told of the request it judges, and what it may say besides yes and no.
+
+use meta::{GroupVersionKind, GroupVersionResource, Status, User};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+/// One write. The object stands in the version `kind` names, defaulted but not yet validated, so a
+/// plugin must expect any JSON.
+pub struct Attributes<'a> {
+    pub operation: Operation,
+    pub kind: GroupVersionKind,
+    pub resource: GroupVersionResource,
+    /// Empty where there is none.
+    pub subresource: &'a str,
+    /// Empty for cluster-scoped resources. For a Namespace itself: its own name, as upstream.
+    pub namespace: &'a str,
+    /// Empty on a create that asks for a generated name.
+    pub name: &'a str,
+    /// Null on delete; the options object (`PodExecOptions`…) on connect.
+    pub object: &'a mut Value,
+    /// Of update and delete.
+    pub old_object: Option<&'a Value>,
+    pub user: &'a User,
+    pub dry_run: bool,
+    /// The CreateOptions, UpdateOptions, PatchOptions or DeleteOptions; Null where none.
+    pub options: &'a Value,
+    /// For the audit log; filled by the chain.
+    pub audit: BTreeMap<String, String>,
+}
+
+/// What plugins say besides yes and no.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Sent to the client as Warning headers.
+    pub warnings: Vec<String>,
+    /// Annotations of the audit event.
+    pub audit: BTreeMap<String, String>,
+}
+
+impl Operation {
+    /// As webhooks and messages spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
+        }
+    }
+}
+
+impl Attributes<'_> {
+    /// True where the request is on this resource of any version; `resource` may name a
+    /// subresource after a slash.
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        self.resource.group == group && self.resource.resource == plural && self.subresource == subresource
+    }
+
+    pub fn is_write_of(&self, group: &str, resource: &str) -> bool {
+        matches!(self.operation, Operation::Create | Operation::Update) && self.is(group, resource)
+    }
+
+    /// The name in the object itself, which a create without a name in its path has only there.
+    pub fn object_name(&self) -> &str {
+        if self.name.is_empty() { text(self.object, &["metadata", "name"]) } else { self.name }
+    }
+
+    /// Upstream's refusal: `pods "web" is forbidden: why`. An object that only asks for a generated
+    /// name is called `Unknown`, with the prefix it asked for where it has one.
+    pub fn forbid(&self, why: &str) -> Status {
+        let generate = text(self.object, &["metadata", "generateName"]);
+        let name = match (self.object_name(), generate) {
+            ("", "") => "Unknown",
+            ("", prefix) => prefix,
+            (name, _) => name,
+        };
+        Status::forbidden(&self.resource.group_resource(), name, why)
+    }
+}
+
+/// The text at `path`, or nothing.
+pub(crate) fn text<'v>(value: &'v Value, path: &[&str]) -> &'v str {
+    at(value, path).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What stands at `path`; null counts as absent.
+pub(crate) fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
+    path.iter().try_fold(value, |here, key| here.get(key)).filter(|found| !found.is_null())
+}
+
+/// The items of the list at `path`, none where there is no list.
+pub(crate) fn items<'v>(value: &'v Value, path: &[&str]) -> &'v [Value] {
+    at(value, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The list at `path` for writing, made where absent. None where something else stands in its way.
+pub(crate) fn items_mut<'v>(value: &'v mut Value, path: &[&str]) -> Option<&'v mut Vec<Value>> {
+    let slot = slot(value, path)?;
+    if slot.is_null() {
+        *slot = Value::Array(Vec::new());
+    }
+    slot.as_array_mut()
+}
+
+/// The place `path` names, its parents made as objects where absent.
+pub(crate) fn slot<'v>(value: &'v mut Value, path: &[&str]) -> Option<&'v mut Value> {
+    path.iter().try_fold(value, |here, key| {
+        if here.is_null() {
+            *here = Value::Object(serde_json::Map::new());
+        }
+        here.as_object_mut().map(|fields| fields.entry(*key).or_insert(Value::Null))
+    })
+}

@@ -1,0 +1,30 @@
+//! What plugins may ask of the API server.
+
+use meta::User;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Other objects and permissions, answered from the API server's memory without waiting. Objects
+/// come in their storage version.
+pub trait Lookup: Send + Sync {
+    /// `namespace` is empty for cluster-scoped resources.
+    fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>>;
+
+    /// An empty `namespace` means all of them.
+    fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>>;
+
+    /// Whether the authorizers allow it.
+    fn allows(&self, user: &User, check: &AccessCheck<'_>) -> bool;
+}
+
+/// A permission a plugin asks after, such as `approve` on a signer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AccessCheck<'a> {
+    pub verb: &'a str,
+    pub group: &'a str,
+    pub version: &'a str,
+    pub resource: &'a str,
+    pub subresource: &'a str,
+    pub namespace: &'a str,
+    pub name: &'a str,
+}
