@@ -34,13 +34,18 @@ pub struct Struct {
     pub preserve_unknown: bool,
     /// An embedded object (`x-kubernetes-embedded-resource`): has apiVersion, kind and metadata.
     pub embedded_object: bool,
+    /// `structType=atomic` on the type: wherever it stands, it belongs to one apply manager as a
+    /// whole.
+    pub atomic: bool,
 }
 
 #[derive(Debug)]
 pub struct Field {
     pub name: Name,
     pub shape: Shape,
-    /// Protobuf field number; 0 where the type has none.
+    /// Protobuf field number; 0 where the type has none. A field flattened out of an embedded
+    /// struct, which protobuf keeps as a message of its own, has the path of numbers, one byte
+    /// each, the outermost highest.
     pub number: u32,
     pub omit: Omit,
     /// A Go pointer (or CRD `nullable`): absent and zero differ.
@@ -105,6 +110,12 @@ pub enum AnyForm {
     Raw,
     /// `runtime.RawExtension`: the same, and may hold an object.
     Extension,
+    /// `JSONSchemaPropsOrBool`: a boolean or the struct; message `allows`, `schema`.
+    OrBool(TypeId),
+    /// `JSONSchemaPropsOrArray`: the struct or a list of it; message `schema`, `jSONSchemas`.
+    OrList(TypeId),
+    /// `JSONSchemaPropsOrStringArray`: the struct or strings; message `schema`, `property`.
+    OrStrings(TypeId),
 }
 
 #[derive(Debug, Clone)]
@@ -140,6 +151,38 @@ pub struct Map {
     pub value: Shape,
     /// `mapType=atomic`: belongs to one apply manager as a whole.
     pub atomic: bool,
+}
+
+impl List {
+    /// An atomic list.
+    pub fn of(item: Shape) -> Self {
+        List { item, kind: ListKind::Atomic, patch: Patch::default() }
+    }
+}
+
+impl Map {
+    pub fn of(value: Shape) -> Self {
+        Map { value, atomic: false }
+    }
+}
+
+impl Field {
+    /// A plain optional field without protobuf number.
+    pub fn new(name: impl Into<Name>, shape: Shape) -> Self {
+        Field {
+            name: name.into(),
+            shape,
+            number: 0,
+            omit: Omit::Empty,
+            pointer: false,
+            required: false,
+            default: None,
+            atomic: false,
+            patch: Patch::default(),
+            feature_gate: None,
+            markers: None,
+        }
+    }
 }
 
 impl Schema {
