@@ -6,10 +6,12 @@
 pub mod field;
 pub mod names;
 pub mod object;
+pub mod quantity;
 pub mod status;
 pub mod user;
 
 pub use names::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
 pub use object::{ObjectMeta, OwnerReference, TypeMeta};
+pub use quantity::Quantity;
 pub use status::{Cause, Reason, Status, StatusDetails};
 pub use user::User;

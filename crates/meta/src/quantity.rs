@@ -1,0 +1,308 @@
+//! Quantities: fixed-point numbers with a suffix, as `500m`, `1536Mi` or `2e3`, in upstream's
+//! canonical text form (apimachinery `api/resource`).
+//!
+//! Held in billionths, as finer parts are rounded up there too. Knows nothing of resource names.
+
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::str::FromStr;
+
+/// How a quantity was written, which decides how it is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// `k`, `M`, `G`: powers of 1000.
+    #[default]
+    DecimalSi,
+    /// `Ki`, `Mi`, `Gi`: powers of 1024.
+    BinarySi,
+    /// `e3`, `e6`.
+    DecimalExponent,
+}
+
+/// Equal and ordered by amount alone: `1Ki` equals `1024`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quantity {
+    nanos: i128,
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QuantityError {
+    #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
+    Format,
+    #[error("unable to parse quantity's suffix")]
+    Suffix,
+}
+
+const UNIT: i128 = 1_000_000_000;
+
+/// Suffix, power of ten; in billionths all exponents are positive.
+const DECIMAL: [(&str, i32); 10] =
+    [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
+const BINARY: [(&str, u32); 6] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
+
+impl Quantity {
+    pub const ZERO: Quantity = Quantity { nanos: 0, format: Format::DecimalSi };
+
+    pub const fn new(units: i64, format: Format) -> Self {
+        Quantity { nanos: units as i128 * UNIT, format }
+    }
+
+    pub const fn milli(millis: i64) -> Self {
+        Quantity { nanos: millis as i128 * 1_000_000, format: Format::DecimalSi }
+    }
+
+    /// Bytes, printed as `Ki`, `Mi`, ...
+    pub const fn bytes(bytes: i64) -> Self {
+        Quantity::new(bytes, Format::BinarySi)
+    }
+
+    /// Whole units, fractions rounded up, as upstream's `Value()`.
+    pub fn value(&self) -> i64 {
+        saturate(ceil(self.nanos, UNIT))
+    }
+
+    /// Thousandths, finer parts rounded up, as upstream's `MilliValue()`.
+    pub fn milli_value(&self) -> i64 {
+        saturate(ceil(self.nanos, 1_000_000))
+    }
+
+    /// The amount over `divisor`, rounded up; a divisor of zero counts as one.
+    pub fn divided_by(&self, divisor: Quantity) -> i64 {
+        let by = if divisor.nanos == 0 { UNIT } else { divisor.nanos };
+        saturate(ceil(self.nanos, by))
+    }
+
+    pub fn is_zero(&self) -> bool {
+        self.nanos == 0
+    }
+
+    pub fn is_negative(&self) -> bool {
+        self.nanos < 0
+    }
+
+    /// Whether it is a whole number of units.
+    pub fn is_whole(&self) -> bool {
+        self.nanos % UNIT == 0
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+}
+
+fn ceil(number: i128, by: i128) -> i128 {
+    number.div_euclid(by) + i128::from(number.rem_euclid(by) != 0)
+}
+
+fn saturate(number: i128) -> i64 {
+    i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
+}
+
+impl FromStr for Quantity {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        let (negative, rest) = match text.as_bytes().first() {
+            Some(b'-') => (true, &text[1..]),
+            Some(b'+') => (false, &text[1..]),
+            _ => (false, text),
+        };
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, suffix) = rest.split_at(end);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+            return Err(QuantityError::Format);
+        }
+        let (format, scale) = read_suffix(suffix)?;
+        let nanos = scaled(whole, fraction, scale);
+        Ok(Quantity { nanos: if negative { -nanos } else { nanos }, format })
+    }
+}
+
+enum Scale {
+    Ten(i32),
+    Two(u32),
+}
+
+fn read_suffix(suffix: &str) -> Result<(Format, Scale), QuantityError> {
+    if let Some((_, power)) = DECIMAL.iter().find(|row| row.0 == suffix) {
+        return Ok((Format::DecimalSi, Scale::Ten(*power)));
+    }
+    if let Some((_, power)) = BINARY.iter().find(|row| row.0 == suffix) {
+        return Ok((Format::BinarySi, Scale::Two(*power)));
+    }
+    let digits = suffix.strip_prefix(['e', 'E']).ok_or(QuantityError::Suffix)?;
+    let power: i32 = digits.parse().map_err(|_| QuantityError::Suffix)?;
+    Ok((Format::DecimalExponent, Scale::Ten(power.clamp(-40, 40))))
+}
+
+/// `whole.fraction` times the scale in billionths; away from zero where it does not come out even,
+/// the largest number where it is too big.
+fn scaled(whole: &str, fraction: &str, scale: Scale) -> i128 {
+    let fraction = fraction.trim_end_matches('0');
+    let digits = fold(whole).and_then(|n| fraction.bytes().try_fold(n, push));
+    let places = i32::try_from(fraction.len()).unwrap_or(i32::MAX);
+    let (power, factor) = match scale {
+        Scale::Ten(power) => (9 + power - places, 1),
+        Scale::Two(power) => (9 - places, 1i128 << power),
+    };
+    let limit = i128::from(i64::MAX) * UNIT;
+    let Some(number) = digits.and_then(|n| n.checked_mul(factor)) else { return limit };
+    if power >= 0 {
+        let ten = 10i128.checked_pow(power.unsigned_abs());
+        return ten
+            .and_then(|ten| number.checked_mul(ten))
+            .map_or(if number == 0 { 0 } else { limit }, |n| n.min(limit));
+    }
+    match 10i128.checked_pow(power.unsigned_abs()) {
+        Some(ten) => ceil(number, ten),
+        None => i128::from(number != 0),
+    }
+}
+
+fn fold(digits: &str) -> Option<i128> {
+    digits.bytes().try_fold(0, push)
+}
+
+fn push(number: i128, digit: u8) -> Option<i128> {
+    number.checked_mul(10)?.checked_add(i128::from(digit - b'0'))
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.format {
+            Format::BinarySi if self.nanos.abs() >= 1024 * UNIT => {
+                let mut number = ceil(self.nanos.abs(), UNIT);
+                let mut suffix = "";
+                for (name, _) in BINARY {
+                    if number % 1024 != 0 {
+                        break;
+                    }
+                    number /= 1024;
+                    suffix = name;
+                }
+                let sign = if self.nanos < 0 { "-" } else { "" };
+                write!(f, "{sign}{number}{suffix}")
+            }
+            format => {
+                let mut number = self.nanos;
+                let mut index = 0;
+                while number != 0 && number % 1000 == 0 && index + 1 < DECIMAL.len() {
+                    number /= 1000;
+                    index += 1;
+                }
+                let (suffix, power) = DECIMAL[index];
+                match format {
+                    _ if number == 0 => f.write_str("0"),
+                    Format::DecimalExponent if power != 0 => write!(f, "{number}e{power}"),
+                    _ => write!(f, "{number}{suffix}"),
+                }
+            }
+        }
+    }
+}
+
+impl PartialEq for Quantity {
+    fn eq(&self, other: &Self) -> bool {
+        self.nanos == other.nanos
+    }
+}
+
+impl Eq for Quantity {}
+
+impl PartialOrd for Quantity {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Quantity {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.nanos.cmp(&other.nanos)
+    }
+}
+
+/// The sum is written as the first was, unless that was zero.
+impl Add for Quantity {
+    type Output = Quantity;
+
+    fn add(self, other: Self) -> Self {
+        let format = if self.nanos == 0 { other.format } else { self.format };
+        Quantity { nanos: self.nanos.saturating_add(other.nanos), format }
+    }
+}
+
+impl AddAssign for Quantity {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Quantity {
+    type Output = Quantity;
+
+    fn sub(self, other: Self) -> Self {
+        let format = if self.nanos == 0 { other.format } else { self.format };
+        Quantity { nanos: self.nanos.saturating_sub(other.nanos), format }
+    }
+}
+
+impl SubAssign for Quantity {
+    fn sub_assign(&mut self, other: Self) {
+        *self = *self - other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_the_canonical_form() {
+        for (text, canonical) in [
+            ("0", "0"),
+            ("1000m", "1"),
+            ("1500m", "1500m"),
+            ("0.5", "500m"),
+            ("1024Ki", "1Mi"),
+            ("0.5Gi", "512Mi"),
+            ("1.5Gi", "1536Mi"),
+            ("1000", "1k"),
+            ("1000k", "1M"),
+            ("512Ki", "512Ki"),
+            ("0.5Ki", "512"),
+            ("1e3", "1e3"),
+            ("1000e3", "1e6"),
+            ("12E", "12E"),
+            ("-5m", "-5m"),
+            ("+3", "3"),
+            ("1.25", "1250m"),
+            ("100n", "100n"),
+            (".5", "500m"),
+            ("5.", "5"),
+            ("0.1n", "1n"),
+            ("1023Ki", "1023Ki"),
+        ] {
+            assert_eq!(text.parse::<Quantity>().map(|q| q.to_string()).as_deref(), Ok(canonical), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_quantity() {
+        for text in ["", "m", "1.2.3", "1x", "1mm", "abc", "1 ", "--1", "1ee3", "."] {
+            assert!(text.parse::<Quantity>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_round_up() {
+        let quantity: Quantity = "1500m".parse().unwrap();
+        assert_eq!((quantity.value(), quantity.milli_value()), (2, 1500));
+        assert_eq!("1Gi".parse::<Quantity>().unwrap().divided_by("1Mi".parse().unwrap()), 1024);
+        assert_eq!("9999999999999999999999999E".parse::<Quantity>().unwrap().value(), i64::MAX);
+        assert_eq!("-1500m".parse::<Quantity>().unwrap().value(), -1);
+        let parse = |text: &str| text.parse::<Quantity>().unwrap();
+        assert!(parse("1Ki") == parse("1024") && parse("1") < parse("1001m"));
+    }
+}
