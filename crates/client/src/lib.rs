@@ -5,7 +5,10 @@
 //! which side of a wire it is on.
 
 pub mod api;
+pub mod cache;
 
 pub use api::{
-    Api, BoxFuture, DeleteOptions, Error, Event, EventType, List, Options, PatchType, Request, Response, Verb, Watch,
+    Api, BoxFuture, DeleteOptions, Error, Event, EventType, List, Options, PatchType, Preconditions, Request, Response,
+    Verb, Watch,
 };
+pub use cache::{Cache, Caches, Change, Item, Key, Projection, Selection};
