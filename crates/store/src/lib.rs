@@ -3,6 +3,15 @@
 //! Knows no kinds and no JSON. Only `apiserver` (and wiring and tests) uses it. A write is
 //! answered after it is durable and after it was published, never before; an fsync error is fatal.
 
+mod memory;
+mod sqlite;
+
+#[cfg(test)]
+mod tests;
+
+pub use memory::{Fault, Faults, MemoryStore};
+pub use sqlite::{OpenError, Options, SqliteStore};
+
 use base::Timestamp;
 use bytes::Bytes;
 use std::future::Future;
@@ -66,6 +75,13 @@ pub enum StoreError {
     /// The disk failed or is full, or the store is shut down: nothing was written.
     #[error("the store is closed: {0}")]
     Closed(String),
+    /// The disk failed while the write was on its way: it may or may not be there after a
+    /// restart. It was not published.
+    #[error("the store failed, and the outcome of the write is unknown: {0}")]
+    Unknown(String),
+    /// A stored value could not be opened, as with a wrong key.
+    #[error("the value stored under {key} cannot be read: {cause}")]
+    Unreadable { key: Arc<str>, cause: String },
 }
 
 /// Is told of every durable write, in revision order, before the write is answered. Runs on the
@@ -89,7 +105,8 @@ pub trait Store: Send + Sync {
     /// first event after the returned revision. May be called once. Entries come in key order.
     fn start(&self, sink: Box<dyn Sink>) -> Result<Started, StoreError>;
 
-    /// Writes one key, and answers once the write is durable and published.
+    /// Writes one key, and answers once the write is durable and published. Dropping the future
+    /// does not take the write back.
     fn commit(&self, write: Write) -> BoxFuture<'static, Result<Revision, StoreError>>;
 
     /// The events after `after`, oldest first, at most `limit` of them.
@@ -99,7 +116,8 @@ pub trait Store: Send + Sync {
     /// exact reads that outlive the API server's memory.
     fn entries_at(&self, prefix: Arc<str>, at: Revision) -> BoxFuture<'static, Result<Vec<Entry>, StoreError>>;
 
-    /// Forgets history up to `before`; entries stay.
+    /// Forgets what was overwritten or deleted up to `before`: `history` can then resume after it
+    /// and `entries_at` show it, but nothing older. Answers once that is done.
     fn compact(&self, before: Revision) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// When `revision` was written, as far as the store knows; for compaction by age.
@@ -107,6 +125,9 @@ pub trait Store: Send + Sync {
 
     /// Ends the writer after what is queued; later writes fail with Closed.
     fn close(&self) -> BoxFuture<'static, ()>;
+
+    /// Waits until the store has closed or failed, and says why.
+    fn closed(&self) -> BoxFuture<'static, String>;
 }
 
 /// The state a [`Store`] starts with.
