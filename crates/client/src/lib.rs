@@ -6,9 +6,15 @@
 
 pub mod api;
 pub mod cache;
+pub mod https;
+pub mod queue;
+pub mod typed;
 
 pub use api::{
     Api, BoxFuture, DeleteOptions, Error, Event, EventType, List, Options, PatchType, Preconditions, Request, Response,
     Verb, Watch,
 };
 pub use cache::{Cache, Caches, Change, Item, Key, Projection, Selection};
+pub use https::{Body, BoxIo, ClientCertificate, Https, HttpsOptions, Roots, TokenSource};
+pub use queue::WorkQueue;
+pub use typed::{Client, resource_of};

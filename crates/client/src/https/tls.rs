@@ -1,0 +1,129 @@
+//! TLS: whom to trust and how to identify oneself.
+
+use super::{HttpsOptions, OptionsError};
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Which server certificates are believed.
+#[derive(Clone)]
+pub enum Roots {
+    /// Those signed by one of these authorities, in PEM.
+    Pem(Vec<u8>),
+    /// All of them (`insecure-skip-tls-verify`).
+    Unchecked,
+}
+
+/// A client certificate that can be changed while connections use it.
+#[derive(Debug)]
+pub struct ClientCertificate(RwLock<Arc<CertifiedKey>>);
+
+impl ClientCertificate {
+    /// A certificate chain and its key, both in PEM.
+    pub fn new(chain: &[u8], key: &[u8]) -> Result<Self, OptionsError> {
+        Ok(ClientCertificate(RwLock::new(Arc::new(read_pair(chain, key)?))))
+    }
+
+    /// Changes the certificate for the connections to come; see [`super::Https::reconnect`].
+    pub fn replace(&self, chain: &[u8], key: &[u8]) -> Result<(), OptionsError> {
+        let pair = Arc::new(read_pair(chain, key)?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = pair;
+        Ok(())
+    }
+}
+
+fn read_pair(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, OptionsError> {
+    let unreadable = |error: &dyn std::fmt::Display| OptionsError::Certificate(error.to_string());
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unreadable(&error))?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| unreadable(&error))
+}
+
+#[derive(Debug)]
+struct Presents(Arc<ClientCertificate>);
+
+impl ResolvesClientCert for Presents {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+pub(super) fn config(options: &HttpsOptions, alpn: &[&[u8]]) -> Result<ClientConfig, OptionsError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| OptionsError::Roots(error.to_string()))?;
+    let builder = match &options.roots {
+        Roots::Pem(pem) => builder.with_root_certificates(read_roots(pem)?),
+        Roots::Unchecked => builder.dangerous().with_custom_certificate_verifier(Arc::new(BelievesAll { provider })),
+    };
+    let mut config = match &options.certificate {
+        Some(certificate) => builder.with_client_cert_resolver(Arc::new(Presents(certificate.clone()))),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+fn read_roots(pem: &[u8]) -> Result<RootCertStore, OptionsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| OptionsError::Roots(error.to_string()))?;
+        store.add(certificate).map_err(|error| OptionsError::Roots(error.to_string()))?;
+    }
+    if store.is_empty() {
+        return Err(OptionsError::Roots("there is no certificate in it".to_owned()));
+    }
+    Ok(store)
+}
+
+/// Takes every certificate, but still has the server prove that it holds the key.
+#[derive(Debug)]
+struct BelievesAll {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for BelievesAll {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
