@@ -3,12 +3,16 @@
 //!
 //! Plain values and rules on them; nothing here does input or output.
 
+pub mod conditions;
 pub mod field;
+pub mod fields;
+pub mod labels;
 pub mod names;
 pub mod object;
 pub mod quantity;
 pub mod status;
 pub mod user;
+pub mod validation;
 
 pub use names::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
 pub use object::{ObjectMeta, OwnerReference, TypeMeta};
