@@ -1,1 +1,33 @@
 //! Who is asking and whether they may: certificates, tokens, RBAC, the Node authorizer.
+//!
+//! Pure rules and cryptography: nothing here speaks HTTP or knows where objects are stored. The API
+//! server feeds the indexes  with every object it commits, answers
+//! the few look-ups  from memory and asks [`Authorizer::authorize`] once per
+//! request; `cluster` uses [`pki`] for its certificates.
+
+pub mod authorizer;
+pub mod encryption;
+pub mod jwt;
+pub mod pki;
+pub mod secret;
+
+pub use authorizer::{Attributes, Authorizer, Decision, Union};
+pub use meta::User;
+
+/// Groups and users that stand for how a request was authenticated.
+pub mod names {
+    pub const ANONYMOUS: &str = "system:anonymous";
+    pub const AUTHENTICATED: &str = "system:authenticated";
+    pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+    /// Members may do everything.
+    pub const MASTERS: &str = "system:masters";
+    pub const NODES: &str = "system:nodes";
+    /// A kubelet's user is this and its node's name.
+    pub const NODE_PREFIX: &str = "system:node:";
+    pub const BOOTSTRAPPERS: &str = "system:bootstrappers";
+    pub const BOOTSTRAP_PREFIX: &str = "system:bootstrap:";
+    pub const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
+    pub const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
+    /// The API server calling itself.
+    pub const API_SERVER: &str = "system:apiserver";
+}
