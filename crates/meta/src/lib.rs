@@ -11,6 +11,7 @@ pub mod names;
 pub mod object;
 pub mod quantity;
 pub mod status;
+pub mod time;
 pub mod user;
 pub mod validation;
 
