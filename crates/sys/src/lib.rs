@@ -8,6 +8,7 @@
 pub mod cgroup;
 pub mod mount;
 pub mod namespace;
+pub mod net;
 pub mod pod_network;
 pub mod process;
 pub mod pty;
