@@ -60,7 +60,8 @@ impl SqliteStore {
         let readers = (0..READERS).map(|_| directory.connect_reader()).collect::<Result<Vec<_>, _>>()?;
         let (queue, commands) = mpsc::channel(options.queue);
         let (end, ended) = watch::channel(None);
-        let checkpoints = checkpoint::start(directory.connect()?, queue.downgrade()).map_err(OpenError::Thread)?;
+        let checkpoints = checkpoint::start(directory.connect()?, options.checkpoint_bytes, queue.downgrade())
+            .map_err(OpenError::Thread)?;
         let readers = Arc::new(Readers {
             idle: Mutex::new(readers),
             free: Semaphore::new(READERS),
@@ -139,8 +140,10 @@ impl Store for SqliteStore {
     fn commit(&self, write: Write) -> BoxFuture<'static, Result<Revision, StoreError>> {
         // Queued now, not at the first poll, so that writes happen in the order of the calls.
         let queued = self.enqueue(write);
-        let ended = self.ended.clone();
-        Box::pin(async move { queued?.await.unwrap_or_else(|_| Err(closed_error(&ended))) })
+        Box::pin(async move {
+            // The writer answers all it took, unless it panicked, at whatever point.
+            queued?.await.unwrap_or_else(|_| Err(StoreError::Unknown("the writer is gone".to_owned())))
+        })
     }
 
     fn history(&self, after: Revision, limit: usize) -> BoxFuture<'static, Result<Vec<Event>, StoreError>> {

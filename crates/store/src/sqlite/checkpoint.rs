@@ -14,32 +14,38 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::WeakSender;
 use tracing::warn;
 
-/// The log is moved each time it has grown by about this much.
-const INTERVAL_BYTES: usize = 4 << 20;
-/// In log pages of 4 KiB: beyond this the writer waits for a complete move.
-const LOG_LIMIT_PAGES: i64 = 16 * 1024;
+/// How many times the interval the log may hold before the writer waits for a complete move.
+const LOG_LIMIT: usize = 16;
+const PAGE_BYTES: usize = 4096;
 
 /// The writer's side.
 pub(super) struct Checkpoints {
     poke: SyncSender<()>,
     overdue: Arc<AtomicBool>,
+    /// The log is moved each time it has grown by about this many bytes.
+    interval: usize,
     grown: usize,
     thread: JoinHandle<()>,
 }
 
-pub(super) fn start(connection: Connection, writer: WeakSender<Command>) -> std::io::Result<Checkpoints> {
+pub(super) fn start(
+    connection: Connection,
+    interval: usize,
+    writer: WeakSender<Command>,
+) -> std::io::Result<Checkpoints> {
     // Room for one: a second poke while one waits would say nothing new.
     let (poke, poked) = sync_channel(1);
     let overdue = Arc::new(AtomicBool::new(false));
     let shared = Arc::clone(&overdue);
-    let thread = tasks::thread("store-checkpoint", move || run(&connection, &poked, &shared, &writer))?;
-    Ok(Checkpoints { poke, overdue, grown: 0, thread })
+    let limit = i64::try_from(interval * LOG_LIMIT / PAGE_BYTES).unwrap_or(i64::MAX);
+    let thread = tasks::thread("store-checkpoint", move || run(&connection, &poked, &shared, limit, &writer))?;
+    Ok(Checkpoints { poke, overdue, interval, grown: 0, thread })
 }
 
-fn run(connection: &Connection, poked: &Receiver<()>, overdue: &AtomicBool, writer: &WeakSender<Command>) {
+fn run(connection: &Connection, poked: &Receiver<()>, overdue: &AtomicBool, limit: i64, writer: &WeakSender<Command>) {
     while poked.recv().is_ok() {
         match passive(connection) {
-            Ok(pages) => overdue.store(pages > LOG_LIMIT_PAGES, Ordering::Relaxed),
+            Ok(pages) => overdue.store(pages > limit, Ordering::Relaxed),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
             Err(error) => {
                 warn!(%error, "cannot move the store's log into its database");
@@ -63,7 +69,7 @@ impl Checkpoints {
     /// Counts what a commit wrote; called between transactions.
     pub(super) fn wrote(&mut self, bytes: usize, connection: &Connection) -> rusqlite::Result<()> {
         self.grown += bytes;
-        if self.grown < INTERVAL_BYTES {
+        if self.grown < self.interval {
             return Ok(());
         }
         self.grown = 0;

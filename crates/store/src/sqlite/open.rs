@@ -5,7 +5,7 @@
 
 use super::queries::number;
 use crate::{Revision, Transformer};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -44,11 +44,13 @@ pub struct Options {
     pub vfs: Option<String>,
     /// How many writes may wait before further ones are refused as Busy.
     pub queue: usize,
+    /// The write-ahead log is moved into the database each time it has grown by about this much.
+    pub checkpoint_bytes: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { transformer: None, vfs: None, queue: 4096 }
+        Options { transformer: None, vfs: None, queue: 4096, checkpoint_bytes: 4 << 20 }
     }
 }
 
@@ -120,10 +122,16 @@ impl Directory {
         let path = self.database.clone();
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => OpenError::Full { path },
+            // The log's index, the first thing to need room, has an error of its own.
+            _ if extended(&source) == Some(ffi::SQLITE_IOERR_SHMSIZE) => OpenError::Full { path },
             Some(ErrorCode::NotADatabase) => OpenError::Foreign { path },
             _ => OpenError::Database { path, source },
         }
     }
+}
+
+fn extended(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }
 
 /// Takes the lock, or says who has it.

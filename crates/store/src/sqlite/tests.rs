@@ -191,3 +191,54 @@ async fn the_log_is_moved_while_writes_go_on() {
     store.close().await;
     assert!(!dir.path().join("store.db-wal").exists(), "a clean end leaves no log, it was {log} bytes");
 }
+
+/// A small disk of its own, gone with the value.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn new(size: &str) -> SmallDisk {
+        let dir = tempdir().unwrap();
+        run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", dir.path().to_str().unwrap()]);
+        SmallDisk(dir)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        run("umount", &["--lazy", self.0.path().to_str().unwrap()]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = std::process::Command::new(program).args(arguments).status().unwrap();
+    assert!(status.success(), "{program} {arguments:?}: {status} (the tests run as root)");
+}
+
+#[tokio::test]
+async fn a_full_disk_closes_the_store_and_loses_nothing_answered() {
+    let disk = SmallDisk::new("4m");
+    let store = SqliteStore::open(disk.0.path(), &Env::real(), None).unwrap();
+    let mut written = 0;
+    let refused = loop {
+        match store.commit(create(&format!("/{written}"), vec![b'x'; 100_000])).await {
+            Ok(_) => written += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(written > 10, "{written}");
+    assert!(refused.to_string().contains("the disk is full"), "{refused}");
+    assert!(store.closed().await.contains("the disk is full"));
+    assert!(matches!(store.commit(create("/more", "v")).await, Err(StoreError::Closed(_))));
+    run("mount", &["-o", "remount,size=16m", disk.0.path().to_str().unwrap()]);
+    let store = SqliteStore::open(disk.0.path(), &Env::real(), None).unwrap();
+    let found = store.start(Box::new(Deaf)).unwrap().entries.len();
+    assert_eq!(found, written);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_disk_without_room_for_a_store_is_named() {
+    let disk = SmallDisk::new("16k");
+    let refused = SqliteStore::open(disk.0.path(), &Env::real(), None).err().unwrap();
+    assert!(matches!(refused, OpenError::Full { .. }), "{refused}");
+}
