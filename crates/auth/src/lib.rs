@@ -5,6 +5,7 @@
 //! the few look-ups  from memory and asks [`Authorizer::authorize`] once per
 //! request; `cluster` uses [`pki`] for its certificates.
 
+pub mod authn;
 pub mod authorizer;
 pub mod encryption;
 pub mod jwt;
