@@ -32,6 +32,8 @@ pub struct Ipv4Net {
 
 impl Ipv4Net {
     pub const ANY: Ipv4Net = Ipv4Net { address: std::net::Ipv4Addr::UNSPECIFIED, prefix: 0 };
+    pub const LOOPBACK: Ipv4Net = Ipv4Net { address: std::net::Ipv4Addr::new(127, 0, 0, 0), prefix: 8 };
+    pub const MULTICAST: Ipv4Net = Ipv4Net { address: std::net::Ipv4Addr::new(224, 0, 0, 0), prefix: 4 };
 
     /// The network that `address` lies in. None: the prefix is longer than 32.
     pub fn new(address: std::net::Ipv4Addr, prefix: u8) -> Option<Self> {

@@ -120,10 +120,6 @@ impl Attributes<'_> {
         self.bytes(kind, &[value]);
     }
 
-    pub fn u16(&mut self, kind: u16, value: u16) {
-        self.bytes(kind, &value.to_ne_bytes());
-    }
-
     pub fn be16(&mut self, kind: u16, value: u16) {
         self.bytes(kind, &value.to_be_bytes());
     }

@@ -159,6 +159,14 @@ pub enum Expression {
 const DATA_VALUE: u16 = 1;
 
 impl Expression {
+    pub fn jump(chain: &str) -> Self {
+        Expression::Verdict(Verdict::Jump(chain.to_owned()))
+    }
+
+    pub fn goto(chain: &str) -> Self {
+        Expression::Verdict(Verdict::Goto(chain.to_owned()))
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Expression::Meta { .. } | Expression::SetMeta { .. } => "meta",
