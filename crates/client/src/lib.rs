@@ -6,7 +6,11 @@
 
 pub mod api;
 pub mod cache;
+pub mod credentials;
+#[cfg(any(test, feature = "testing"))]
+pub mod fake;
 pub mod https;
+pub mod kubeconfig;
 pub mod queue;
 pub mod typed;
 
@@ -16,5 +20,6 @@ pub use api::{
 };
 pub use cache::{Cache, Caches, Change, Item, Key, Projection, Selection};
 pub use https::{Body, BoxIo, ClientCertificate, Https, HttpsOptions, Roots, TokenSource};
+pub use kubeconfig::Kubeconfig;
 pub use queue::WorkQueue;
 pub use typed::{Client, resource_of};

@@ -10,11 +10,16 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// Debian's and Fedora's places.
+const SYSTEM_BUNDLES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
 /// Which server certificates are believed.
 #[derive(Clone)]
 pub enum Roots {
     /// Those signed by one of these authorities, in PEM.
     Pem(Vec<u8>),
+    /// Those this machine believes in: the authorities of its `ca-certificates`.
+    System,
     /// All of them (`insecure-skip-tls-verify`).
     Unchecked,
 }
@@ -65,6 +70,7 @@ pub(super) fn config(options: &HttpsOptions, alpn: &[&[u8]]) -> Result<ClientCon
         .map_err(|error| OptionsError::Roots(error.to_string()))?;
     let builder = match &options.roots {
         Roots::Pem(pem) => builder.with_root_certificates(read_roots(pem)?),
+        Roots::System => builder.with_root_certificates(system_roots()),
         Roots::Unchecked => builder.dangerous().with_custom_certificate_verifier(Arc::new(BelievesAll { provider })),
     };
     let mut config = match &options.certificate {
@@ -85,6 +91,15 @@ fn read_roots(pem: &[u8]) -> Result<RootCertStore, OptionsError> {
         return Err(OptionsError::Roots("there is no certificate in it".to_owned()));
     }
     Ok(store)
+}
+
+/// Empty where the machine has none: then every server is refused, in rustls' words.
+fn system_roots() -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    let bundle = SYSTEM_BUNDLES.iter().find_map(|path| std::fs::read(path).ok()).unwrap_or_default();
+    // Bundles hold a few certificates that rustls does not take; the others count.
+    store.add_parsable_certificates(CertificateDer::pem_slice_iter(&bundle).flatten());
+    store
 }
 
 /// Takes every certificate, but still has the server prove that it holds the key.
