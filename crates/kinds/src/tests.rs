@@ -1,5 +1,7 @@
 //! The tables are read whole and agree with each other.
 
+mod fixtures;
+
 use super::*;
 use wire::schema::{ListKind, Shape};
 

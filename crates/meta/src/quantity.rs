@@ -3,6 +3,7 @@
 //!
 //! Held in billionths, as finer parts are rounded up there too. Knows nothing of resource names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::str::FromStr;
@@ -48,6 +49,14 @@ impl Quantity {
         Quantity { nanos: units as i128 * UNIT, format }
     }
 
+    pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        text.parse()
+    }
+
+    pub const fn from_milli(millis: i64, format: Format) -> Self {
+        Quantity { nanos: millis as i128 * 1_000_000, format }
+    }
+
     pub const fn milli(millis: i64) -> Self {
         Quantity { nanos: millis as i128 * 1_000_000, format: Format::DecimalSi }
     }
@@ -91,8 +100,39 @@ impl Quantity {
     }
 }
 
+/// Divides, rounding away from zero.
 fn ceil(number: i128, by: i128) -> i128 {
-    number.div_euclid(by) + i128::from(number.rem_euclid(by) != 0)
+    let whole = number / by;
+    if number % by == 0 { whole } else { whole + number.signum() * by.signum() }
+}
+
+/// The text that upstream stores for a quantity: canonical, except that it keeps a text which its
+/// quick check takes for canonical (`1.234`, `1E3`).
+pub fn canonical(text: &str) -> Result<Cow<'_, str>, QuantityError> {
+    let quantity: Quantity = text.parse()?;
+    Ok(if passes_for_canonical(text) { Cow::Borrowed(text) } else { Cow::Owned(quantity.to_string()) })
+}
+
+/// Upstream's check, on a text that is a quantity: few enough digits, no more zeros than needed, a
+/// scale that has a suffix.
+fn passes_for_canonical(text: &str) -> bool {
+    let unsigned = text.trim_start_matches(['-', '+']).trim_start_matches('0');
+    let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+    let (number, suffix) = unsigned.split_at(end);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = whole.len() + fraction.len();
+    match read_suffix(suffix) {
+        Ok((_, Scale::Two(power))) => {
+            let small = digits + (power as usize * 3 / 10) < 15;
+            fraction.is_empty() && small && whole.parse().is_ok_and(|number: u64| number % 8 != 0)
+        }
+        Ok((_, Scale::Ten(power))) => {
+            let scale = power - i32::try_from(fraction.len()).unwrap_or(i32::MAX);
+            let zeros = [whole, fraction].concat().ends_with("000");
+            !whole.is_empty() && digits <= 18 && scale >= -9 && scale % 3 == 0 && !zeros
+        }
+        Err(_) => text == "0",
+    }
 }
 
 fn saturate(number: i128) -> i64 {
@@ -289,6 +329,26 @@ mod tests {
     }
 
     #[test]
+    fn keeps_what_passes_for_canonical() {
+        for (text, stored) in [
+            ("0", "0"),
+            ("1.234", "1.234"),
+            ("1.500", "1.500"),
+            ("0.500", "500m"),
+            ("1.5", "1500m"),
+            ("1000m", "1"),
+            ("1E3", "1E3"),
+            ("1024Mi", "1Gi"),
+            ("1025Mi", "1025Mi"),
+            ("1.5Gi", "1536Mi"),
+            ("128974848", "128974848"),
+            ("1000", "1k"),
+        ] {
+            assert_eq!(canonical(text).as_deref(), Ok(stored));
+        }
+    }
+
+    #[test]
     fn refuses_what_is_no_quantity() {
         for text in ["", "m", "1.2.3", "1x", "1mm", "abc", "1 ", "--1", "1ee3", "."] {
             assert!(text.parse::<Quantity>().is_err(), "{text}");
@@ -301,7 +361,7 @@ mod tests {
         assert_eq!((quantity.value(), quantity.milli_value()), (2, 1500));
         assert_eq!("1Gi".parse::<Quantity>().unwrap().divided_by("1Mi".parse().unwrap()), 1024);
         assert_eq!("9999999999999999999999999E".parse::<Quantity>().unwrap().value(), i64::MAX);
-        assert_eq!("-1500m".parse::<Quantity>().unwrap().value(), -1);
+        assert_eq!("-1500m".parse::<Quantity>().unwrap().value(), -2);
         let parse = |text: &str| text.parse::<Quantity>().unwrap();
         assert!(parse("1Ki") == parse("1024") && parse("1") < parse("1001m"));
     }

@@ -5,4 +5,10 @@
 //! are. Built-in kinds (crate `kinds`) and custom resources fill the same structure, so nothing
 //! here knows any kind by name.
 
+pub mod decode;
+pub mod defaults;
+pub mod encode;
+pub mod patch;
+mod place;
 pub mod schema;
+mod syntax;

@@ -167,14 +167,14 @@ impl Map {
 }
 
 impl Field {
-    /// A plain optional field without protobuf number.
+    /// An optional field that is written exactly when it is present, without protobuf number.
     pub fn new(name: impl Into<Name>, shape: Shape) -> Self {
         Field {
             name: name.into(),
             shape,
             number: 0,
             omit: Omit::Empty,
-            pointer: false,
+            pointer: true,
             required: false,
             default: None,
             atomic: false,
@@ -212,8 +212,13 @@ impl Struct {
     }
 
     pub fn field(&self, name: &str) -> Option<&Field> {
+        self.position(name).map(|at| &self.fields[at])
+    }
+
+    /// Where in `fields` the named one stands.
+    pub fn position(&self, name: &str) -> Option<usize> {
         let found = self.by_name.binary_search_by(|at| self.fields[usize::from(*at)].name.as_ref().cmp(name)).ok()?;
-        Some(&self.fields[usize::from(self.by_name[found])])
+        Some(usize::from(self.by_name[found]))
     }
 }
 
