@@ -7,10 +7,12 @@
 pub mod api;
 pub mod cache;
 pub mod credentials;
+pub mod events;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
 pub mod https;
 pub mod kubeconfig;
+pub mod leader;
 pub mod queue;
 pub mod typed;
 
@@ -19,6 +21,7 @@ pub use api::{
     Verb, Watch,
 };
 pub use cache::{Cache, Caches, Change, Item, Key, Projection, Selection};
+pub use events::{ObjectRef, Recorder};
 pub use https::{Body, BoxIo, ClientCertificate, Https, HttpsOptions, Roots, TokenSource};
 pub use kubeconfig::Kubeconfig;
 pub use queue::WorkQueue;
