@@ -1,1 +1,3 @@
 //! What tests share: test images, network namespaces, servers under test.
+
+pub mod net;

@@ -139,6 +139,16 @@ impl Batch {
         self
     }
 
+    /// Makes a chain with a hook drop what reaches its end.
+    pub fn drop_by_default(&mut self, table: &Table, chain: &str) -> &mut Self {
+        self.push("cannot set the nftables chain's policy", NEW_CHAIN, CREATE, table, |attributes| {
+            attributes.text(1, &table.name);
+            attributes.text(3, chain);
+            attributes.be32(5, 0);
+        });
+        self
+    }
+
     pub fn delete_chain(&mut self, table: &Table, chain: &str) -> &mut Self {
         self.push("cannot delete the nftables chain", DELETE_CHAIN, 0, table, |attributes| {
             attributes.text(1, &table.name);
