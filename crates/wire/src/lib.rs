@@ -5,6 +5,7 @@
 //! are. Built-in kinds (crate `kinds`) and custom resources fill the same structure, so nothing
 //! here knows any kind by name.
 
+pub mod apply;
 pub mod decode;
 pub mod defaults;
 pub mod encode;

@@ -3,7 +3,7 @@
 //! [`Cursor`] is the public form; the patch and apply walks use this borrowed one, which costs
 //! nothing to copy, and go on untyped below fields that the schema does not know.
 
-use crate::schema::{Cursor, Field, ListKind, Map, Patch, Schema, Shape, Struct};
+use crate::schema::{Cursor, Field, Patch, Schema, Shape, Struct};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
@@ -32,21 +32,6 @@ impl<'a> Place<'a> {
         match self.shape {
             Some(Shape::Struct(id)) => Some(self.schema.get(*id)),
             _ => None,
-        }
-    }
-
-    pub fn map(&self) -> Option<&'a Map> {
-        match self.shape {
-            Some(Shape::Map(map)) => Some(map),
-            _ => None,
-        }
-    }
-
-    /// How apply tells the items of a list apart; unknown lists are atomic.
-    pub fn list_kind(&self) -> &'a ListKind {
-        match self.shape {
-            Some(Shape::List(list)) => &list.kind,
-            _ => &ListKind::Atomic,
         }
     }
 

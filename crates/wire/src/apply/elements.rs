@@ -1,0 +1,80 @@
+//! What apply sees at a place: one indivisible value, named fields, or items told apart by keys.
+
+use crate::place::Place;
+use crate::schema::{ListKind, Omit, Shape};
+use serde_json::{Map, Value};
+
+/// How a value is divided among owners.
+pub(super) enum Division<'a> {
+    /// One owner for all of it.
+    Leaf,
+    /// An owner per field or entry.
+    Fields,
+    /// An owner per item; the keys of a map-like list, or None for a set.
+    Items(Option<&'a [crate::schema::Name]>),
+}
+
+/// Divides by the schema; where it says nothing, by what the value looks like.
+pub(super) fn division<'a>(place: &Place<'a>, value: Option<&Value>) -> Division<'a> {
+    match place.shape() {
+        _ if place.field().is_some_and(|field| field.atomic) => Division::Leaf,
+        Some(Shape::Struct(_)) => Division::Fields,
+        Some(Shape::Map(map)) if !map.atomic => Division::Fields,
+        Some(Shape::List(list)) => match &list.kind {
+            ListKind::Atomic => Division::Leaf,
+            ListKind::Set => Division::Items(None),
+            ListKind::Map { keys } => Division::Items(Some(keys)),
+        },
+        None if value.is_some_and(Value::is_object) => Division::Fields,
+        _ => Division::Leaf,
+    }
+}
+
+/// The value of a list item's key, or the schema's default for it.
+pub(super) fn key_value<'v>(item: &'v Value, key: &str, place: &Place<'v>) -> Option<&'v Value> {
+    let given = item.get(key).filter(|value| !value.is_null());
+    given.or_else(|| place.child(key).field()?.default.as_ref())
+}
+
+/// An item's path element: `k:{"name":"a"}` or `v:"a"`. Err names the key that is missing.
+pub(super) fn element(item: &Value, keys: Option<&[crate::schema::Name]>, place: &Place<'_>) -> Result<String, String> {
+    let Some(keys) = keys else { return Ok(format!("v:{item}")) };
+    let mut named = Map::new();
+    for key in keys {
+        match key_value(item, key, place) {
+            Some(value) => named.insert(key.to_string(), value.clone()),
+            None => return Err(key.to_string()),
+        };
+    }
+    Ok(format!("k:{}", Value::Object(named)))
+}
+
+/// The same, for objects that are already stored: an item without its keys is told by its place.
+pub(super) fn element_at(at: usize, item: &Value, keys: Option<&[crate::schema::Name]>, place: &Place<'_>) -> String {
+    element(item, keys, place).unwrap_or_else(|_| format!("i:{at}"))
+}
+
+/// Whether two items have the same keys, without spelling them out.
+pub(super) fn same_item(a: &Value, b: &Value, keys: Option<&[crate::schema::Name]>, place: &Place<'_>) -> bool {
+    match keys {
+        None => a == b,
+        Some(keys) => keys.iter().all(|key| {
+            let value = key_value(a, key, place);
+            value.is_some() && value == key_value(b, key, place)
+        }),
+    }
+}
+
+/// Whether Go writes this field even where nothing was set, so that it is never new to an object
+/// that exists: structs by value, and anything without omitempty. Custom resources (whose fields
+/// have no protobuf numbers) have no such fields.
+pub(super) fn always_written(place: &Place<'_>) -> bool {
+    let Some(field) = place.field() else { return false };
+    if field.number == 0 || field.pointer {
+        return false;
+    }
+    match field.shape {
+        Shape::Struct(_) | Shape::Time | Shape::MicroTime => field.omit != Omit::Zero,
+        _ => field.omit == Omit::Never,
+    }
+}

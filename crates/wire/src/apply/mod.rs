@@ -1,0 +1,74 @@
+//! Server-side apply: who owns which field of an object, and what follows from it.
+//!
+//! Every write keeps `metadata.managedFields`: [`track_update`] after a create, update or patch,
+//! [`apply`] for an apply patch, which also merges, finds conflicts, and takes away what its
+//! manager no longer applies. The rules are upstream's structured-merge-diff. Field sets stay in
+//! their JSON form ([`FieldSet`]), so a write does not parse them. Called by the API server only.
+//!
+//! Managers that wrote through another version of the same kind are compared as if through this
+//! one: paths that a conversion would move are not followed.
+
+mod compare;
+mod conflict;
+mod elements;
+mod fieldset;
+mod managers;
+mod merge;
+mod operation;
+
+pub use conflict::Conflict;
+pub use fieldset::FieldSet;
+pub use operation::{apply, track_update};
+
+use base::Timestamp;
+use meta::{Cause, Reason, Status, StatusDetails};
+
+/// Who writes, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer<'a> {
+    pub manager: &'a str,
+    /// The version of the request.
+    pub api_version: &'a str,
+    /// Empty for the object itself.
+    pub subresource: &'a str,
+    pub now: Timestamp,
+    /// Fields that this endpoint does not let its clients set (`status`,
+    /// `metadata.deletionTimestamp`): nobody comes to own them through it.
+    pub reset: &'a [&'a str],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    #[error("{}", conflict::message(.0))]
+    Conflicts(Vec<Conflict>),
+    #[error("metadata.managedFields must be nil")]
+    ManagedFieldsGiven,
+    /// The object does not fit its schema; the caller says which object it was.
+    #[error("{0}")]
+    Mistyped(String),
+}
+
+impl ApplyError {
+    /// The answer to the client. `what` is upstream's `namespace/name; apps/v1, Kind=Deployment`.
+    pub fn status(&self, what: &str) -> Status {
+        match self {
+            ApplyError::Conflicts(conflicts) => {
+                let causes = conflicts.iter().map(|conflict| Cause {
+                    reason: "FieldManagerConflict".to_owned(),
+                    message: format!("conflict with {}", conflict.manager),
+                    field: conflict.path.clone(),
+                });
+                let details = StatusDetails { causes: causes.collect(), ..StatusDetails::default() };
+                Status::failure(Reason::Conflict, self.to_string()).with_details(details)
+            }
+            ApplyError::ManagedFieldsGiven => Status::bad_request(self.to_string()),
+            ApplyError::Mistyped(why) => {
+                let message = format!("failed to create typed patch object ({what}): {why}");
+                Status::failure(Reason::Unknown, message).with_code(500)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
