@@ -70,6 +70,8 @@ pub enum StoreError {
     Conflict { current: Option<Entry> },
     #[error("revision {asked} is compacted; the oldest kept is {oldest}")]
     Compacted { asked: Revision, oldest: Revision },
+    #[error("cannot seal the value: {0}")]
+    Seal(String),
     #[error("too many writes are waiting")]
     Busy,
     /// The disk failed or is full, or the store is shut down: nothing was written.
@@ -93,8 +95,8 @@ pub trait Sink: Send {
 /// Seals values on their way to disk and opens them on the way back; what is published and
 /// returned is always plain. Errors are texts for the log.
 pub trait Transformer: Send + Sync {
-    /// None: this key's values are stored as they are.
-    fn seal(&self, key: &str, value: &[u8]) -> Option<Vec<u8>>;
+    /// None: this key's values are stored as they are. An error refuses the write.
+    fn seal(&self, key: &str, value: &[u8]) -> Result<Option<Vec<u8>>, String>;
     /// Values that were stored before sealing was switched on come back as they are.
     fn open(&self, key: &str, stored: Bytes) -> Result<Bytes, String>;
 }

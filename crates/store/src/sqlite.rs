@@ -94,10 +94,10 @@ impl SqliteStore {
         let room = Arc::clone(&self.queue_room).try_acquire_many_owned(kib).map_err(|_| StoreError::Busy)?;
         // Sealed here, on the caller's thread: the writer is the one thing all writes share.
         let seal = |value: &Option<Bytes>| match (&self.transformer, value) {
-            (Some(transformer), Some(value)) => transformer.seal(&write.key, value),
-            _ => None,
+            (Some(transformer), Some(value)) => transformer.seal(&write.key, value).map_err(StoreError::Seal),
+            _ => Ok(None),
         };
-        let (sealed_value, sealed_last) = (seal(&write.value), seal(&write.last));
+        let (sealed_value, sealed_last) = (seal(&write.value)?, seal(&write.last)?);
         let (answer, answered) = oneshot::channel();
         let queued = Queued { write, size, sealed_value, sealed_last, answer, _room: room };
         match self.queue.try_send(Command::Commit(queued)) {

@@ -88,9 +88,9 @@ fn sql(dir: &Path, sql: &str) {
 struct Mirror;
 
 impl Transformer for Mirror {
-    fn seal(&self, key: &str, value: &[u8]) -> Option<Vec<u8>> {
+    fn seal(&self, key: &str, value: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let sealed = || format!("sealed:{key}:").into_bytes().into_iter().chain(value.iter().rev().copied()).collect();
-        (!key.starts_with("/plain")).then(sealed)
+        Ok((!key.starts_with("/plain")).then(sealed))
     }
 
     fn open(&self, key: &str, stored: Bytes) -> Result<Bytes, String> {
