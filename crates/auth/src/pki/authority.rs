@@ -165,6 +165,12 @@ impl Authority {
         self.parsed.not_after
     }
 
+    /// Whether `certificate` (PEM) bears this authority's signature.
+    pub fn has_signed(&self, certificate: &str) -> bool {
+        super::certificates(certificate)
+            .is_ok_and(|chain| chain.first().is_some_and(|leaf| super::parsed::is_signed_by(leaf, self.key.public())))
+    }
+
     /// Makes a key and signs a certificate for it, valid a year.
     ///
     /// # Errors

@@ -11,7 +11,16 @@ use std::path::Path;
 /// # Errors
 /// [`Error::WriteFile`].
 pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), Error> {
-    write(path, contents, 0o600).map_err(|source| Error::WriteFile { path: path.to_owned(), source })
+    write(path, contents, 0o600, true).map_err(|source| Error::WriteFile { path: path.to_owned(), source })
+}
+
+/// As [`write_private`], for what can be made again: not waiting for the disk, so that after a power
+/// loss it may be old, empty or missing.
+///
+/// # Errors
+/// [`Error::WriteFile`].
+pub fn write_replaceable(path: &Path, contents: &[u8]) -> Result<(), Error> {
+    write(path, contents, 0o600, false).map_err(|source| Error::WriteFile { path: path.to_owned(), source })
 }
 
 /// A file that everybody may read.
@@ -19,7 +28,7 @@ pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), Error> {
 /// # Errors
 /// [`Error::WriteFile`].
 pub fn write_public(path: &Path, contents: &[u8]) -> Result<(), Error> {
-    write(path, contents, 0o644).map_err(|source| Error::WriteFile { path: path.to_owned(), source })
+    write(path, contents, 0o644, true).map_err(|source| Error::WriteFile { path: path.to_owned(), source })
 }
 
 /// The file's text; None where there is no such file.
@@ -36,7 +45,7 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
 
 /// Through a new file beside it, so that a crash leaves the old or the new one and never a half; the
 /// mode is set before the contents are there.
-fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+fn write(path: &Path, contents: &[u8], mode: u32, durable: bool) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
@@ -45,9 +54,11 @@ fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(contents)?;
-        file.sync_all()?;
+        if durable {
+            file.sync_all()?;
+        }
         fs::rename(&beside, path)?;
-        fs::File::open(parent)?.sync_all()
+        if durable { fs::File::open(parent)?.sync_all() } else { Ok(()) }
     })();
     if outcome.is_err() {
         let _ = fs::remove_file(&beside);

@@ -13,7 +13,7 @@ mod parsed;
 mod request;
 
 pub use authority::{Authority, Identity, Profile, apiserver_names};
-pub use files::{read, write_private, write_public};
+pub use files::{read, write_private, write_public, write_replaceable};
 pub use key::{Algorithm, Key, PublicKey};
 pub use parsed::{Parsed, ca_hash, certificates, needs_renewal};
 pub use request::Request;

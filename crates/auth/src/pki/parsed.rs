@@ -10,7 +10,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
-use x509_parser::x509::X509Name;
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 /// Where upstream's client certificates carry a user's uid.
 const USER_UID: &str = "1.3.6.1.4.1.57683.2";
@@ -110,6 +110,13 @@ impl Names {
     pub fn is_empty(&self) -> bool {
         *self == Names::default()
     }
+}
+
+/// Whether the key made the certificate's signature.
+pub(super) fn is_signed_by(certificate: &[u8], key: &PublicKey) -> bool {
+    let Ok((_, found)) = X509Certificate::from_der(certificate) else { return false };
+    let Ok((_, spki)) = SubjectPublicKeyInfo::from_der(key.der()) else { return false };
+    found.verify_signature(Some(&spki)).is_ok()
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
