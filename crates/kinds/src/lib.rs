@@ -36,6 +36,12 @@ pub fn type_of(group: &str, version: &str, kind: &str) -> Option<TypeId> {
     })
 }
 
+/// The same by `apiVersion`, as `apps/v1` or `v1`.
+pub fn type_of_version(api_version: &str, kind: &str) -> Option<TypeId> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    type_of(group, version, kind)
+}
+
 /// Kinds of `meta/v1` that clients may send with any group's version.
 const OPTIONS: [&str; 8] = [
     "CreateOptions",

@@ -11,6 +11,7 @@ mod seed;
 use crate::schema::{Schema, Shape, TypeId};
 use crate::syntax;
 pub(crate) use scalar::{is_empty, zero};
+pub(crate) use seed::is_omitted;
 use seed::{Context, Seed};
 use serde::de::DeserializeSeed;
 use serde_json::Value;

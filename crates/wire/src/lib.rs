@@ -11,5 +11,6 @@ pub mod defaults;
 pub mod encode;
 pub mod patch;
 mod place;
+pub mod protobuf;
 pub mod schema;
 mod syntax;

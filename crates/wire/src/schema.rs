@@ -28,6 +28,8 @@ pub struct Struct {
     pub fields: Vec<Field>,
     /// Indices of `fields` sorted by name, for look-up.
     pub by_name: Vec<u16>,
+    /// Indices of `fields` that have a protobuf number, sorted by it.
+    pub by_number: Vec<u16>,
     /// What fields beside the named ones hold; None: they are unknown, warned of and pruned.
     pub additional: Option<Shape>,
     /// `x-kubernetes-preserve-unknown-fields`, RawExtension: unknown fields stay as they are.
@@ -183,6 +185,17 @@ impl Field {
             markers: None,
         }
     }
+
+    /// The protobuf field numbers from the outermost message to this field; see [`Field::number`].
+    pub fn path(&self) -> [u8; 4] {
+        let unused = self.number.leading_zeros() / 8;
+        self.number.checked_shl(unused * 8).unwrap_or_default().to_be_bytes()
+    }
+
+    /// How many numbers [`Field::path`] has.
+    pub fn depth(&self) -> usize {
+        4 - self.number.leading_zeros() as usize / 8
+    }
 }
 
 impl Schema {
@@ -208,7 +221,14 @@ impl Struct {
     pub fn index(&mut self) {
         let mut order: Vec<u16> = (0..u16::try_from(self.fields.len()).unwrap_or(u16::MAX)).collect();
         order.sort_by(|a, b| self.fields[usize::from(*a)].name.cmp(&self.fields[usize::from(*b)].name));
+        self.by_number = order.iter().copied().filter(|at| self.fields[usize::from(*at)].number != 0).collect();
+        self.by_number.sort_by_key(|at| self.fields[usize::from(*at)].path());
         self.by_name = order;
+    }
+
+    /// Which of `fields` protobuf has, in its order.
+    pub fn numbered(&self) -> &[u16] {
+        &self.by_number
     }
 
     pub fn field(&self, name: &str) -> Option<&Field> {

@@ -4,7 +4,7 @@
 //! `fixtures/` holds a choice; KUTTER_API_FIXTURES may name a folder with more of the same form
 //! (`group.version.Kind.json` and `.pb`).
 
-use crate::{schema, type_of};
+use crate::{schema, type_of, type_of_version};
 use std::path::{Path, PathBuf};
 use wire::decode::{Strictness, decode_json};
 use wire::schema::TypeId;
@@ -14,7 +14,7 @@ fn folders() -> Vec<PathBuf> {
     [Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")), more].into_iter().flatten().collect()
 }
 
-/// Path without suffix, type, and the JSON bytes.
+/// The JSON file, its type and its bytes.
 fn fixtures() -> Vec<(PathBuf, TypeId, Vec<u8>)> {
     let mut found = Vec::new();
     for folder in folders() {
@@ -28,7 +28,8 @@ fn fixtures() -> Vec<(PathBuf, TypeId, Vec<u8>)> {
             let (kind, version, group) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
             let group = if group == "core" { "" } else { group };
             let id = type_of(group, version, kind).unwrap_or_else(|| panic!("no type for {stem}"));
-            found.push((path.with_extension(""), id, std::fs::read(&path).unwrap()));
+            let json = std::fs::read(&path).unwrap();
+            found.push((path, id, json));
         }
     }
     assert!(found.len() >= 20);
@@ -59,5 +60,23 @@ fn json_comes_back_byte_for_byte() {
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let again = String::from_utf8(wire::encode::to_json(&value, schema(), id)).unwrap();
         assert_eq!(again, compact(&json), "{}", path.display());
+    }
+}
+
+#[test]
+fn protobuf_comes_back_byte_for_byte() {
+    for (path, id, json) in fixtures() {
+        let wanted = std::fs::read(path.with_extension("pb")).unwrap();
+        let (value, _) = decode_json(&json, schema(), id, Strictness::Strict).unwrap();
+        let message = wire::protobuf::to_message(&value, schema(), id).unwrap();
+        let envelope = wire::protobuf::open(&wanted).unwrap();
+        assert!(message == envelope.message, "{}: other bytes", path.display());
+        // What kubectl cannot tell from the type (`WatchEvent` has no apiVersion) the caller knows.
+        let resolve = |version: &str, kind: &str| type_of_version(version, kind).or(Some(id));
+        let again = wire::protobuf::from_protobuf(&wanted, schema(), &resolve)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let again = String::from_utf8(wire::encode::to_json(&again, schema(), id)).unwrap();
+        assert_eq!(again, compact(&json), "{}", path.display());
+        assert_eq!(wire::protobuf::envelope(&envelope.api_version, &envelope.kind, &message), wanted);
     }
 }

@@ -386,7 +386,7 @@ static ANY: Shape = Shape::Any(AnyForm::Raw);
 
 /// Whether Go's encoder would leave the value out, so that keeping it would tell apart what Go does
 /// not.
-fn is_omitted(value: &Value, field: &Field) -> bool {
+pub fn is_omitted(value: &Value, field: &Field) -> bool {
     field.omit == Omit::Empty && !field.pointer && scalar::is_empty(value, &field.shape)
 }
 
