@@ -1,0 +1,33 @@
+# The two commands of the README are `make run` and `make test`; each installs what it needs.
+
+CARGO ?= cargo
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
+
+# A C compiler builds SQLite and ring; nothing else is needed at run time.
+BUILD_PACKAGES := gcc libc6-dev make pkg-config
+# What tests run against or build images from: real servers and tools where users have them.
+TEST_PACKAGES := busybox-static iproute2 nftables openssl
+
+install = $(SUDO) tools/install $(1)
+
+.PHONY: run build test lint clean
+
+run: build
+	$(SUDO) target/release/kutter up $(ARGS)
+
+build:
+	@$(call install,$(BUILD_PACKAGES))
+	$(CARGO) build --release --locked --package kutter
+
+test:
+	@$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES))
+	$(SUDO) env PATH="$$PATH" $(CARGO) test --locked --workspace --quiet
+
+lint:
+	@$(call install,$(BUILD_PACKAGES))
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	$(CARGO) run --locked --quiet --package xtask -- tidy
+
+clean:
+	$(CARGO) clean
