@@ -9,6 +9,7 @@ pub mod apply;
 pub mod decode;
 pub mod defaults;
 pub mod encode;
+pub mod json;
 pub mod patch;
 mod place;
 pub mod protobuf;
