@@ -15,3 +15,4 @@ mod place;
 pub mod protobuf;
 pub mod schema;
 mod syntax;
+pub mod yaml;
