@@ -1,1 +1,34 @@
-//! The API server: one generic REST path for every kind, the watch cache and discovery.
+//! The API server: one generic REST path for every kind.
+//!
+//! request → authenticate → authorize → decode → default → admit → validate → commit → respond.
+//! [`Server`] is the transport-free heart; [`http`] puts it on a socket, [`Local`] gives it to
+//! rooms in the same process. Only wiring and tests use this crate; rooms use `client`.
+
+mod access;
+mod answer;
+mod collection;
+pub mod connect;
+mod directory;
+mod discovery;
+mod dispatch;
+mod filter;
+pub mod http;
+mod local;
+mod lookup;
+mod object;
+mod read;
+mod resources;
+mod review;
+mod server;
+mod snapshots;
+mod subresources;
+mod table;
+mod watch;
+mod write;
+
+pub use access::{Access, Observer};
+pub use discovery::GIT_VERSION;
+pub use local::Local;
+pub use object::{Index, Object};
+pub use resources::{Resource, Resources};
+pub use server::{Identity, Server, Settings, StartError};

@@ -1,0 +1,126 @@
+//! Passes one request on, and with it whatever its connection is upgraded to.
+
+use super::target::Target;
+use crate::http::{HttpRequest, HttpResponse, Payload};
+use base::Env;
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use meta::{Reason, Status};
+use rustls::pki_types::ServerName;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tracing::debug;
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// Until the other side says anything; a stream may then last as long as it likes.
+const ANSWER: Duration = Duration::from_secs(60);
+
+pub async fn forward(
+    env: &Env,
+    tls: &Arc<rustls::ClientConfig>,
+    target: Target,
+    request: HttpRequest,
+) -> Result<HttpResponse, Status> {
+    let unreachable = |why: String| {
+        Status::failure(Reason::ServiceUnavailable, format!("error trying to reach service: {why}"))
+    };
+    let address = match target.host.contains(':') {
+        true => format!("[{}]:{}", target.host, target.port),
+        false => format!("{}:{}", target.host, target.port),
+    };
+    let stream = env
+        .clock
+        .timeout(CONNECT, TcpStream::connect(&address))
+        .await
+        .map_err(|_| unreachable(format!("dial tcp {address}: i/o timeout")))?
+        .map_err(|error| unreachable(format!("dial tcp {address}: {error}")))?;
+    let _ = stream.set_nodelay(true);
+    if !target.tls {
+        return exchange(env, stream, &address, &target, request).await;
+    }
+    let name = ServerName::try_from(target.server_name.clone()).map_err(|error| unreachable(error.to_string()))?;
+    let connect = TlsConnector::from(tls.clone()).connect(name, stream);
+    let stream = env
+        .clock
+        .timeout(CONNECT, connect)
+        .await
+        .map_err(|_| unreachable("TLS handshake timeout".to_owned()))?
+        .map_err(|error| unreachable(error.to_string()))?;
+    exchange(env, stream, &address, &target, request).await
+}
+
+async fn exchange<S>(
+    env: &Env,
+    stream: S,
+    address: &str,
+    target: &Target,
+    mut request: HttpRequest,
+) -> Result<HttpResponse, Status>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let failed = |why: String| Status::failure(Reason::ServiceUnavailable, format!("error trying to reach service: {why}"));
+    let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Incoming>(TokioIo::new(stream))
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    env.tasks.spawn("passed-on connection", async move {
+        if let Err(error) = connection.with_upgrades().await {
+            debug!(%error, "passed-on connection ended");
+        }
+    });
+    let client_side = hyper::upgrade::on(&mut request);
+    let (mut parts, body) = request.into_parts();
+    parts.uri = Uri::try_from(&target.path_and_query).map_err(|error| Status::bad_request(error.to_string()))?;
+    parts.version = http::Version::HTTP_11;
+    clean(&mut parts.headers);
+    let host = HeaderValue::from_str(address).map_err(|error| failed(error.to_string()))?;
+    parts.headers.insert(header::HOST, host);
+    let answer = sender.send_request(http::Request::from_parts(parts, body));
+    let mut answer = env
+        .clock
+        .timeout(ANSWER, answer)
+        .await
+        .map_err(|_| failed("no answer".to_owned()))?
+        .map_err(|error| failed(error.to_string()))?;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(answer.map(stream_body));
+    }
+    let node_side = hyper::upgrade::on(&mut answer);
+    env.tasks.spawn("upgraded connection", async move {
+        let (client, node) = match tokio::try_join!(client_side, node_side) {
+            Ok(both) => both,
+            Err(error) => return debug!(%error, "cannot upgrade a passed-on connection"),
+        };
+        let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
+        if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut node).await {
+            debug!(%error, "upgraded connection ended");
+        }
+    });
+    let (parts, _) = answer.into_parts();
+    Ok(Response::from_parts(parts, Payload::empty()))
+}
+
+/// Credentials are for this server only; HTTP/2's pseudo headers do not exist on the way on.
+fn clean(headers: &mut HeaderMap) {
+    headers.remove(header::AUTHORIZATION);
+    let doomed: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("impersonate-")).cloned().collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+    if !headers.contains_key(header::UPGRADE) {
+        headers.remove(header::CONNECTION);
+    }
+}
+
+fn stream_body(body: Incoming) -> Payload {
+    let chunks = body.into_data_stream().map_ok(Bytes::from).map_err(|error| io::Error::other(error));
+    Payload::Stream(Box::pin(chunks))
+}

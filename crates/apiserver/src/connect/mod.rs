@@ -1,0 +1,80 @@
+//! Requests that are passed on: logs, exec, attach and port-forward to the node of a pod, and the
+//! proxies of pods, services and nodes.
+//!
+//! The bytes of an upgraded connection go through untouched: nodes speak the client's protocols
+//! themselves.
+
+mod forward;
+mod target;
+
+use crate::http::{HttpRequest, HttpResponse};
+use crate::server::Server;
+use auth::Attributes;
+use base::Env;
+use meta::{Status, User};
+use std::sync::Arc;
+
+/// A request's path, taken apart.
+pub struct Asked {
+    pub resource: String,
+    pub namespace: String,
+    pub name: String,
+    pub subresource: String,
+    /// After `proxy/`.
+    pub rest: String,
+}
+
+/// True for subresources that are handled here.
+pub fn is_connection(subresource: &str) -> bool {
+    matches!(subresource, "log" | "exec" | "attach" | "portforward" | "proxy")
+}
+
+/// The way to nodes and pods.
+pub struct Connector {
+    env: Env,
+    /// Trusts the cluster's CA and shows the API server's client certificate to kubelets.
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Connector {
+    pub fn new(env: Env, tls: Arc<rustls::ClientConfig>) -> Self {
+        Connector { env, tls }
+    }
+
+    pub(crate) async fn handle(
+        &self,
+        server: &Server,
+        user: &User,
+        asked: Asked,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, Status> {
+        let resource = server.resources.find("", "v1", &asked.resource).ok_or_else(Status::no_such_path)?;
+        let known = resource.kind.subresource(&asked.subresource).ok_or_else(Status::no_such_path)?;
+        let verb = verb(&asked.subresource, request.method());
+        if !known.verbs.contains(&verb) {
+            return Err(Status::method_not_supported(&resource.group_resource(), verb));
+        }
+        let attributes = Attributes {
+            version: "v1",
+            namespace: &asked.namespace,
+            name: &asked.name,
+            subresource: &asked.subresource,
+            ..Attributes::resource(user, verb, "", &asked.resource)
+        };
+        server.authorize_attributes(&attributes)?;
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let target = target::find(server, &asked, &query)?;
+        forward::forward(&self.env, &self.tls, target, request).await
+    }
+}
+
+/// Opening a stream into a container is a create, whichever method carries it.
+fn verb(subresource: &str, method: &http::Method) -> &'static str {
+    match (subresource, method.as_str()) {
+        ("exec" | "attach" | "portforward", _) | (_, "POST") => "create",
+        (_, "PUT") => "update",
+        (_, "PATCH") => "patch",
+        (_, "DELETE") => "delete",
+        _ => "get",
+    }
+}

@@ -1,0 +1,194 @@
+//! Where a passed-on request goes: which address, and which path there.
+
+use super::Asked;
+use crate::object::Object;
+use crate::server::Server;
+use meta::{Reason, Status};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+const KUBELET_PORT: u16 = 10250;
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+pub struct Target {
+    pub host: String,
+    pub port: u16,
+    pub tls: bool,
+    /// What the certificate must be for.
+    pub server_name: String,
+    pub path_and_query: String,
+}
+
+pub fn find(server: &Server, asked: &Asked, query: &str) -> Result<Target, Status> {
+    match (asked.resource.as_str(), asked.subresource.as_str()) {
+        ("pods", "proxy") => pod_proxy(server, asked, query),
+        ("services", "proxy") => service_proxy(server, asked, query),
+        ("nodes", "proxy") => {
+            let name = asked.name.rsplit_once(':').map_or(asked.name.as_str(), |(name, _)| name);
+            kubelet(server, name, format!("/{}", asked.rest), query)
+        }
+        _ => pod_stream(server, asked, query),
+    }
+}
+
+fn object(server: &Server, plural: &str, namespace: &str, name: &str) -> Result<Value, Status> {
+    let resource = server.resources.find("", "v1", plural).ok_or_else(Status::no_such_path)?;
+    server.get(resource, namespace, name)?.value()
+}
+
+fn text<'v>(value: &'v Value, path: &str) -> &'v str {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Logs, exec, attach and port-forward of a pod, on its kubelet.
+fn pod_stream(server: &Server, asked: &Asked, query: &str) -> Result<Target, Status> {
+    let pod = object(server, "pods", &asked.namespace, &asked.name)?;
+    let node = text(&pod, "/spec/nodeName");
+    let given = crate::http::query_pairs(query).find(|(key, _)| key == "container").map(|(_, value)| value);
+    let rest: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("container=")).collect();
+    let (namespace, name) = (segment(&asked.namespace), segment(&asked.name));
+    let start = match asked.subresource.as_str() {
+        "portforward" => {
+            let phase = text(&pod, "/status/phase");
+            if phase != "Running" && !phase.is_empty() {
+                return Err(Status::bad_request(format!("unable to forward port because pod is not running. Current status={phase}")));
+            }
+            format!("/portForward/{namespace}/{name}")
+        }
+        kind => {
+            let container = segment(&container(&pod, &asked.name, given.as_deref().unwrap_or_default())?);
+            let kind = if kind == "log" { "containerLogs" } else { kind };
+            format!("/{kind}/{namespace}/{name}/{container}")
+        }
+    };
+    if node.is_empty() {
+        // As upstream: logs of a pod without a node are empty, everything else must wait.
+        return Err(Status::bad_request(format!("pod {} does not have a host assigned", asked.name)));
+    }
+    kubelet(server, node, start, &rest.join("&"))
+}
+
+/// The container meant: the one named, or the only one there is.
+fn container(pod: &Value, name: &str, given: &str) -> Result<String, Status> {
+    let names = |field: &str| -> Vec<String> {
+        let list = pod.pointer(&format!("/spec/{field}")).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+    };
+    let (plain, init, ephemeral) = (names("containers"), names("initContainers"), names("ephemeralContainers"));
+    if given.is_empty() {
+        if let [only] = plain.as_slice() {
+            return Ok(only.clone());
+        }
+        let mut message = format!("a container name must be specified for pod {name}, choose one of: [{}]", plain.join(" "));
+        if !init.is_empty() {
+            message.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
+        }
+        return Err(Status::bad_request(message));
+    }
+    let known = [&plain, &init, &ephemeral].iter().any(|list| list.iter().any(|one| one == given));
+    if known { Ok(given.to_owned()) } else { Err(Status::bad_request(format!("container {given} is not valid for pod {name}"))) }
+}
+
+fn kubelet(server: &Server, node: &str, path: String, query: &str) -> Result<Target, Status> {
+    let value = object(server, "nodes", "", node)?;
+    let port = value.pointer("/status/daemonEndpoints/kubeletEndpoint/Port").and_then(Value::as_u64);
+    let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0).unwrap_or(KUBELET_PORT);
+    let addresses = value.pointer("/status/addresses").and_then(Value::as_array).cloned().unwrap_or_default();
+    let of_type = |kind: &str| {
+        addresses.iter().find(|one| one["type"] == kind).and_then(|one| one["address"].as_str()).map(str::to_owned)
+    };
+    let host = of_type("InternalIP").or_else(|| of_type("ExternalIP")).or_else(|| of_type("Hostname"));
+    let host = host.ok_or_else(|| Status::internal(format!("no preferred addresses found; known addresses: {addresses:?}")))?;
+    Ok(Target { server_name: host.clone(), host, port, tls: true, path_and_query: join(path, query) })
+}
+
+fn pod_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, Status> {
+    let (tls, name, port) = split_name(&asked.name);
+    let pod = object(server, "pods", &asked.namespace, name)?;
+    let host = text(&pod, "/status/podIP").to_owned();
+    if host.is_empty() {
+        return Err(Status::bad_request(format!("address not allowed: pod {name} has no address")));
+    }
+    let first = || pod.pointer("/spec/containers/0/ports/0/containerPort").and_then(Value::as_u64);
+    let port = match port {
+        "" => first().and_then(|port| u16::try_from(port).ok()).unwrap_or(if tls { 443 } else { 80 }),
+        port => port.parse().map_err(|_| Status::bad_request(format!("invalid pod request {:?}", asked.name)))?,
+    };
+    Ok(Target { server_name: host.clone(), host, port, tls, path_and_query: join(format!("/{}", asked.rest), query) })
+}
+
+fn service_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, Status> {
+    let (tls, name, port) = split_name(&asked.name);
+    let service = object(server, "services", &asked.namespace, name)?;
+    let unavailable = || {
+        Status::failure(Reason::ServiceUnavailable, format!("no endpoints available for service {:?}", asked.name))
+    };
+    let ports = service.pointer("/spec/ports").and_then(Value::as_array).cloned().unwrap_or_default();
+    let wanted = ports.iter().find(|one| {
+        port.is_empty() || one["name"] == port || one["port"].as_u64().is_some_and(|number| number.to_string() == port)
+    });
+    let wanted_name = wanted.map(|one| one["name"].as_str().unwrap_or_default()).ok_or_else(unavailable)?;
+    let slices = server.resources.find("discovery.k8s.io", "v1", "endpointslices");
+    let (slices, _) = slices.and_then(|row| row.collection.as_ref()).ok_or_else(unavailable)?.snapshot();
+    let mut ready: Vec<(String, u16)> = Vec::new();
+    let of_service = |slice: &&std::sync::Arc<Object>| {
+        slice.index.namespace == asked.namespace
+            && slice.index.labels.get("kubernetes.io/service-name").is_some_and(|service| service == name)
+    };
+    for slice in slices.values().filter(of_service) {
+        let slice = slice.value()?;
+        let port = slice["ports"].as_array().and_then(|ports| {
+            ports.iter().find(|one| one["name"].as_str().unwrap_or_default() == wanted_name)?["port"].as_u64()
+        });
+        let Some(port) = port.and_then(|port| u16::try_from(port).ok()) else { continue };
+        for endpoint in slice["endpoints"].as_array().into_iter().flatten() {
+            if endpoint["conditions"]["ready"] != false {
+                ready.extend(endpoint["addresses"][0].as_str().map(|address| (address.to_owned(), port)));
+            }
+        }
+    }
+    if ready.is_empty() {
+        return Err(unavailable());
+    }
+    let (host, port) = ready.swap_remove(server.env.rng.usize(0..ready.len()));
+    let path_and_query = join(format!("/{}", asked.rest), query);
+    Ok(Target { server_name: host.clone(), host, port, tls, path_and_query })
+}
+
+/// `[scheme:]name[:port]`
+fn split_name(text: &str) -> (bool, &str, &str) {
+    match text.split(':').collect::<Vec<_>>().as_slice() {
+        [scheme, name, port] => (*scheme == "https", name, port),
+        [name, port] => (false, name, port),
+        _ => (false, text, ""),
+    }
+}
+
+fn join(path: String, query: &str) -> String {
+    if query.is_empty() { path } else { format!("{path}?{query}") }
+}
+
+fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxied_names_carry_scheme_and_port() {
+        assert_eq!(split_name("web"), (false, "web", ""));
+        assert_eq!(split_name("web:http"), (false, "web", "http"));
+        assert_eq!(split_name("https:web:443"), (true, "web", "443"));
+    }
+
+    #[test]
+    fn a_pod_with_several_containers_wants_a_name() {
+        let pod = serde_json::json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}]}});
+        let message = container(&pod, "web", "").unwrap_err().message;
+        assert_eq!(message, "a container name must be specified for pod web, choose one of: [a b]");
+        assert_eq!(container(&pod, "web", "b").unwrap(), "b");
+        assert_eq!(container(&pod, "web", "c").unwrap_err().message, "container c is not valid for pod web");
+    }
+}

@@ -1,0 +1,114 @@
+//! One request in, one answer out: find the resource, ask whether the user may, go to the verb.
+
+use crate::answer::Answer;
+use crate::resources::Resource;
+use crate::server::Server;
+use crate::subresources;
+use crate::write::{Caller, Media, Part};
+use auth::Attributes;
+use client::{Request, Verb};
+use meta::{Status, User};
+use std::sync::Arc;
+
+impl Server {
+    /// Answers a request under its caller's identity.
+    ///
+    /// # Errors
+    /// The Status to send.
+    pub async fn handle(&self, request: &Request, media: Media, caller: &mut Caller<'_>) -> Result<Answer, Status> {
+        let gvr = &request.resource;
+        let resource =
+            self.resources.find(&gvr.group, &gvr.version, &gvr.resource).ok_or_else(Status::no_such_path)?;
+        self.authorize(caller.user, request)?;
+        check_scope(resource, request)?;
+        if let Some(warning) = deprecation(resource) {
+            caller.warnings.push(warning.to_owned());
+        }
+        match request.subresource.as_deref() {
+            None | Some("") => self.main(resource, request, media, caller).await,
+            Some(name) => {
+                let verb = request.verb.as_str();
+                let known = resource.kind.subresource(name).ok_or_else(Status::no_such_path)?;
+                if !known.verbs.contains(&verb) {
+                    return Err(Status::method_not_supported(&resource.group_resource(), verb));
+                }
+                subresources::handle(self, resource, known, request, media, caller).await
+            }
+        }
+    }
+
+    /// # Errors
+    /// Forbidden, in upstream's words.
+    pub fn authorize(&self, user: &User, request: &Request) -> Result<(), Status> {
+        let attributes = Attributes {
+            version: &request.resource.version,
+            namespace: request.namespace.as_deref().unwrap_or_default(),
+            name: request.name.as_deref().unwrap_or_default(),
+            subresource: request.subresource.as_deref().unwrap_or_default(),
+            field_selector: request.options.field_selector.as_deref().unwrap_or_default(),
+            ..Attributes::resource(user, request.verb.as_str(), &request.resource.group, &request.resource.resource)
+        };
+        self.authorize_attributes(&attributes)
+    }
+
+    /// # Errors
+    /// Forbidden, in upstream's words.
+    pub fn authorize_attributes(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        let decision = self.access.authorizer.authorize(attributes);
+        if decision.is_allowed() { Ok(()) } else { Err(attributes.forbidden(decision.reason())) }
+    }
+
+    async fn main(
+        &self,
+        resource: &Arc<Resource>,
+        request: &Request,
+        media: Media,
+        caller: &mut Caller<'_>,
+    ) -> Result<Answer, Status> {
+        let verb = request.verb.as_str();
+        if !resource.kind.has_verb(verb) {
+            return Err(Status::method_not_supported(&resource.group_resource(), verb));
+        }
+        let (namespace, name) = (request.namespace.as_deref(), request.name.as_deref());
+        match request.verb {
+            Verb::Create if resource.collection.is_none() => self.review(resource, request, media, caller).await,
+            Verb::Create => self.create(resource, request, media, caller).await,
+            Verb::Get => {
+                let object = self.get(resource, namespace.unwrap_or_default(), name.unwrap_or_default())?;
+                Ok(Answer::Object { object, created: false })
+            }
+            Verb::List => self.list(resource, namespace, name, &request.options).await,
+            Verb::Watch => Ok(Answer::Watch(Box::new(self.watch(resource, namespace, name, &request.options)?))),
+            Verb::Update => self.update(resource, request, media, Part::Main, caller).await,
+            Verb::Patch(patch) => self.patch(resource, request, patch, Part::Main, caller).await,
+            Verb::Delete => self.delete(resource, request, caller).await,
+            Verb::DeleteCollection => self.delete_collection(resource, request, caller).await,
+        }
+    }
+}
+
+/// Names and namespaces must be there where the verb needs them.
+fn check_scope(resource: &Resource, request: &Request) -> Result<(), Status> {
+    let needs_name = matches!(request.verb, Verb::Get | Verb::Update | Verb::Patch(_) | Verb::Delete);
+    if needs_name && request.name.as_deref().is_none_or(str::is_empty) {
+        return Err(Status::bad_request("Name parameter required."));
+    }
+    let needs_namespace = needs_name || (request.verb == Verb::Create && request.subresource.is_none());
+    let has_namespace = request.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty());
+    if resource.kind.namespaced && needs_namespace && !has_namespace {
+        return Err(Status::bad_request("an empty namespace may not be set during creation"));
+    }
+    if !resource.kind.namespaced && has_namespace {
+        return Err(Status::no_such_path());
+    }
+    Ok(())
+}
+
+/// Upstream's Warning for kinds on their way out.
+fn deprecation(resource: &Resource) -> Option<&'static str> {
+    match (resource.kind.group, resource.kind.version, resource.kind.resource) {
+        ("", "v1", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        ("", "v1", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        _ => None,
+    }
+}

@@ -1,0 +1,88 @@
+//! Which objects a list or watch is about: namespace, label and field selectors.
+
+use crate::object::{Index, Object};
+use crate::resources::Resource;
+use client::Options;
+use meta::Status;
+
+#[derive(Default)]
+pub struct Filter {
+    /// `namespace/`, or empty for all.
+    pub key_prefix: String,
+    labels: Option<meta::labels::Selector>,
+    fields: Option<meta::fields::FieldSelector>,
+}
+
+impl Filter {
+    /// Reads the selectors of a request; `name` narrows to one object, as a GET on its path with
+    /// `watch` does.
+    ///
+    /// # Errors
+    /// BadRequest for selectors that cannot be read or name a field the kind cannot select by.
+    pub fn read(
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: Option<&str>,
+        options: &Options,
+    ) -> Result<Self, Status> {
+        let labels = match options.label_selector.as_deref().filter(|text| !text.is_empty()) {
+            Some(text) => Some(meta::labels::Selector::parse(text).map_err(|error| {
+                Status::bad_request(format!("unable to parse requirement: {error}"))
+            })?),
+            None => None,
+        };
+        let mut field_text = options.field_selector.clone().unwrap_or_default();
+        if let Some(name) = name {
+            field_text = format!("metadata.name={name}{}{field_text}", if field_text.is_empty() { "" } else { "," });
+        }
+        let fields = if field_text.is_empty() { None } else { Some(read_fields(resource, &field_text, options)?) };
+        let key_prefix = match namespace {
+            Some(namespace) if resource.kind.namespaced && !namespace.is_empty() => format!("{namespace}/"),
+            _ => String::new(),
+        };
+        Ok(Filter { key_prefix, labels, fields })
+    }
+
+    /// True where every object in the namespace passes.
+    pub fn is_plain(&self) -> bool {
+        self.labels.is_none() && self.fields.is_none()
+    }
+
+    pub fn matches(&self, object: &Object) -> bool {
+        self.in_namespace(&object.index) && self.selects(&object.index)
+    }
+
+    fn in_namespace(&self, index: &Index) -> bool {
+        self.key_prefix.is_empty() || self.key_prefix.strip_suffix('/') == Some(index.namespace.as_str())
+    }
+
+    fn selects(&self, index: &Index) -> bool {
+        self.labels.as_ref().is_none_or(|selector| selector.matches(&index.labels))
+            && self.fields.as_ref().is_none_or(|selector| selector.matches_with(|field| index.field(field)))
+    }
+}
+
+fn read_fields(resource: &Resource, text: &str, options: &Options) -> Result<meta::fields::FieldSelector, Status> {
+    let refuse = |why: String| {
+        Status::bad_request(format!(
+            "Unable to find {:?} that match label selector {:?}, field selector {text:?}: {why}",
+            gvr_text(resource),
+            options.label_selector.as_deref().unwrap_or_default(),
+        ))
+    };
+    let selector = meta::fields::FieldSelector::parse(text).map_err(|error| refuse(error.to_string()))?;
+    let known = resource.strategy.selectable_fields(&serde_json::Value::Null);
+    let mut supported = vec!["metadata.name", "metadata.namespace"];
+    if !resource.kind.namespaced {
+        supported.pop();
+    }
+    supported.extend(known.iter().map(|(name, _)| *name));
+    selector.check(&supported).map_err(|error| refuse(error.to_string()))?;
+    Ok(selector)
+}
+
+fn gvr_text(resource: &Resource) -> String {
+    let gvr = resource.gvr();
+    let slash = if gvr.group.is_empty() { "/" } else { "" };
+    format!("{slash}{}, Resource={}", gvr.group_version(), gvr.resource)
+}

@@ -1,0 +1,302 @@
+//! HTTP: TLS connections in, requests through authentication and routing to the generic path, and
+//! answers back out in the form asked for.
+
+pub mod accept;
+mod connection;
+mod path;
+mod payload;
+mod respond;
+mod watching;
+
+pub use connection::{Peer, serve};
+pub(crate) use path::pairs as query_pairs;
+pub use payload::Payload;
+
+use crate::connect::Connector;
+use crate::discovery;
+use crate::server::Server;
+use crate::table::Include;
+use crate::write::{Caller, Media};
+use accept::{Accept, Format};
+use auth::Attributes;
+use auth::authn::Credentials;
+use bytes::Bytes;
+use client::{DeleteOptions, Request, Verb};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use meta::{Reason, Status, User};
+use path::ResourcePath;
+use respond::{Form, json_response, respond, status_response, text_response};
+use std::sync::Arc;
+
+/// Upstream's bound on a request's body.
+const MAX_BODY: usize = 3 << 20;
+
+pub type HttpRequest = http::Request<Incoming>;
+pub type HttpResponse = http::Response<Payload>;
+
+/// The server as HTTP sees it.
+pub struct Front {
+    pub server: Arc<Server>,
+    /// The way to nodes, for logs, exec and proxies; None: such requests are refused.
+    pub connector: Option<Arc<Connector>>,
+    /// What `/api` tells clients to connect to.
+    pub advertise: String,
+}
+
+impl Front {
+    /// Answers one request; never fails, failures are answers.
+    pub async fn answer(&self, peer: &Peer, request: HttpRequest) -> HttpResponse {
+        let format = accepted(request.headers()).map_or(Format::Json, |accept| accept.format);
+        match self.route(peer, request).await {
+            Ok(response) => response,
+            Err(status) => status_response(&status, format),
+        }
+    }
+
+    async fn route(&self, peer: &Peer, request: HttpRequest) -> Result<HttpResponse, Status> {
+        let user = self.authenticate(peer, &request)?;
+        let path = request.uri().path().to_owned();
+        if let Some(found) = ResourcePath::parse(&path) {
+            let is_known = self.server.resources.find(&found.group, &found.version, &found.resource).is_some();
+            if is_known {
+                return self.resource(&user, found, request).await;
+            }
+        }
+        let verb = request.method().as_str().to_ascii_lowercase();
+        self.server.authorize_attributes(&Attributes::path(&user, &verb, &path))?;
+        self.document(&path, &request)
+    }
+
+    fn authenticate(&self, peer: &Peer, request: &HttpRequest) -> Result<Arc<User>, Status> {
+        let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")));
+        let method = request.method().as_str().to_ascii_lowercase();
+        let credentials = Credentials {
+            certificate: peer.certificate.as_deref(),
+            bearer: bearer.map(str::trim),
+            method: &method,
+            path: request.uri().path(),
+        };
+        let server = &self.server;
+        let user = server
+            .authenticator
+            .authenticate(&credentials, server.env.clock.now())
+            .map_err(|_| Status::unauthorized())?;
+        let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let asked = auth::authn::impersonation::impersonate(&user, headers, server.access.authorizer.as_ref())?;
+        Ok(asked.map_or(user, Arc::new))
+    }
+
+    async fn resource(&self, user: &User, found: ResourcePath, request: HttpRequest) -> Result<HttpResponse, Status> {
+        let is_connect = found.subresource.as_deref().is_some_and(crate::connect::is_connection);
+        if is_connect {
+            let connector = self.connector.as_ref().ok_or_else(|| Status::internal("no way to reach nodes"))?;
+            return connector.handle(&self.server, user, found.into(), request).await;
+        }
+        let (parts, body) = request.into_parts();
+        let header = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let content_type = header(header::CONTENT_TYPE).unwrap_or_default();
+        let query = parts.uri.query().unwrap_or_default();
+        let form = form(&parts.headers, query)?;
+        let mut wanted = found.into_request(&parts.method, query, content_type)?;
+        let media = media(&wanted, content_type)?;
+        wanted.body = read_body(body, &parts.headers).await?;
+        let media = adjust_delete(&mut wanted, query, media)?;
+        let mut warnings = Vec::new();
+        let user_agent = header(header::USER_AGENT).unwrap_or_default();
+        let mut caller = Caller { user, user_agent, warnings: &mut warnings };
+        let outcome = self.server.handle(&wanted, media, &mut caller).await;
+        let gvr = &wanted.resource;
+        let resource = self.server.resources.find(&gvr.group, &gvr.version, &gvr.resource);
+        let response = match outcome {
+            Ok(answer) => respond(answer, resource, &form, &self.server.env.clock),
+            Err(status) => Err(status),
+        };
+        let mut response = response.unwrap_or_else(|status| status_response(&status, form.accept.format));
+        for warning in &warnings {
+            if let Some(value) = warning_header(warning) {
+                response.headers_mut().append(header::WARNING, value);
+            }
+        }
+        Ok(response)
+    }
+
+    /// Everything that is no resource.
+    fn document(&self, path: &str, request: &HttpRequest) -> Result<HttpResponse, Status> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Err(Status::failure(
+                Reason::MethodNotAllowed,
+                "the server does not allow this method on the requested resource",
+            ));
+        }
+        let resources = &self.server.resources;
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let value = match parts.as_slice() {
+            ["version"] => Some(discovery::version()),
+            ["api" | "apis"] => Some(self.groups(request.headers(), parts[0] == "api")?),
+            ["api", version] => discovery::resource_list(resources, "", version),
+            ["apis", group] => discovery::group(resources, group),
+            ["apis", group, version] => discovery::resource_list(resources, group, version),
+            ["healthz" | "livez" | "readyz", ..] => return Ok(self.health(parts[0], request.uri().query())),
+            ["metrics"] => return Ok(text_response(StatusCode::OK, self.server.env.metrics.render())),
+            [".well-known", "openid-configuration"] => self.server.openid_configuration(),
+            ["openid", "v1", "jwks"] => self.server.jwks(),
+            [""] => Some(self.index()),
+            _ => None,
+        };
+        let Some(value) = value else {
+            return Ok(text_response(StatusCode::NOT_FOUND, "404 page not found\n"));
+        };
+        let mut response = json_response(&value);
+        if let Some(version) = value["apiVersion"].as_str().and_then(|text| text.strip_prefix("apidiscovery.k8s.io/")) {
+            let media = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+            if let Ok(media) = HeaderValue::from_str(&media) {
+                response.headers_mut().insert(header::CONTENT_TYPE, media);
+            }
+        }
+        Ok(response)
+    }
+
+    /// `/api` and `/apis`, aggregated where the client asks for it.
+    fn groups(&self, headers: &HeaderMap, core: bool) -> Result<serde_json::Value, Status> {
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        for clause in accept.split(',') {
+            if clause.contains("as=APIGroupDiscoveryList") && clause.trim().starts_with("application/json") {
+                let version = if clause.contains("v=v2beta1") { "v2beta1" } else { "v2" };
+                return Ok(discovery::aggregated(&self.server.resources, core, version));
+            }
+            if clause.trim().starts_with("application/json") || clause.trim().starts_with("*/*") {
+                break;
+            }
+        }
+        Ok(match core {
+            true => discovery::core_versions(&self.advertise),
+            false => discovery::group_list(&self.server.resources),
+        })
+    }
+
+    fn health(&self, kind: &str, query: Option<&str>) -> HttpResponse {
+        let is_ok = kind != "readyz" || self.server.is_ready();
+        let verbose = path::pairs(query.unwrap_or_default()).any(|(key, _)| key == "verbose");
+        let code = if is_ok { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+        let mark = if is_ok { "+" } else { "-" };
+        let word = if is_ok { "ok" } else { "failed: reason withheld" };
+        let text = match (verbose, is_ok) {
+            (false, true) => "ok".to_owned(),
+            (_, true) => format!("[+]ping ok\n[{mark}]poststarthook/start {word}\n{kind} check passed\n"),
+            (_, false) => format!("[+]ping ok\n[{mark}]poststarthook/start {word}\n{kind} check failed\n"),
+        };
+        text_response(code, text)
+    }
+
+    fn index(&self) -> serde_json::Value {
+        let mut paths = vec!["/.well-known/openid-configuration".to_owned(), "/api".to_owned(), "/apis".to_owned()];
+        for resource in self.server.resources.all() {
+            let path = match resource.kind.group {
+                "" => format!("/api/{}", resource.kind.version),
+                group => format!("/apis/{group}/{}", resource.kind.version),
+            };
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        paths.extend(
+            ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"]
+                .map(str::to_owned),
+        );
+        serde_json::json!({"paths": paths})
+    }
+}
+
+impl From<ResourcePath> for crate::connect::Asked {
+    fn from(path: ResourcePath) -> Self {
+        crate::connect::Asked {
+            resource: path.resource,
+            namespace: path.namespace.unwrap_or_default(),
+            name: path.name.unwrap_or_default(),
+            subresource: path.subresource.unwrap_or_default(),
+            rest: path.rest.unwrap_or_default(),
+        }
+    }
+}
+
+fn accepted(headers: &HeaderMap) -> Result<Accept, Status> {
+    Accept::negotiate(headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default())
+}
+
+fn form(headers: &HeaderMap, query: &str) -> Result<Form, Status> {
+    let encodings = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let include = path::pairs(query).find(|(key, _)| key == "includeObject").map(|(_, value)| value);
+    Ok(Form {
+        accept: accepted(headers)?,
+        include: Include::parse(include.as_deref().unwrap_or_default())?,
+        gzip: encodings.split(',').any(|encoding| encoding.split(';').next().map(str::trim) == Some("gzip")),
+    })
+}
+
+/// How the body is written; patches are JSON, or YAML where they apply.
+fn media(request: &Request, content_type: &str) -> Result<Media, Status> {
+    match content_type.split(';').next().unwrap_or_default().trim() {
+        _ if matches!(request.verb, Verb::Patch(_)) => Ok(Media::Json),
+        "" | "application/json" | "application/merge-patch+json" => Ok(Media::Json),
+        "application/yaml" => Ok(Media::Yaml),
+        "application/vnd.kubernetes.protobuf" => Ok(Media::Protobuf),
+        _ if matches!(request.verb, Verb::Get | Verb::List | Verb::Watch | Verb::Delete | Verb::DeleteCollection) => {
+            Ok(Media::Json)
+        }
+        _ => Err(Status::failure(
+            Reason::UnsupportedMediaType,
+            "the body of the request was in an unknown format - accepted media types include: application/json, \
+             application/yaml, application/vnd.kubernetes.protobuf",
+        )),
+    }
+}
+
+/// Delete options may come in the body, in any media type, or in the query.
+fn adjust_delete(request: &mut Request, query: &str, media: Media) -> Result<Media, Status> {
+    if !matches!(request.verb, Verb::Delete | Verb::DeleteCollection) {
+        return Ok(media);
+    }
+    if !request.body.is_empty() && media != Media::Json {
+        let value = match media {
+            Media::Yaml => crate::write::parse_yaml(&request.body)?,
+            _ => wire::protobuf::from_protobuf(&request.body, kinds::schema(), &crate::write::struct_of)
+                .map_err(|error| Status::bad_request(error.to_string()))?,
+        };
+        request.body = value.to_string().into();
+    }
+    if request.body.is_empty() {
+        let mut options = DeleteOptions::default();
+        for (key, value) in path::pairs(query) {
+            match key.as_str() {
+                "gracePeriodSeconds" => options.grace_period_seconds = value.parse().ok(),
+                "propagationPolicy" => options.propagation_policy = Some(value),
+                "orphanDependents" => options.orphan_dependents = value.parse().ok(),
+                _ => {}
+            }
+        }
+        request.body = serde_json::to_vec(&options).map_err(Status::internal)?.into();
+    }
+    Ok(Media::Json)
+}
+
+async fn read_body(body: Incoming, headers: &HeaderMap) -> Result<Bytes, Status> {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > MAX_BODY) {
+        return Err(Status::too_large(format!("limit is {MAX_BODY}")));
+    }
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(format!("limit is {MAX_BODY}"))),
+        Err(error) => Err(Status::bad_request(format!("cannot read the request's body: {error}"))),
+    }
+}
+
+/// `299 - "text"`, with what cannot stand in a header left out.
+fn warning_header(text: &str) -> Option<HeaderValue> {
+    let clean: String = text.chars().filter(|letter| !letter.is_control()).collect();
+    let escaped = clean.replace('\\', "\\\\").replace('"', "\\\"");
+    HeaderValue::from_str(&format!("299 - \"{escaped}\"")).ok()
+}

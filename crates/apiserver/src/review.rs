@@ -1,0 +1,129 @@
+//! The review kinds: objects that are answered, never stored.
+
+use crate::answer::Answer;
+use crate::resources::Resource;
+use crate::server::Server;
+use crate::write::{Caller, Expected, Media, decode};
+use auth::Attributes;
+use client::Request;
+use meta::{Status, User};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+impl Server {
+    pub(crate) async fn review(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        media: Media,
+        caller: &mut Caller<'_>,
+    ) -> Result<Answer, Status> {
+        let mut review = decode(&Expected::of(resource), &request.body, media, &request.options, caller)?;
+        let status = match resource.kind.kind {
+            "TokenReview" => self.token_review(&review)?,
+            "SubjectAccessReview" => self.access_review(&subject(&review), &review),
+            "LocalSubjectAccessReview" => {
+                check_namespace(request, &review)?;
+                self.access_review(&subject(&review), &review)
+            }
+            "SelfSubjectAccessReview" => self.access_review(caller.user, &review),
+            "SelfSubjectReview" => json!({"userInfo": caller.user}),
+            _ => return Err(Status::method_not_supported(&resource.group_resource(), "create")),
+        };
+        review["status"] = status;
+        let json = wire::encode::to_json(&review, resource.schema, resource.type_id).into();
+        Ok(Answer::Other { json, type_id: resource.type_id, created: true })
+    }
+
+    fn token_review(&self, review: &Value) -> Result<Value, Status> {
+        let token = review.pointer("/spec/token").and_then(Value::as_str).unwrap_or_default();
+        if token.is_empty() {
+            return Err(Status::bad_request("token is required for TokenReview in authentication"));
+        }
+        let audiences = review.pointer("/spec/audiences").and_then(Value::as_array);
+        let audiences: Vec<String> =
+            audiences.into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect();
+        Ok(match self.authenticator.review(token, &audiences, self.env.clock.now()) {
+            Some((user, audiences)) => json!({"authenticated": true, "user": user, "audiences": audiences}),
+            None => json!({"user": {}, "error": "[invalid bearer token]"}),
+        })
+    }
+
+    fn access_review(&self, user: &User, review: &Value) -> Value {
+        let text = |path: &str| review.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let attributes = if review.pointer("/spec/nonResourceAttributes").is_some() {
+            Attributes::path(user, text("/spec/nonResourceAttributes/verb"), text("/spec/nonResourceAttributes/path"))
+        } else {
+            let at = |field: &str| text(&format!("/spec/resourceAttributes/{field}"));
+            Attributes {
+                user,
+                verb: at("verb"),
+                group: at("group"),
+                version: at("version"),
+                resource: at("resource"),
+                subresource: at("subresource"),
+                namespace: at("namespace"),
+                name: at("name"),
+                path: "",
+                field_selector: "",
+            }
+        };
+        let decision = self.access.authorizer.authorize(&attributes);
+        let mut status = json!({"allowed": decision.is_allowed()});
+        if !decision.reason().is_empty() {
+            status["reason"] = decision.reason().into();
+        }
+        status
+    }
+}
+
+fn subject(review: &Value) -> User {
+    let texts = |value: Option<&Value>| -> Vec<String> {
+        let list = value.and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    };
+    let text = |path: &str| review.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let extra: BTreeMap<String, Vec<String>> = review
+        .pointer("/spec/extra")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(key, values)| (key.clone(), texts(Some(values))))
+        .collect();
+    User {
+        name: text("/spec/user"),
+        uid: text("/spec/uid"),
+        groups: texts(review.pointer("/spec/groups")),
+        extra,
+    }
+}
+
+fn check_namespace(request: &Request, review: &Value) -> Result<(), Status> {
+    let asked = review.pointer("/spec/resourceAttributes/namespace").and_then(Value::as_str).unwrap_or_default();
+    let namespace = request.namespace.as_deref().unwrap_or_default();
+    if asked == namespace {
+        return Ok(());
+    }
+    let path = meta::field::Path::new("spec.resourceAttributes.namespace");
+    let why = format!("must match metadata.namespace: {namespace}");
+    let error = meta::field::FieldError::invalid(&path, asked, &why);
+    Err(meta::field::invalid("authorization.k8s.io", "LocalSubjectAccessReview", "", &[error]))
+}
+
+impl Server {
+    /// What others need to check this cluster's service account tokens.
+    pub(crate) fn openid_configuration(&self) -> Option<Value> {
+        let issuer = self.issuer.as_ref()?;
+        Some(json!({
+            "issuer": issuer.issuer,
+            "jwks_uri": format!("{}/openid/v1/jwks", issuer.issuer),
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        }))
+    }
+
+    pub(crate) fn jwks(&self) -> Option<Value> {
+        self.issuer.as_ref().map(|issuer| json!({"keys": [issuer.key.public().jwk()]}))
+    }
+}

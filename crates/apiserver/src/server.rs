@@ -1,0 +1,292 @@
+//! The API server's heart: the served resources, the store behind them and the sink that turns
+//! durable writes into shared objects.
+//!
+//! Transport-free: HTTP, in-process clients and the simulator all come in through
+//! [`Server::handle`]. Time and randomness come from [`base::Env`].
+
+use crate::access::Access;
+use crate::collection::{Change, Collection, Frames};
+use crate::object::{Index, Object};
+use crate::resources::{Resource, Resources};
+use base::Env;
+use base::collections::HashMap;
+use bytes::Bytes;
+use meta::Status;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use store::{Event, Expect, Revision, Sink, Started, Store, StoreError, Write};
+use tracing::error;
+
+/// How many past changes are read back at start-up so that watches resume.
+const RESUMED_CHANGES: u64 = 20_000;
+
+pub struct Server {
+    pub env: Env,
+    pub resources: Arc<Resources>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) revision: Arc<AtomicU64>,
+    pub(crate) pending: Pending,
+    pub(crate) chain: admission::Chain,
+    pub(crate) access: Arc<Access>,
+    pub(crate) authenticator: auth::authn::Authenticator,
+    pub(crate) issuer: Option<auth::authn::Issuer>,
+    pub(crate) snapshots: crate::snapshots::Snapshots,
+    pub(crate) ready: AtomicBool,
+    pub settings: Settings,
+}
+
+/// What wiring decides.
+#[derive(Clone)]
+pub struct Settings {
+    pub service_cidr: String,
+    pub cluster_domain: String,
+    /// PEM of the CA that clients trust; goes into cluster-info and root CA ConfigMaps.
+    pub ca_pem: String,
+    pub feature_gates: BTreeMap<String, bool>,
+    pub audiences: Vec<String>,
+}
+
+/// Where users and tokens come from, beside client certificates.
+#[derive(Default)]
+pub struct Identity {
+    pub token_file: Option<auth::authn::TokenFile>,
+    pub verifier: Option<auth::authn::Verifier>,
+    /// None: TokenRequest is refused.
+    pub issuer: Option<auth::authn::Issuer>,
+}
+
+/// Index parts computed by the writer, waiting to be published with the bytes they were made from.
+#[derive(Clone, Default)]
+pub(crate) struct Pending(Arc<Mutex<HashMap<usize, Index>>>);
+
+impl Pending {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Index>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keyed by where the bytes lie, which no two live values share.
+    fn put(&self, bytes: &Bytes, index: Index) {
+        self.lock().insert(bytes.as_ptr() as usize, index);
+    }
+
+    fn take(&self, bytes: &Bytes) -> Option<Index> {
+        self.lock().remove(&(bytes.as_ptr() as usize))
+    }
+}
+
+impl Server {
+    /// Loads everything the store holds and starts following it.
+    ///
+    /// # Errors
+    /// The store cannot be read, or holds objects that are no JSON.
+    pub async fn start(
+        env: Env,
+        store: Arc<dyn Store>,
+        chain: admission::Chain,
+        access: Access,
+        identity: Identity,
+        settings: Settings,
+    ) -> Result<Arc<Server>, StartError> {
+        let revision = Arc::new(AtomicU64::new(0));
+        let resources = Arc::new(Resources::built_in(&revision));
+        let pending = Pending::default();
+        let access = Arc::new(access);
+        let sink = Publisher {
+            resources: resources.clone(),
+            revision: revision.clone(),
+            pending: pending.clone(),
+            access: access.clone(),
+        };
+        let started = store.start(Box::new(sink))?;
+        let (at, oldest) = (started.revision, started.oldest);
+        load(&resources, &access, started)?;
+        // The sink may have published later writes already; none exist before `start` returns.
+        revision.fetch_max(at, Ordering::AcqRel);
+        remember(&resources, store.as_ref(), at, oldest).await?;
+        let directory = Arc::new(crate::directory::Known(resources.clone()));
+        let authenticator = auth::authn::Authenticator::new(directory, identity.token_file, identity.verifier);
+        Ok(Arc::new(Server {
+            env,
+            resources,
+            store,
+            revision,
+            pending,
+            chain,
+            access,
+            authenticator,
+            issuer: identity.issuer,
+            snapshots: crate::snapshots::Snapshots::default(),
+            ready: AtomicBool::new(false),
+            settings,
+        }))
+    }
+
+    /// The newest durable revision.
+    pub fn revision(&self) -> Revision {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Answers /readyz with ok from now on.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub fn gate(&self, name: &str) -> Option<bool> {
+        self.settings.feature_gates.get(name).copied()
+    }
+
+    /// Writes an encoded object and answers with it as published.
+    pub(crate) async fn commit_put(
+        &self,
+        resource: &Resource,
+        expect: Expect,
+        json: Vec<u8>,
+        index: Index,
+    ) -> Result<Arc<Object>, CommitError> {
+        let key = resource.store_key(&index.namespace, &index.name);
+        let value = Bytes::from(json);
+        self.pending.put(&value, index.clone());
+        let write = Write { key, expect, value: Some(value.clone()), last: None };
+        let outcome = self.store.commit(write).await;
+        self.pending.take(&value);
+        let revision = outcome.map_err(CommitError::from)?;
+        Ok(Arc::new(Object::publish(revision, &value, index)))
+    }
+
+    /// Deletes an object; `last` is its final state, which watchers see.
+    pub(crate) async fn commit_delete(
+        &self,
+        resource: &Resource,
+        current: &Object,
+        last: Vec<u8>,
+        index: Index,
+    ) -> Result<Arc<Object>, CommitError> {
+        let key = resource.store_key(&index.namespace, &index.name);
+        let last = Bytes::from(last);
+        self.pending.put(&last, index.clone());
+        let expect = Expect::Revision(current.revision);
+        let write = Write { key, expect, value: None, last: Some(last.clone()) };
+        let outcome = self.store.commit(write).await;
+        self.pending.take(&last);
+        let revision = outcome.map_err(CommitError::from)?;
+        Ok(Arc::new(Object::publish(revision, &last, index)))
+    }
+}
+
+/// Why a write did not happen.
+pub(crate) enum CommitError {
+    /// The object changed or came or went meanwhile: read it again.
+    Conflict,
+    Failed(Status),
+}
+
+impl From<StoreError> for CommitError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { .. } => CommitError::Conflict,
+            StoreError::Busy => CommitError::Failed(Status::too_many_requests(error.to_string(), 1)),
+            other => CommitError::Failed(Status::internal(other)),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the stored object {key} cannot be read: {error}")]
+    Damaged { key: String, error: serde_json::Error },
+}
+
+fn load(resources: &Resources, access: &Access, started: Started) -> Result<(), StartError> {
+    let mut objects: BTreeMap<&str, crate::collection::Objects> = BTreeMap::new();
+    for entry in started.entries {
+        let Some(resource) = resources.of_store_key(&entry.key) else { continue };
+        let index = Index::of_bytes(&entry.value, resource.strategy)
+            .map_err(|error| StartError::Damaged { key: entry.key.to_string(), error })?;
+        let object = Arc::new(Object::publish(entry.revision, &entry.value, index));
+        access.observe(resource, &object, false);
+        let key: Arc<str> = Object::key(&object.index.namespace, &object.index.name).into();
+        objects.entry(&resource.prefix).or_default().insert(key, object);
+    }
+    for resource in resources.all() {
+        let Some(collection) = &resource.collection else { continue };
+        collection.load(objects.remove(resource.prefix.as_str()).unwrap_or_default(), started.revision);
+    }
+    Ok(())
+}
+
+/// Reads the newest part of history back into the rings.
+async fn remember(resources: &Resources, store: &dyn Store, at: Revision, oldest: Revision) -> Result<(), StartError> {
+    let floor = oldest.max(at.saturating_sub(RESUMED_CHANGES));
+    let limit = usize::try_from(at.saturating_sub(floor)).unwrap_or(usize::MAX);
+    let events = if limit == 0 { Vec::new() } else { store.history(floor, limit).await? };
+    let mut changes: BTreeMap<&str, Vec<Change>> = BTreeMap::new();
+    for event in &events {
+        let Some(resource) = resources.of_store_key(&event.key) else { continue };
+        if let Some(change) = change_of(resource, event, &Pending::default(), None) {
+            changes.entry(&resource.prefix).or_default().push(change);
+        }
+    }
+    for resource in resources.all() {
+        let Some(collection) = &resource.collection else { continue };
+        collection.remember(changes.remove(resource.prefix.as_str()).unwrap_or_default(), floor);
+    }
+    Ok(())
+}
+
+/// The store's sink: runs on its writer, right after a batch became durable.
+struct Publisher {
+    resources: Arc<Resources>,
+    revision: Arc<AtomicU64>,
+    pending: Pending,
+    access: Arc<Access>,
+}
+
+impl Sink for Publisher {
+    fn publish(&mut self, events: &[Event]) {
+        for event in events {
+            let target = self.resources.of_store_key(&event.key).and_then(|r| Some((r, r.collection.as_ref()?)));
+            let Some((resource, collection)) = target else {
+                self.revision.store(event.revision, Ordering::Release);
+                continue;
+            };
+            let current = current_of(resource, collection, &event.key);
+            match change_of(resource, event, &self.pending, current) {
+                Some(change) => {
+                    self.access.observe(resource, &change.object, change.deleted);
+                    collection.apply(change);
+                }
+                None => self.revision.store(event.revision, Ordering::Release),
+            }
+        }
+    }
+}
+
+fn current_of(resource: &Resource, collection: &Collection, key: &str) -> Option<Arc<Object>> {
+    collection.get(key.strip_prefix(resource.prefix.as_str())?)
+}
+
+/// None only where bytes cannot be read, which is logged: they were checked before the write.
+fn change_of(resource: &Resource, event: &Event, pending: &Pending, current: Option<Arc<Object>>) -> Option<Change> {
+    let publish = |revision: Revision, bytes: &Bytes| {
+        let index = pending.take(bytes).map_or_else(|| Index::of_bytes(bytes, resource.strategy), Ok);
+        match index {
+            Ok(index) => Some(Arc::new(Object::publish(revision, bytes, index))),
+            Err(reason) => {
+                error!(key = %event.key, revision, %reason, "cannot read an object that was stored");
+                None
+            }
+        }
+    };
+    let previous = current.or_else(|| event.previous.as_ref().and_then(|(revision, bytes)| publish(*revision, bytes)));
+    let deleted = event.value.is_none();
+    let state = event.value.as_ref().or(event.last.as_ref()).or(event.previous.as_ref().map(|(_, bytes)| bytes))?;
+    let object = publish(event.revision, state)?;
+    Some(Change { revision: event.revision, object, previous, deleted, frames: Frames::default() })
+}

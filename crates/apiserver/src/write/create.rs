@@ -1,0 +1,146 @@
+//! POST.
+
+use super::decode::{Media, decode_object};
+use super::modify::{Part, reset_fields};
+use super::{Caller, Draft, is_dry_run, metadata};
+use crate::answer::Answer;
+use crate::lookup::Memory;
+use crate::resources::Resource;
+use crate::server::{CommitError, Server};
+use admission::{Attributes, Operation};
+use client::Request;
+use meta::{Status, StatusDetails};
+use serde_json::Value;
+use store::Expect;
+
+/// How often another generated name is tried (upstream's number).
+const NAME_TRIES: usize = 8;
+
+impl Server {
+    pub(crate) async fn create(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        media: Media,
+        caller: &mut Caller<'_>,
+    ) -> Result<Answer, Status> {
+        let object = decode_object(resource, &request.body, media, &request.options, caller)?;
+        self.create_object(resource, request, object, caller).await
+    }
+
+    /// Creates a decoded and defaulted object; also the path of updates and applies that may
+    /// create.
+    pub(crate) async fn create_object(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        object: Value,
+        caller: &mut Caller<'_>,
+    ) -> Result<Answer, Status> {
+        let namespace = request.namespace.as_deref().unwrap_or_default();
+        for attempt in 1..=NAME_TRIES {
+            let mut object = object.clone();
+            metadata::prepare_create(&mut object, resource, namespace, self)?;
+            let generated = metadata::text(&object, "generateName").len();
+            let draft = self.check_create(resource, request, object, caller)?;
+            if is_dry_run(&request.options)? {
+                return Ok(Answer::Object { object: draft.into_unwritten(None), created: true });
+            }
+            let name = draft.name().to_owned();
+            match draft.put(self, resource, Expect::Absent).await {
+                Ok(object) => return Ok(Answer::Object { object, created: true }),
+                Err(CommitError::Failed(status)) => return Err(status),
+                Err(CommitError::Conflict) if generated == 0 || !name_was_generated(request, &name, generated) => {
+                    return Err(Status::already_exists(&resource.group_resource(), &name));
+                }
+                Err(CommitError::Conflict) if attempt == NAME_TRIES => {
+                    return Err(no_name_left(resource, &name));
+                }
+                Err(CommitError::Conflict) => caller.warnings.clear(),
+            }
+        }
+        Err(no_name_left(resource, ""))
+    }
+
+    fn check_create(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        mut object: Value,
+        caller: &mut Caller<'_>,
+    ) -> Result<Draft, Status> {
+        let now = self.env.clock.now();
+        let strategy = resource.strategy;
+        strategy.prepare_create(&mut object, &caller.context(now, ""));
+        let name = metadata::text(&object, "name").to_owned();
+        let memory = Memory { server: self };
+        let mut attributes = Attributes {
+            operation: Operation::Create,
+            kind: resource.gvk(),
+            resource: resource.gvr(),
+            subresource: "",
+            namespace: admission_namespace(resource, request.namespace.as_deref(), &name),
+            name: request.name.as_deref().unwrap_or(&name),
+            object: &mut object,
+            old_object: None,
+            user: caller.user,
+            dry_run: is_dry_run(&request.options)?,
+            options: &Value::Null,
+            audit: Default::default(),
+        };
+        caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
+        let object = attributes.object;
+        if !matches!(request.verb, client::Verb::Patch(client::PatchType::Apply)) {
+            let writer = wire::apply::Writer {
+                manager: caller.manager(&request.options),
+                api_version: &resource.api_version(),
+                subresource: "",
+                now,
+                reset: reset_fields(resource, Part::Main),
+            };
+            wire::apply::track_update(None, object, &writer, &resource.schema.cursor(resource.type_id));
+        }
+        let mut errors = metadata::validate(object, resource);
+        errors.extend(strategy.validate_create(object, &caller.context(now, "")));
+        if !errors.is_empty() {
+            return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, &name, &errors));
+        }
+        caller.warnings.extend(strategy.warnings(object, None));
+        let mut attributes = Attributes {
+            operation: Operation::Create,
+            kind: resource.gvk(),
+            resource: resource.gvr(),
+            subresource: "",
+            namespace: admission_namespace(resource, request.namespace.as_deref(), &name),
+            name: &name,
+            object,
+            old_object: None,
+            user: caller.user,
+            dry_run: is_dry_run(&request.options)?,
+            options: &Value::Null,
+            audit: Default::default(),
+        };
+        caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
+        Ok(Draft::new(resource, object.take()))
+    }
+}
+
+/// A Namespace is in itself, as upstream's admission sees it.
+pub(super) fn admission_namespace<'n>(resource: &Resource, namespace: Option<&'n str>, name: &'n str) -> &'n str {
+    match namespace {
+        Some(namespace) => namespace,
+        None if resource.kind.group.is_empty() && resource.kind.resource == "namespaces" => name,
+        None => "",
+    }
+}
+
+fn name_was_generated(request: &Request, name: &str, prefix: usize) -> bool {
+    request.name.is_none() && name.len() > prefix
+}
+
+fn no_name_left(resource: &Resource, name: &str) -> Status {
+    let mut status = Status::already_exists(&resource.group_resource(), name);
+    status.message.push_str(", the server was not able to generate a unique name for the object");
+    let details = status.details.take().map(|details| *details).unwrap_or_default();
+    status.with_details(StatusDetails { retry_after_seconds: 1, ..details })
+}

@@ -1,0 +1,169 @@
+//! From a request's body to a defaulted tree: media types, strictness, apiVersion and kind.
+
+use super::Caller;
+use crate::resources::Resource;
+use client::Options;
+use meta::{Reason, Status};
+use serde_json::Value;
+use wire::decode::{DecodeError, Strictness};
+use wire::schema::{Schema, TypeId};
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media {
+    Json,
+    Yaml,
+    Protobuf,
+}
+
+/// What a body has to be.
+pub(crate) struct Expected<'a> {
+    pub schema: &'a Schema,
+    pub type_id: TypeId,
+    pub api_version: String,
+    pub kind: &'a str,
+}
+
+impl<'a> Expected<'a> {
+    pub fn of(resource: &'a Resource) -> Self {
+        Expected {
+            schema: resource.schema,
+            type_id: resource.type_id,
+            api_version: resource.api_version(),
+            kind: resource.kind.kind,
+        }
+    }
+}
+
+/// Reads the body of a create or update of `resource` and defaults it.
+pub(crate) fn decode_object(
+    resource: &Resource,
+    body: &[u8],
+    media: Media,
+    options: &Options,
+    caller: &mut Caller<'_>,
+) -> Result<Value, Status> {
+    let mut object = decode(&Expected::of(resource), body, media, options, caller)?;
+    default(resource, &mut object);
+    Ok(object)
+}
+
+/// Declared defaults, then the kind's own.
+pub(crate) fn default(resource: &Resource, object: &mut Value) {
+    wire::defaults::apply_declared(object, resource.schema, resource.type_id);
+    resource.strategy.default(object);
+}
+
+pub(crate) fn decode(
+    expected: &Expected<'_>,
+    body: &[u8],
+    media: Media,
+    options: &Options,
+    caller: &mut Caller<'_>,
+) -> Result<Value, Status> {
+    let strictness = strictness(options)?;
+    let (mut object, found) = match media {
+        Media::Json => wire::decode::decode_json(body, expected.schema, expected.type_id, strictness),
+        Media::Yaml => {
+            let value = parse_yaml(body)?;
+            wire::decode::from_value(value, expected.schema, expected.type_id, strictness)
+        }
+        Media::Protobuf => wire::protobuf::from_protobuf(body, expected.schema, &struct_of)
+            .map(|object| (object, Vec::new()))
+            .map_err(|error| DecodeError::Type(error.to_string())),
+    }
+    .map_err(|error| refused(expected, &error))?;
+    caller.warnings.extend(found);
+    check_type(expected, &mut object, body)?;
+    Ok(object)
+}
+
+/// Checks a tree that came from a patch.
+pub(crate) fn recheck(
+    expected: &Expected<'_>,
+    object: Value,
+    options: &Options,
+    caller: &mut Caller<'_>,
+) -> Result<Value, Status> {
+    let (mut object, found) =
+        wire::decode::from_value(object, expected.schema, expected.type_id, strictness(options)?).map_err(|error| {
+            let path = meta::field::Path::new("patch");
+            let body = meta::field::FieldError::invalid(&path, Value::Null, &error.to_string());
+            meta::field::invalid("", "", "", &[body])
+        })?;
+    caller.warnings.extend(found);
+    check_type(expected, &mut object, b"")?;
+    Ok(object)
+}
+
+/// YAML, of which JSON is a part, as apply patches are written.
+pub(crate) fn parse_yaml(body: &[u8]) -> Result<Value, Status> {
+    let text = std::str::from_utf8(body).map_err(|_| Status::bad_request("yaml: invalid UTF-8"))?;
+    wire::yaml::parse(text).map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))
+}
+
+/// The struct behind an apiVersion and kind, for protobuf bodies, which name their type.
+pub(crate) fn struct_of(api_version: &str, kind: &str) -> Option<TypeId> {
+    let group_version = meta::GroupVersion::parse(api_version)?;
+    kinds::type_of(&group_version.group, &group_version.version, kind)
+}
+
+fn strictness(options: &Options) -> Result<Strictness, Status> {
+    match options.field_validation.as_deref() {
+        None | Some("" | "Warn") => Ok(Strictness::Warn),
+        Some("Strict") => Ok(Strictness::Strict),
+        Some("Ignore") => Ok(Strictness::Ignore),
+        Some(other) => {
+            let path = meta::field::Path::new("fieldValidation");
+            let error = meta::field::FieldError::not_supported(&path, other, &["Ignore", "Strict", "Warn"]);
+            Err(meta::field::invalid("meta.k8s.io", "CreateOptions", "", &[error]))
+        }
+    }
+}
+
+fn refused(expected: &Expected<'_>, error: &DecodeError) -> Status {
+    let version = expected.api_version.rsplit('/').next().unwrap_or_default();
+    let kind = expected.kind;
+    Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
+}
+
+/// apiVersion and kind must be the expected ones; both may be absent where the path says it all,
+/// as upstream's decoder with defaults allows.
+fn check_type(expected: &Expected<'_>, object: &mut Value, body: &[u8]) -> Result<(), Status> {
+    let Some(fields) = object.as_object_mut() else {
+        return Err(missing(expected, "Kind", body));
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if !api_version.is_empty() && api_version != expected.api_version {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({})",
+            expected.api_version
+        )));
+    }
+    if !kind.is_empty() && kind != expected.kind {
+        let version = expected.api_version.rsplit('/').next().unwrap_or_default();
+        return Err(Status::failure(
+            Reason::BadRequest,
+            format!("{kind} in version {version:?} cannot be handled as a {}: converting ({kind}) to ({}): unknown conversion", expected.kind, expected.kind),
+        ));
+    }
+    fields.insert("apiVersion".to_owned(), Value::String(expected.api_version.clone()));
+    fields.insert("kind".to_owned(), Value::String(expected.kind.to_owned()));
+    Ok(())
+}
+
+fn missing(expected: &Expected<'_>, what: &str, body: &[u8]) -> Status {
+    let shown = String::from_utf8_lossy(&body[..body.len().min(30)]).into_owned();
+    let shown = if body.is_empty() { "<empty>".to_owned() } else { shown };
+    let cut = if body.len() > 30 { " ..." } else { "" };
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): Object '{what}' is missing in '{shown}{cut}'",
+        expected.kind
+    ))
+}
+
+/// Declared defaults of a type that is no resource of its own.
+pub(crate) fn default_type(object: &mut Value, schema: &Schema, type_id: TypeId) {
+    wire::defaults::apply_declared(object, schema, type_id);
+}

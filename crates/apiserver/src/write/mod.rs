@@ -1,0 +1,74 @@
+//! Creates, updates, patches and deletes: one path for every kind.
+//!
+//! decode → default → admit → track fields → validate → admit again → commit. Retries after a
+//! conflict are bounded, and run the whole path again on the newer object.
+
+mod create;
+mod decode;
+mod delete;
+mod finish;
+mod metadata;
+mod modify;
+
+pub use decode::Media;
+pub(crate) use decode::{Expected, decode, decode_object, default_type, parse_yaml, recheck, struct_of};
+pub(crate) use finish::Draft;
+pub(crate) use modify::Part;
+
+use crate::resources::Resource;
+use base::Timestamp;
+use client::Options;
+use meta::{Status, User};
+use strategy::Context;
+
+/// Who writes, and what the answer shall tell beside the object.
+pub struct Caller<'a> {
+    pub user: &'a User,
+    pub user_agent: &'a str,
+    /// Texts for Warning headers.
+    pub warnings: &'a mut Vec<String>,
+}
+
+/// How often a write is tried again on a newer object before the client is told of the conflict.
+pub(crate) const TRIES: usize = 10;
+
+impl Caller<'_> {
+    /// The field manager: as asked, else the first part of the user agent, as upstream.
+    pub(crate) fn manager<'m>(&'m self, options: &'m Options) -> &'m str {
+        match options.field_manager.as_deref() {
+            Some(manager) if !manager.is_empty() => manager,
+            _ => self.user_agent.split(['/', ' ']).next().unwrap_or("unknown"),
+        }
+    }
+
+    pub(crate) fn context<'c>(&'c self, now: Timestamp, subresource: &'c str) -> Context<'c> {
+        Context {
+            now,
+            user_name: &self.user.name,
+            user_uid: &self.user.uid,
+            user_groups: &self.user.groups,
+            subresource,
+        }
+    }
+}
+
+/// True for `dryRun=All`.
+///
+/// # Errors
+/// Any other value.
+pub(crate) fn is_dry_run(options: &Options) -> Result<bool, Status> {
+    match options.dry_run.as_deref() {
+        None | Some("") => Ok(false),
+        Some("All") => Ok(true),
+        Some(other) => {
+            let path = meta::field::Path::new("dryRun");
+            let error = meta::field::FieldError::not_supported(&path, other, &["All"]);
+            Err(meta::field::invalid("meta.k8s.io", "CreateOptions", "", &[error]))
+        }
+    }
+}
+
+pub(crate) fn conflict(resource: &Resource, name: &str) -> Status {
+    let why = "the object has been modified; please apply your changes to the latest version and try again";
+    Status::conflict(&resource.group_resource(), name, why)
+}

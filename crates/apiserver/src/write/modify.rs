@@ -1,0 +1,376 @@
+//! PUT and PATCH, of an object or of its status: a change is computed from what is there, and
+//! again when something newer turns out to be there.
+
+use super::create::admission_namespace;
+use super::decode::{self, Expected, Media, decode_object, recheck};
+use super::{Caller, Draft, TRIES, conflict, is_dry_run, metadata};
+use crate::answer::Answer;
+use crate::lookup::Memory;
+use crate::object::Object;
+use crate::read::collection_of;
+use crate::resources::Resource;
+use crate::server::{CommitError, Server};
+use admission::{Attributes, Operation};
+use base::Timestamp;
+use client::{PatchType, Request};
+use meta::Status;
+use meta::field::{FieldError, Path};
+use serde_json::Value;
+use std::sync::Arc;
+use store::Expect;
+
+/// What of an object a request may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Main,
+    Status,
+    /// Another subresource whose change is made by the server itself (scale, binding, …); the name
+    /// is what admission and managedFields see.
+    Sub(&'static str),
+}
+
+impl Part {
+    pub fn subresource(self) -> &'static str {
+        match self {
+            Part::Main => "",
+            Part::Status => "status",
+            Part::Sub(name) => name,
+        }
+    }
+}
+
+/// Computes the wanted object from the current one (None where there is none).
+pub(crate) type Change<'c> =
+    &'c mut (dyn FnMut(Option<&Value>, &mut Caller<'_>) -> Result<Value, Status> + Send);
+
+impl Server {
+    pub(crate) async fn update(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        media: Media,
+        part: Part,
+        caller: &mut Caller<'_>,
+    ) -> Result<Answer, Status> {
+        let object = decode_object(resource, &request.body, media, &request.options, caller)?;
+        check_path(resource, request, &object)?;
+        let given = metadata::text(&object, "resourceVersion");
+        if given.is_empty() && !resource.strategy.allow_unconditional_update() {
+            let path = Path::new("metadata").child("resourceVersion");
+            let error = FieldError::invalid(&path, 0, "must be specified for an update");
+            let name = request.name.as_deref().unwrap_or_default();
+            return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, name, &[error]));
+        }
+        self.modify(resource, request, part, caller, &mut |_, _| Ok(object.clone())).await
+    }
+
+    pub(crate) async fn patch(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        patch_type: PatchType,
+        part: Part,
+        caller: &mut Caller<'_>,
+    ) -> Result<Answer, Status> {
+        if patch_type == PatchType::Apply {
+            return self.apply(resource, request, part, caller).await;
+        }
+        let patch = PatchBody::read(patch_type, &request.body)?;
+        let expected = Expected::of(resource);
+        self.modify(resource, request, part, caller, &mut |current, caller| {
+            let current = current.ok_or_else(|| not_found(resource, request))?;
+            let patched = patch.on(current, resource)?;
+            let mut object = recheck(&expected, patched, &request.options, caller)?;
+            check_path(resource, request, &object)?;
+            decode::default(resource, &mut object);
+            Ok(object)
+        })
+        .await
+    }
+
+    async fn apply(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        part: Part,
+        caller: &mut Caller<'_>,
+    ) -> Result<Answer, Status> {
+        let Some(manager) = request.options.field_manager.clone().filter(|manager| !manager.is_empty()) else {
+            let error = FieldError::required(&Path::new("fieldManager"), "is required for apply patch");
+            return Err(meta::field::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+        };
+        let expected = Expected::of(resource);
+        let applied = decode::decode(&expected, &request.body, Media::Yaml, &request.options, caller)?;
+        check_path(resource, request, &applied)?;
+        let force = request.options.force == Some(true);
+        self.modify(resource, request, part, caller, &mut |current, _| {
+            let writer = wire::apply::Writer {
+                manager: &manager,
+                api_version: &expected.api_version,
+                subresource: part.subresource(),
+                now: self.env.clock.now(),
+                reset: reset_fields(resource, part),
+            };
+            let cursor = resource.schema.cursor(resource.type_id);
+            let mut object = wire::apply::apply(current, applied.clone(), &writer, force, &cursor)
+                .map_err(|error| error.status(&what(resource, request)))?;
+            decode::default(resource, &mut object);
+            Ok(object)
+        })
+        .await
+    }
+
+    /// Runs one change to its commit, again after conflicts that the client did not ask to see.
+    pub(crate) async fn modify(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        part: Part,
+        caller: &mut Caller<'_>,
+        change: Change<'_>,
+    ) -> Result<Answer, Status> {
+        let collection = collection_of(resource, "update")?;
+        let namespace = request.namespace.as_deref().unwrap_or_default();
+        let name = request.name.as_deref().unwrap_or_default();
+        let warned = caller.warnings.len();
+        for _ in 0..TRIES {
+            caller.warnings.truncate(warned);
+            let Some(current) = collection.get(&Object::key(namespace, name)) else {
+                return self.create_by_modify(resource, request, part, caller, change).await;
+            };
+            let old = current.value()?;
+            let new = change(Some(&old), caller)?;
+            check_preconditions(resource, &current, &new, name)?;
+            let is_pinned = !metadata::text(&new, "resourceVersion").is_empty()
+                && !matches!(request.verb, client::Verb::Patch(_));
+            let draft = self.check_update(resource, request, part, new, &old, caller)?;
+            if draft.is_same_as(&current) {
+                return Ok(Answer::Object { object: current, created: false });
+            }
+            if is_dry_run(&request.options)? {
+                return Ok(Answer::Object { object: draft.into_unwritten(Some(&current)), created: false });
+            }
+            let outcome = if draft.is_over {
+                draft.delete(self, resource, &current).await
+            } else {
+                draft.put(self, resource, Expect::Revision(current.revision)).await
+            };
+            match outcome {
+                Ok(object) => return Ok(Answer::Object { object, created: false }),
+                Err(CommitError::Failed(status)) => return Err(status),
+                Err(CommitError::Conflict) if is_pinned => return Err(conflict(resource, name)),
+                Err(CommitError::Conflict) => {}
+            }
+        }
+        Err(conflict(resource, name))
+    }
+
+    async fn create_by_modify(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        part: Part,
+        caller: &mut Caller<'_>,
+        change: Change<'_>,
+    ) -> Result<Answer, Status> {
+        let is_apply = matches!(request.verb, client::Verb::Patch(PatchType::Apply));
+        let is_put = matches!(request.verb, client::Verb::Update) && resource.strategy.allow_create_on_update();
+        if part != Part::Main || !(is_apply || is_put) {
+            return Err(not_found(resource, request));
+        }
+        let mut object = change(None, caller)?;
+        if is_apply && !metadata::text(&object, "uid").is_empty() {
+            let uid = metadata::text(&object, "uid");
+            let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            return Err(Status::conflict(&resource.group_resource(), request.name.as_deref().unwrap_or(""), &why));
+        }
+        if let Some(metadata) = metadata::metadata_mut(&mut object) {
+            metadata.insert("name".to_owned(), request.name.clone().unwrap_or_default().into());
+        }
+        Box::pin(self.create_object(resource, request, object, caller)).await
+    }
+
+    fn check_update(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        part: Part,
+        mut new: Value,
+        old: &Value,
+        caller: &mut Caller<'_>,
+    ) -> Result<Draft, Status> {
+        let now = self.env.clock.now();
+        let strategy = resource.strategy;
+        let name = request.name.as_deref().unwrap_or_default();
+        metadata::prepare_update(&mut new, old);
+        match part {
+            Part::Status => strategy.prepare_status_update(&mut new, old, &caller.context(now, "status")),
+            Part::Main => {
+                strategy.prepare_update(&mut new, old, &caller.context(now, ""));
+                if strategy.has_generation() {
+                    metadata::bump_generation(&mut new, old);
+                }
+            }
+            Part::Sub(_) if strategy.has_generation() => metadata::bump_generation(&mut new, old),
+            Part::Sub(_) => {}
+        }
+        let memory = Memory { server: self };
+        let dry_run = is_dry_run(&request.options)?;
+        let mut attributes = Attributes {
+            operation: Operation::Update,
+            kind: resource.gvk(),
+            resource: resource.gvr(),
+            subresource: part.subresource(),
+            namespace: admission_namespace(resource, request.namespace.as_deref(), name),
+            name,
+            object: &mut new,
+            old_object: Some(old),
+            user: caller.user,
+            dry_run,
+            options: &Value::Null,
+            audit: Default::default(),
+        };
+        caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
+        self.track(resource, request, part, &mut new, old, caller, now);
+        let mut errors = metadata::validate_update(&new, old);
+        errors.extend(match part {
+            Part::Main => strategy.validate_update(&new, old, &caller.context(now, "")),
+            part => strategy.validate_status_update(&new, old, &caller.context(now, part.subresource())),
+        });
+        if !errors.is_empty() {
+            return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, name, &errors));
+        }
+        caller.warnings.extend(strategy.warnings(&new, Some(old)));
+        let mut attributes = Attributes {
+            operation: Operation::Update,
+            kind: resource.gvk(),
+            resource: resource.gvr(),
+            subresource: part.subresource(),
+            namespace: admission_namespace(resource, request.namespace.as_deref(), name),
+            name,
+            object: &mut new,
+            old_object: Some(old),
+            user: caller.user,
+            dry_run,
+            options: &Value::Null,
+            audit: Default::default(),
+        };
+        caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
+        Ok(Draft::new(resource, new))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one step of check_update, named")]
+    fn track(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        part: Part,
+        new: &mut Value,
+        old: &Value,
+        caller: &Caller<'_>,
+        now: Timestamp,
+    ) {
+        if matches!(request.verb, client::Verb::Patch(PatchType::Apply)) {
+            return;
+        }
+        let cursor = resource.schema.cursor(resource.type_id);
+        let writer = wire::apply::Writer {
+            manager: caller.manager(&request.options),
+            api_version: &resource.api_version(),
+            subresource: part.subresource(),
+            now,
+            reset: reset_fields(resource, part),
+        };
+        wire::apply::track_update(Some(old), new, &writer, &cursor);
+    }
+}
+
+/// What clients of this part cannot come to own.
+pub(super) fn reset_fields(resource: &Resource, part: Part) -> &'static [&'static str] {
+    match part {
+        Part::Main if resource.kind.subresource("status").is_some() => &["status"],
+        Part::Status => &["spec"],
+        _ => &[],
+    }
+}
+
+/// The object as upstream's apply errors name it.
+fn what(resource: &Resource, request: &Request) -> String {
+    let key = Object::key(
+        request.namespace.as_deref().unwrap_or_default(),
+        request.name.as_deref().unwrap_or_default(),
+    );
+    format!("{key}; {}", resource.gvk())
+}
+
+fn not_found(resource: &Resource, request: &Request) -> Status {
+    Status::not_found(&resource.group_resource(), request.name.as_deref().unwrap_or_default())
+}
+
+/// The body's name and namespace must be the path's.
+fn check_path(resource: &Resource, request: &Request, object: &Value) -> Result<(), Status> {
+    let on_url = request.name.as_deref().unwrap_or_default();
+    let name = metadata::text(object, "name");
+    if !name.is_empty() && name != on_url {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({on_url})"
+        )));
+    }
+    let namespace = metadata::text(object, "namespace");
+    let asked = request.namespace.as_deref().unwrap_or_default();
+    if resource.kind.namespaced && !namespace.is_empty() && namespace != asked {
+        return Err(Status::bad_request(format!(
+            "the namespace of the object ({namespace}) does not match the namespace on the request ({asked})"
+        )));
+    }
+    Ok(())
+}
+
+fn check_preconditions(resource: &Resource, current: &Arc<Object>, new: &Value, name: &str) -> Result<(), Status> {
+    let revision = metadata::text(new, "resourceVersion");
+    if !revision.is_empty() && revision != "0" && revision != current.revision.to_string() {
+        return Err(conflict(resource, name));
+    }
+    let uid = metadata::text(new, "uid");
+    if !uid.is_empty() && uid != current.index.uid {
+        let key = resource.store_key(&current.index.namespace, name);
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: \
+             Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            current.index.uid
+        );
+        return Err(Status::conflict(&resource.group_resource(), name, &why));
+    }
+    Ok(())
+}
+
+/// A patch that was read once and may be applied to several states.
+enum PatchBody {
+    Json(Vec<u8>),
+    Merge(Vec<u8>),
+    Strategic(Value),
+}
+
+impl PatchBody {
+    fn read(patch_type: PatchType, body: &[u8]) -> Result<Self, Status> {
+        Ok(match patch_type {
+            PatchType::Json => PatchBody::Json(body.to_vec()),
+            PatchType::Merge => PatchBody::Merge(body.to_vec()),
+            PatchType::Strategic | PatchType::Apply => PatchBody::Strategic(
+                serde_json::from_slice(body)
+                    .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?,
+            ),
+        })
+    }
+
+    fn on(&self, current: &Value, resource: &Resource) -> Result<Value, Status> {
+        let patched = match self {
+            PatchBody::Json(patch) => wire::patch::json_patch(current, patch),
+            PatchBody::Merge(patch) => wire::patch::merge_patch(current, patch),
+            PatchBody::Strategic(patch) => {
+                wire::patch::strategic_merge(current, patch, &resource.schema.cursor(resource.type_id))
+            }
+        };
+        patched.map_err(|error| error.status())
+    }
+}
