@@ -3,8 +3,12 @@
 
 use crate::object::Object;
 use crate::resources::Resource;
-use auth::Authorizer;
+use auth::{Authorizer, Union, node, rbac};
+use meta::{Status, User};
+use serde_json::Value;
 use std::sync::Arc;
+
+const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Is told of every object that counts for access decisions, before watchers are.
 pub trait Observer: Send + Sync {
@@ -18,9 +22,41 @@ pub trait Observer: Send + Sync {
 pub struct Access {
     pub authorizer: Arc<dyn Authorizer>,
     pub observers: Vec<Arc<dyn Observer>>,
+    /// For rules reviews and the checks on who may grant what; None: RBAC is off.
+    pub rbac: Option<rbac::Index>,
 }
 
 impl Access {
+    /// RBAC and the node authorizer, as upstream has them by default.
+    pub fn standard() -> Self {
+        let (index, graph) = (rbac::Index::default(), node::Graph::default());
+        let node = node::NodeAuthorizer::new(graph.clone());
+        Access {
+            authorizer: Arc::new(Union::new(vec![Arc::new(node), Arc::new(index.clone())])),
+            observers: vec![Arc::new(Roles(index.clone())), Arc::new(NodeGraph(graph))],
+            rbac: Some(index),
+        }
+    }
+
+    /// Nobody may grant what he does not hold.
+    pub(crate) fn check_grant(
+        &self,
+        resource: &Resource,
+        user: &User,
+        new: &Value,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
+        let Some(index) = &self.rbac else { return Ok(()) };
+        if resource.kind.group != RBAC_GROUP {
+            return Ok(());
+        }
+        let authorizer = self.authorizer.as_ref();
+        match resource.kind.resource {
+            plural @ ("roles" | "clusterroles") => rbac::check_role(index, authorizer, user, plural, new, old),
+            plural => rbac::check_binding(index, authorizer, user, plural, new, old),
+        }
+    }
+
     pub(crate) fn observe(&self, resource: &Resource, object: &Object, deleted: bool) {
         for observer in &self.observers {
             if observer.wants(resource.kind.group, resource.kind.resource) {
@@ -30,9 +66,41 @@ impl Access {
     }
 }
 
-impl Access {
-    /// RBAC and the node authorizer, as upstream has them by default.
-    pub fn standard() -> Self {
-        Access { authorizer: Arc::new(auth::Union::new(Vec::new())), observers: Vec::new() }
+/// Feeds RBAC.
+struct Roles(rbac::Index);
+
+impl Observer for Roles {
+    fn wants(&self, group: &str, _: &str) -> bool {
+        group == RBAC_GROUP
+    }
+
+    fn observe(&self, resource: &Resource, object: &Object, deleted: bool) {
+        let plural = resource.kind.resource;
+        match object.value() {
+            Ok(value) if !deleted => self.0.upsert(plural, &value),
+            _ => self.0.remove(plural, &object.index.namespace, &object.index.name),
+        }
+    }
+}
+
+/// Feeds the node authorizer.
+struct NodeGraph(node::Graph);
+
+impl Observer for NodeGraph {
+    fn wants(&self, group: &str, resource: &str) -> bool {
+        matches!(
+            (group, resource),
+            ("", "pods" | "persistentvolumes")
+                | ("storage.k8s.io", "volumeattachments")
+                | ("resource.k8s.io", "resourceslices")
+        )
+    }
+
+    fn observe(&self, resource: &Resource, object: &Object, deleted: bool) {
+        let plural = resource.kind.resource;
+        match object.value() {
+            Ok(value) if !deleted => self.0.upsert(plural, &value),
+            _ => self.0.remove(plural, &object.index.namespace, &object.index.name),
+        }
     }
 }

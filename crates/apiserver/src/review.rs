@@ -27,12 +27,22 @@ impl Server {
                 self.access_review(&subject(&review), &review)
             }
             "SelfSubjectAccessReview" => self.access_review(caller.user, &review),
+            "SelfSubjectRulesReview" => self.rules_review(caller.user, &review)?,
             "SelfSubjectReview" => json!({"userInfo": caller.user}),
             _ => return Err(Status::method_not_supported(&resource.group_resource(), "create")),
         };
         review["status"] = status;
         let json = wire::encode::to_json(&review, resource.schema, resource.type_id).into();
         Ok(Answer::Other { json, type_id: resource.type_id, created: true })
+    }
+
+    fn rules_review(&self, user: &User, review: &Value) -> Result<Value, Status> {
+        let namespace = review.pointer("/spec/namespace").and_then(Value::as_str).unwrap_or_default();
+        if namespace.is_empty() {
+            return Err(Status::bad_request("no namespace on request"));
+        }
+        let index = self.access.rbac.as_ref();
+        Ok(index.map(|index| auth::rbac::review(index, user, namespace).to_json()).unwrap_or_default())
     }
 
     fn token_review(&self, review: &Value) -> Result<Value, Status> {

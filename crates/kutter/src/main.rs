@@ -1,3 +1,22 @@
 //! The kutter binary: flags, configuration and wiring; nothing else.
 
-fn main() {}
+mod command_line;
+mod control_plane;
+mod failure;
+mod instance;
+mod sealing;
+mod up;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    match command_line::run(args) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("kutter: {failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -6,7 +6,7 @@
 
 mod rules;
 
-pub use rules::{Column, Context, Propagation, Strategy};
+pub use rules::{Column, Context, Propagation, Strategy, complete};
 
 /// Every kind with rules of its own.
 pub const ALL: &[&dyn Strategy] = &[];

@@ -92,6 +92,15 @@ pub trait Strategy: Sync {
         None
     }
 
+    /// Marks an object whose deletion begins but cannot end yet (a Namespace turns Terminating).
+    fn begin_deletion(&self, _object: &mut Value) {}
+
+    /// True while something of the kind's own, beside metadata.finalizers, keeps a deleted object
+    /// (a Namespace's spec.finalizers).
+    fn holds_deletion(&self, _object: &Value) -> bool {
+        false
+    }
+
     /// Fields beside metadata.name and metadata.namespace that field selectors may name, with
     /// this object's values. Must list the same fields for every object.
     fn selectable_fields(&self, _object: &Value) -> Vec<(&'static str, String)> {
@@ -101,7 +110,7 @@ pub trait Strategy: Sync {
     /// Name in a namespace or cluster, checked by the generic path. `prefix`: it ends in what
     /// generateName will complete. Returns upstream's messages.
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
-        { let _ = (name, prefix); Vec::new() }
+        meta::validation::dns1123_subdomain(&complete(name, prefix))
     }
 
     /// None: NAME and CREATED AT, as upstream prints kinds it has no columns for.
@@ -125,6 +134,14 @@ pub enum Propagation {
     Background,
     Foreground,
     Orphan,
+}
+
+/// A generateName with a letter in place of its trailing dash, as it could come out.
+pub fn complete(name: &str, prefix: bool) -> String {
+    match name.strip_suffix('-') {
+        Some(rest) if prefix => format!("{rest}a"),
+        _ => name.to_owned(),
+    }
 }
 
 fn drop_status(object: &mut Value) {

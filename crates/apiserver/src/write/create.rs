@@ -105,6 +105,7 @@ impl Server {
         if !errors.is_empty() {
             return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, &name, &errors));
         }
+        self.access.check_grant(resource, caller.user, object, None)?;
         caller.warnings.extend(strategy.warnings(object, None));
         let mut attributes = Attributes {
             operation: Operation::Create,

@@ -240,6 +240,7 @@ impl Server {
         if !errors.is_empty() {
             return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, name, &errors));
         }
+        self.access.check_grant(resource, caller.user, &new, Some(old))?;
         caller.warnings.extend(strategy.warnings(&new, Some(old)));
         let mut attributes = Attributes {
             operation: Operation::Update,

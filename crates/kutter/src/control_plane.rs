@@ -1,0 +1,187 @@
+//! Wires the server's rooms: store, API server and its socket, controllers, scheduler.
+
+use crate::sealing::Sealing;
+use crate::up::{Options, Place};
+use crate::failure;
+use anyhow::Context as _;
+use apiserver::connect::Connector;
+use apiserver::http::Front;
+use apiserver::{Access, Identity, Local, Server, Settings};
+use auth::authn::{Issuer, TokenFile, Verifier};
+use auth::encryption::Sealer;
+use base::Env;
+use client::Api;
+use cluster::{Pki, PkiOptions};
+use cluster::{kubeconfig, tls};
+use meta::User;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use store::{SqliteStore, Store};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+pub struct ControlPlane {
+    pub server: Arc<Server>,
+    pub pki: Pki,
+    store: Arc<dyn Store>,
+    env: Env,
+    address: SocketAddr,
+}
+
+impl ControlPlane {
+    /// Starts the server and answers once it can be called; it says ready after
+    /// [`ControlPlane::set_ready`].
+    pub async fn start(env: &Env, options: &Options, place: &Place) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(|error| failure::listen(options.listen, &error))?;
+        let address = listener.local_addr().context("cannot tell the listening address")?;
+        let now = env.clock.now();
+        let pki = Pki::load_or_create(&options.data_dir.join("pki"), &pki_options(options, place)?, now)?;
+        let sealer = Sealer::load_or_create(&options.data_dir.join("encryption.keys"))?;
+        let directory = options.data_dir.join("store");
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&directory, env, Some(Arc::new(Sealing(sealer))))?);
+        let server = Server::start(
+            env.clone(),
+            store.clone(),
+            admission_chain(env, options)?,
+            Access::standard(),
+            identity(&pki, options)?,
+            settings(&pki, options),
+        )
+        .await?;
+        listen(env, &server, &pki, listener, SocketAddr::new(place.advertise, address.port()))?;
+        let plane = ControlPlane { server, pki, store, env: env.clone(), address };
+        plane.write_kubeconfigs(options)?;
+        Ok(plane)
+    }
+
+    pub fn set_ready(&self) {
+        self.server.set_ready();
+    }
+
+    /// How this machine reaches the server.
+    pub fn local_url(&self) -> String {
+        let host = match self.address.ip() {
+            ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ip => ip,
+        };
+        format!("https://{}", SocketAddr::new(host, self.address.port()))
+    }
+
+    /// A door into the server under the identity of one component.
+    pub fn api(&self, user: User) -> Arc<dyn Api> {
+        Arc::new(Local::new(self.server.clone(), user))
+    }
+
+    fn write_kubeconfigs(&self, options: &Options) -> anyhow::Result<()> {
+        let admin = kubeconfig::Credential::Certificate(&self.pki.admin);
+        let text = kubeconfig::text(&self.local_url(), self.pki.ca.certificate(), "kubernetes-admin", &admin);
+        kubeconfig::write(&options.data_dir.join("admin.kubeconfig"), &text)?;
+        let root = kubeconfig::Credential::Certificate(&self.pki.super_admin);
+        let root = kubeconfig::text(&self.local_url(), self.pki.ca.certificate(), "kubernetes-super-admin", &root);
+        kubeconfig::write(&options.data_dir.join("super-admin.kubeconfig"), &root)?;
+        if let Some(path) = &options.write_kubeconfig {
+            kubeconfig::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Ends every task, then closes the store after what is under way.
+    pub async fn stop(&self) {
+        self.env.tasks.stop().await;
+        self.store.close().await;
+    }
+}
+
+fn pki_options(options: &Options, place: &Place) -> anyhow::Result<PkiOptions> {
+    let mut server_addresses = vec![first_address(&options.service_cidr)?, place.advertise, place.node_ip];
+    if !options.listen.ip().is_unspecified() {
+        server_addresses.push(options.listen.ip());
+    }
+    server_addresses.dedup();
+    Ok(PkiOptions {
+        node_name: place.node_name.clone(),
+        cluster_domain: options.cluster_domain.clone(),
+        server_addresses,
+        server_names: Vec::new(),
+        node_addresses: vec![place.node_ip],
+    })
+}
+
+/// The first address of a range, which the service `kubernetes` gets.
+pub fn first_address(cidr: &str) -> anyhow::Result<IpAddr> {
+    nth_address(cidr, 1)
+}
+
+/// The address at an offset in an IPv4 range.
+pub fn nth_address(cidr: &str, offset: u32) -> anyhow::Result<IpAddr> {
+    let bad = || format!("{cidr:?} is no IPv4 range such as 10.96.0.0/16");
+    let (base, bits) = cidr.split_once('/').with_context(bad)?;
+    let base: Ipv4Addr = base.parse().with_context(bad)?;
+    let bits: u32 = bits.parse().ok().filter(|bits| (8..=30).contains(bits)).with_context(bad)?;
+    let mask = u32::MAX << (32 - bits);
+    Ok(IpAddr::V4(Ipv4Addr::from((u32::from(base) & mask) + offset)))
+}
+
+fn admission_chain(env: &Env, options: &Options) -> anyhow::Result<admission::Chain> {
+    let gates = options.feature_gates.iter().filter(|(_, on)| **on).map(|(name, _)| name.clone()).collect();
+    let setup = admission::Setup { clock: env.clock.clone(), rng: env.rng.clone(), gates };
+    Ok(admission::Chain::from_flags(&setup, &[], &[])?)
+}
+
+fn identity(pki: &Pki, options: &Options) -> anyhow::Result<Identity> {
+    let issuer = format!("https://kubernetes.default.svc.{}", options.cluster_domain);
+    let audiences = vec![issuer.clone()];
+    let token_file = match &options.token_auth_file {
+        Some(path) => {
+            let file = TokenFile::load(path)?;
+            for warning in &file.warnings {
+                tracing::warn!(path = %path.display(), "{warning}");
+            }
+            Some(file)
+        }
+        None => None,
+    };
+    Ok(Identity {
+        token_file,
+        verifier: Some(Verifier {
+            keys: vec![pki.service_account.public().clone()],
+            issuers: vec![issuer.clone()],
+            audiences: audiences.clone(),
+        }),
+        issuer: Some(Issuer { key: pki.service_account.clone(), issuer, audiences }),
+    })
+}
+
+fn settings(pki: &Pki, options: &Options) -> Settings {
+    Settings {
+        service_cidr: options.service_cidr.clone(),
+        cluster_domain: options.cluster_domain.clone(),
+        ca_pem: pki.ca.certificate().to_owned(),
+        feature_gates: options.feature_gates.clone(),
+        audiences: vec![format!("https://kubernetes.default.svc.{}", options.cluster_domain)],
+    }
+}
+
+fn listen(
+    env: &Env,
+    server: &Arc<Server>,
+    pki: &Pki,
+    listener: TcpListener,
+    advertise: SocketAddr,
+) -> anyhow::Result<()> {
+    let served = tls::Served::new(&pki.apiserver)?;
+    let config = tls::server_config(served, pki.ca.certificate(), &["h2", "http/1.1"])?;
+    let to_nodes = tls::client_config(pki.ca.certificate(), Some(&pki.apiserver_kubelet_client), &["http/1.1"])?;
+    let front = Arc::new(Front {
+        server: server.clone(),
+        connector: Some(Arc::new(Connector::new(env.clone(), Arc::new(to_nodes)))),
+        advertise: advertise.to_string(),
+    });
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    env.tasks.spawn("api listener", apiserver::http::serve(env.clone(), listener, acceptor, front));
+    Ok(())
+}
+

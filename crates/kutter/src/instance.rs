@@ -1,0 +1,53 @@
+//! The one running instance of a data dir, as other commands find it: `<data-dir>/instance.json`.
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Instance {
+    /// Short id that names this instance's links, cgroups and tables.
+    pub id: String,
+    pub pid: u32,
+    /// How the API server is reached from this machine.
+    pub server: String,
+    pub node_name: String,
+}
+
+fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join("instance.json")
+}
+
+/// The id of a data dir: made once, so that what an earlier run left is found again.
+pub fn id(data_dir: &Path) -> anyhow::Result<String> {
+    let file = data_dir.join("instance-id");
+    match std::fs::read_to_string(&file) {
+        Ok(id) => Ok(id.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let id = base::Rng::from_os().name_suffix(6);
+            std::fs::write(&file, &id).with_context(|| format!("cannot write {}", file.display()))?;
+            Ok(id)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+impl Instance {
+    pub fn write(&self, data_dir: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_vec_pretty(self)?;
+        let target = path(data_dir);
+        let fresh = target.with_extension("json.new");
+        std::fs::write(&fresh, text).with_context(|| format!("cannot write {}", fresh.display()))?;
+        std::fs::rename(&fresh, &target).with_context(|| format!("cannot write {}", target.display()))
+    }
+
+    /// None where nothing was ever started there.
+    pub fn read(data_dir: &Path) -> anyhow::Result<Option<Self>> {
+        let file = path(data_dir);
+        match std::fs::read(&file) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file.display()))?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+        }
+    }
+}
