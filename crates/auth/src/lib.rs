@@ -9,11 +9,15 @@ pub mod authn;
 pub mod authorizer;
 pub mod encryption;
 pub mod jwt;
+pub mod node;
 pub mod pki;
+pub mod policy;
+pub mod rbac;
 pub mod secret;
 
 pub use authorizer::{Attributes, Authorizer, Decision, Union};
 pub use meta::User;
+pub use policy::bootstrap_policy;
 
 /// Groups and users that stand for how a request was authenticated.
 pub mod names {
