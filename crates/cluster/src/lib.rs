@@ -1,10 +1,11 @@
 //! Clusters: certificates, bootstrap objects, joining, kubeconfig files.
 //!
 //! [`Pki`] is everything a server proves its identity with, kept below the data directory;
-//! [`tls`] turns it into rustls configurations; [`token`] is a node's way in. Wiring (`kutter`) is
-//! the caller; this crate reaches the API server only through `client`.
+//! [`tls`] turns it into rustls configurations; [`objects`] lists what a new cluster must hold;
+//! [`token`] is a node's way in. Wiring (`kutter`) is the caller; this crate reaches the API server only through `client`.
 
 pub mod kubeconfig;
+pub mod objects;
 mod pki;
 pub mod tls;
 pub mod token;
