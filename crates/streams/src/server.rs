@@ -1,0 +1,328 @@
+//! The serving side: takes an HTTP request, answers 101, and hands out the streams.
+
+use crate::handshake::{self, Accepted};
+use crate::resize::Parser;
+use crate::spdy::{self, CloseOnDrop, Role, Session, SpdyStream};
+use crate::websocket::channels::{self, ERROR, Encoding, Ends, RESIZE, STDERR, STDIN, STDOUT, pipe};
+use crate::websocket::{self, Tunnel};
+use crate::{Input, Outcome, Output, Refused, Resizes, StreamError, Streams, Transport, Upgrade};
+use base::Env;
+use http::Request;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio_tungstenite::tungstenite::protocol::Role as WebSocketRole;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+/// A client gets so long to create the streams it asked for.
+const STREAM_CREATION: Duration = Duration::from_secs(30);
+/// Forwarded connections of which only one of the two streams is there yet.
+const MAX_HALF_OPEN: usize = 64;
+
+/// What a command's protocol can do.
+struct Protocol {
+    name: &'static str,
+    /// The result is a Status; else it is text, and none means success.
+    status: bool,
+    resize: bool,
+    encoding: Encoding,
+}
+
+const fn protocol(name: &'static str, status: bool, resize: bool, base64: bool, half_close: bool) -> Protocol {
+    Protocol { name, status, resize, encoding: Encoding { base64, half_close } }
+}
+
+const SPDY_PROTOCOLS: [Protocol; 5] = [
+    protocol("v4.channel.k8s.io", true, true, false, false),
+    protocol("v3.channel.k8s.io", false, true, false, false),
+    protocol("v2.channel.k8s.io", false, false, false, false),
+    protocol("channel.k8s.io", false, false, false, false),
+    protocol("", false, false, false, false),
+];
+
+const WEBSOCKET_PROTOCOLS: [Protocol; 6] = [
+    protocol("v5.channel.k8s.io", true, true, false, true),
+    protocol("v4.channel.k8s.io", true, true, false, false),
+    protocol("v4.base64.channel.k8s.io", true, true, true, false),
+    protocol("channel.k8s.io", false, true, false, false),
+    protocol("base64.channel.k8s.io", false, true, true, false),
+    protocol("", false, true, false, false),
+];
+
+pub(crate) const FORWARD_PROTOCOL: &str = "portforward.k8s.io";
+pub(crate) const FORWARD_TUNNEL_PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
+
+/// A command's streams, as far as they were asked for.
+pub struct RemoteCommand {
+    pub stdin: Option<Input>,
+    pub stdout: Option<Output>,
+    pub stderr: Option<Output>,
+    /// With a terminal only.
+    pub resizes: Option<Resizes>,
+    pub finish: Finish,
+}
+
+/// Ends a command's connection. Dropping it ends the connection without a result.
+pub struct Finish {
+    error: ErrorStream,
+    status: bool,
+    gone: Gone,
+}
+
+enum ErrorStream {
+    Spdy(SpdyStream),
+    WebSocket(DuplexStream),
+}
+
+/// Tells when the client has gone.
+#[derive(Clone)]
+pub struct Gone(GoneSource);
+
+#[derive(Clone)]
+enum GoneSource {
+    /// The connection ends with the last handle.
+    Spdy(Arc<CloseOnDrop>),
+    WebSocket(CancellationToken),
+}
+
+impl Gone {
+    /// Waits until the connection is gone.
+    pub async fn wait(&self) {
+        match &self.0 {
+            GoneSource::Spdy(guard) => guard.0.gone().await,
+            GoneSource::WebSocket(token) => token.cancelled().await,
+        }
+    }
+}
+
+impl Finish {
+    /// Reports `outcome` and ends the connection. Output must have been shut down or dropped.
+    pub async fn report(self, outcome: &Outcome) {
+        let result = if self.status { outcome.to_status() } else { outcome.message() };
+        // Where the client is gone there is nobody to tell.
+        let _ = match self.error {
+            ErrorStream::Spdy(mut stream) => stream.write_all(result.as_bytes()).await,
+            ErrorStream::WebSocket(mut pipe) => pipe.write_all(result.as_bytes()).await,
+        };
+    }
+
+    /// Tells when the client has gone, while the command runs. A clone keeps a SPDY connection
+    /// open, so drop it with the command.
+    pub fn gone(&self) -> Gone {
+        self.gone.clone()
+    }
+}
+
+/// Accepts an exec or attach with `streams`. The request must have come over HTTP/1.1.
+///
+/// # Errors
+/// It asks for no upgrade, or for protocols that are not spoken.
+pub fn command<B>(request: &mut Request<B>, streams: Streams, env: &Env) -> Result<Upgrade<RemoteCommand>, Refused> {
+    let names = |protocols: &'static [Protocol]| protocols.iter().map(|protocol| protocol.name).collect::<Vec<_>>();
+    let Accepted { transport, protocol, response, upgrade } =
+        handshake::accept(request, &names(&WEBSOCKET_PROTOCOLS), &names(&SPDY_PROTOCOLS))?;
+    let streams = Streams { stderr: streams.stderr && !streams.tty, ..streams };
+    let env = env.clone();
+    let session = async move {
+        let io = upgraded(upgrade).await?;
+        match transport {
+            Transport::Spdy => spdy_command(io, &SPDY_PROTOCOLS[protocol], streams, &env).await,
+            Transport::WebSocket => Ok(websocket_command(io, &WEBSOCKET_PROTOCOLS[protocol], streams, &env).await),
+        }
+    };
+    Ok(Upgrade { response, session: Box::pin(session) })
+}
+
+async fn upgraded(upgrade: OnUpgrade) -> Result<TokioIo<Upgraded>, StreamError> {
+    upgrade.await.map(TokioIo::new).map_err(StreamError::Upgrade)
+}
+
+async fn spdy_command(
+    io: TokioIo<Upgraded>,
+    protocol: &Protocol,
+    streams: Streams,
+    env: &Env,
+) -> Result<RemoteCommand, StreamError> {
+    let mut session = start(io, env);
+    let closer = Arc::new(CloseOnDrop(session.closer()));
+    let wanted = [
+        ("error", true),
+        ("stdin", streams.stdin),
+        ("stdout", streams.stdout),
+        ("stderr", streams.stderr),
+        ("resize", streams.tty && protocol.resize),
+    ];
+    let mut found: BTreeMap<&str, SpdyStream> = BTreeMap::new();
+    let collect = async {
+        while found.len() < wanted.iter().filter(|(_, wanted)| *wanted).count() {
+            let stream = session.accept().await?;
+            let kind = stream.header("streamtype").unwrap_or_default();
+            // What was not asked for is dropped, which the client sees as a reset.
+            if let Some((kind, true)) = wanted.iter().find(|(known, _)| *known == kind) {
+                found.insert(kind, stream);
+            }
+        }
+        Some(())
+    };
+    match env.clock.timeout(STREAM_CREATION, collect).await {
+        Ok(Some(())) => {}
+        Ok(None) => return Err(StreamError::NoResult),
+        Err(_) => return Err(StreamError::MissingStreams),
+    }
+    let error = found.remove("error").ok_or(StreamError::MissingStreams)?;
+    let resizes = found.remove("resize").map(|stream| {
+        let (parser, resizes) = Parser::new();
+        env.tasks.spawn("terminal sizes", parser.run(stream));
+        resizes
+    });
+    let mut input = |kind| found.remove(kind);
+    Ok(RemoteCommand {
+        stdin: input("stdin").map(|stream| Box::new(stream) as Input),
+        stdout: input("stdout").map(|stream| Box::new(stream) as Output),
+        stderr: input("stderr").map(|stream| Box::new(stream) as Output),
+        resizes,
+        finish: Finish {
+            error: ErrorStream::Spdy(error),
+            status: protocol.status,
+            gone: Gone(GoneSource::Spdy(closer)),
+        },
+    })
+}
+
+/// Runs a session as a task of its own.
+fn start<T>(io: T, env: &Env) -> Session
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
+{
+    let (session, life) = spdy::start(io, Role::Server, env.clock.clone());
+    env.tasks.spawn("spdy connection", async move {
+        if let Err(error) = life.await {
+            debug!(%error, "a stream connection was lost");
+        }
+    });
+    session
+}
+
+async fn websocket_command(io: TokioIo<Upgraded>, protocol: &Protocol, streams: Streams, env: &Env) -> RemoteCommand {
+    let socket = websocket::on(io, WebSocketRole::Server).await;
+    let mut ends = Ends { incoming: Vec::new(), outgoing: Vec::new(), ends: true };
+    let mut incoming = |channel| {
+        let (ours, theirs) = pipe();
+        ends.incoming.push((channel, ours));
+        theirs
+    };
+    let stdin = streams.stdin.then(|| Box::new(incoming(STDIN)) as Input);
+    let resizes = (streams.tty && protocol.resize).then(|| {
+        let (parser, resizes) = Parser::new();
+        env.tasks.spawn("terminal sizes", parser.run(incoming(RESIZE)));
+        resizes
+    });
+    let mut outgoing = |channel| {
+        let (ours, theirs) = pipe();
+        ends.outgoing.push((channel, ours));
+        theirs
+    };
+    let stdout = streams.stdout.then(|| Box::new(outgoing(STDOUT)) as Output);
+    let stderr = streams.stderr.then(|| Box::new(outgoing(STDERR)) as Output);
+    let error = outgoing(ERROR);
+    let gone = CancellationToken::new();
+    let guard = gone.clone().drop_guard();
+    let life = channels::run(socket, protocol.encoding, ends, env.clock.clone());
+    env.tasks.spawn("command connection", async move {
+        let _guard = guard;
+        if let Err(error) = life.await {
+            debug!(%error, "a command's connection was lost");
+        }
+    });
+    let gone = Gone(GoneSource::WebSocket(gone));
+    let finish = Finish { error: ErrorStream::WebSocket(error), status: protocol.status, gone };
+    RemoteCommand { stdin, stdout, stderr, resizes, finish }
+}
+
+/// Accepts a port-forward. The request must have come over HTTP/1.1.
+///
+/// # Errors
+/// It asks for no upgrade, or for protocols that are not spoken.
+pub fn forward<B>(request: &mut Request<B>, env: &Env) -> Result<Upgrade<Forwards>, Refused> {
+    // Over WebSocket the same SPDY is spoken inside binary messages.
+    let Accepted { transport, response, upgrade, .. } =
+        handshake::accept(request, &[FORWARD_TUNNEL_PROTOCOL], &[FORWARD_PROTOCOL, ""])?;
+    let env = env.clone();
+    let session = async move {
+        let io = upgraded(upgrade).await?;
+        let session = match transport {
+            Transport::Spdy => start(io, &env),
+            Transport::WebSocket => start(Tunnel::new(websocket::on(io, WebSocketRole::Server).await), &env),
+        };
+        Ok(Forwards { _end: CloseOnDrop(session.closer()), session, half_open: Vec::new() })
+    };
+    Ok(Upgrade { response, session: Box::pin(session) })
+}
+
+/// The connections that a client asks to be forwarded. Dropping it ends them all.
+pub struct Forwards {
+    session: Session,
+    half_open: Vec<(Half, SpdyStream)>,
+    _end: CloseOnDrop,
+}
+
+/// Which connection a stream belongs to, and which of its two it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Half {
+    id: String,
+    port: u16,
+    is_data: bool,
+}
+
+/// One connection to `port` of the pod.
+pub struct Forward {
+    pub port: u16,
+    pub data: SpdyStream,
+    pub error: ForwardError,
+}
+
+/// Where the client is told that the connection failed; dropped, it says that nothing did.
+pub struct ForwardError(SpdyStream);
+
+impl ForwardError {
+    pub async fn report(mut self, message: &str) {
+        // Where the client is gone there is nobody to tell.
+        let _ = self.0.write_all(message.as_bytes()).await;
+    }
+}
+
+impl Forwards {
+    /// The next connection to forward. None: the client has gone.
+    pub async fn next(&mut self) -> Option<Forward> {
+        loop {
+            let stream = self.session.accept().await?;
+            // A stream that says no port is dropped, which the client sees as a reset.
+            let Some(request) = request_of(&stream) else { continue };
+            let other = Half { is_data: !request.is_data, ..request.clone() };
+            let Some(index) = self.half_open.iter().position(|(known, _)| *known == other) else {
+                if self.half_open.len() == MAX_HALF_OPEN {
+                    self.half_open.remove(0);
+                }
+                self.half_open.push((request, stream));
+                continue;
+            };
+            let (_, first) = self.half_open.remove(index);
+            let (data, error) = if request.is_data { (stream, first) } else { (first, stream) };
+            return Some(Forward { port: request.port, data, error: ForwardError(error) });
+        }
+    }
+}
+
+fn request_of(stream: &SpdyStream) -> Option<Half> {
+    let is_data = match stream.header("streamtype")? {
+        "data" => true,
+        "error" => false,
+        _ => return None,
+    };
+    let port = stream.header("port")?.parse().ok().filter(|port| *port > 0)?;
+    Some(Half { id: stream.header("requestid").unwrap_or_default().to_owned(), port, is_data })
+}
