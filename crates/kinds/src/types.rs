@@ -12,7 +12,7 @@
 //! `t`/`m`/`D` time, microtime, duration, `q` quantity, `p` int-or-string, `j`/`x` any JSON and raw
 //! extension, `{Type` struct, `[` list of, `<` map of, `ob`/`ol`/`os` a struct or a bool, list,
 //! strings. Attributes: `L:` list type or keys, `P:` patch strategy, `K:` merge key, `A` atomic,
-//! `Y` granular, `D:` default, `G:` feature gates, `V:` markers.
+//! `Y` granular, `D:` default, `E:` embedded in, `G:` feature gates, `V:` markers.
 //!
 //! A malformed line would be our own mistake and is skipped; the tests count what is read.
 
@@ -176,6 +176,7 @@ fn attribute(field: &mut Field, text: &'static str, markers: &[&'static str]) {
         ("A", Shape::Map(map)) => map.atomic = true,
         ("A", _) => field.atomic = true,
         ("D", _) => field.default = serde_json::from_str(rest).ok(),
+        ("E", _) => field.embedded_in = Some(Cow::Borrowed(rest)),
         ("G", _) => field.feature_gate = Some(Cow::Borrowed(rest)),
         ("V", _) => field.markers = rest.parse().ok().and_then(|at: usize| markers.get(at)).map(|m| Cow::Borrowed(*m)),
         _ => {}

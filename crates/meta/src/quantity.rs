@@ -124,7 +124,7 @@ fn passes_for_canonical(text: &str) -> bool {
     match read_suffix(suffix) {
         Ok((_, Scale::Two(power))) => {
             let small = digits + (power as usize * 3 / 10) < 15;
-            fraction.is_empty() && small && whole.parse().is_ok_and(|number: u64| number % 8 != 0)
+            fraction.is_empty() && small && whole.parse().is_ok_and(|number: u64| !number.is_multiple_of(8))
         }
         Ok((_, Scale::Ten(power))) => {
             let scale = power - i32::try_from(fraction.len()).unwrap_or(i32::MAX);
@@ -171,6 +171,11 @@ fn read_suffix(suffix: &str) -> Result<(Format, Scale), QuantityError> {
     }
     if let Some((_, power)) = BINARY.iter().find(|row| row.0 == suffix) {
         return Ok((Format::BinarySi, Scale::Two(*power)));
+    }
+    let letters = suffix.trim_start_matches(|c| "eEinumkKMGTP".contains(c));
+    let digits = letters.strip_prefix(['-', '+']).unwrap_or(letters);
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(QuantityError::Format);
     }
     let digits = suffix.strip_prefix(['e', 'E']).ok_or(QuantityError::Suffix)?;
     let power: i32 = digits.parse().map_err(|_| QuantityError::Suffix)?;

@@ -60,6 +60,8 @@ pub struct Field {
     pub atomic: bool,
     /// On a struct or map field: `patchStrategy: retainKeys` or `replace`.
     pub patch: Patch,
+    /// The Go structs it is flattened out of (`ProbeHandler`), which type errors name.
+    pub embedded_in: Option<Name>,
     pub feature_gate: Option<Name>,
     /// Upstream's validation markers, as given.
     pub markers: Option<Name>,
@@ -181,6 +183,7 @@ impl Field {
             default: None,
             atomic: false,
             patch: Patch::default(),
+            embedded_in: None,
             feature_gate: None,
             markers: None,
         }

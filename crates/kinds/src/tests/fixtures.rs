@@ -80,3 +80,22 @@ fn protobuf_comes_back_byte_for_byte() {
         assert_eq!(wire::protobuf::envelope(&envelope.api_version, &envelope.kind, &message), wanted);
     }
 }
+
+/// Sparse and wrong objects beside what Go's decoder and encoder made of them: type, input, errors,
+/// output.
+#[test]
+fn odd_objects_fare_as_in_go() {
+    for line in include_str!("../../fixtures/go-cases.tsv").lines() {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [name, input, errors, output] = columns[..] else { panic!("{line}") };
+        let id = crate::type_id(name).unwrap();
+        match decode_json(input.as_bytes(), schema(), id, Strictness::Warn) {
+            Ok((value, warnings)) => {
+                assert_eq!(warnings.join(", "), errors, "{line}");
+                let again = String::from_utf8(wire::encode::to_json(&value, schema(), id)).unwrap();
+                assert_eq!(again, output, "{line}");
+            }
+            Err(error) => assert_eq!((error.to_string().as_str(), ""), (errors, output), "{line}"),
+        }
+    }
+}

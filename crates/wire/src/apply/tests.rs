@@ -15,6 +15,7 @@ fn field(name: &'static str, shape: Shape) -> Field {
         default: None,
         atomic: false,
         patch: Patch::default(),
+        embedded_in: None,
         feature_gate: None,
         markers: None,
     }

@@ -48,6 +48,10 @@ fn base64_text(text: Cow<'_, str>) -> Result<String, String> {
     }
 }
 
+pub fn base64_of(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
 /// What Go has where a list item or map value was null.
 pub fn zero(shape: &Shape) -> Value {
     match shape {

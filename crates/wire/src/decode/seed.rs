@@ -74,22 +74,31 @@ impl<'a> Seed<'_, 'a> {
     fn mismatch<E>(self, found: &str) -> Result<Value, E> {
         if self.context.mismatch.is_none() {
             let wanted = scalar::go_type(self.context.schema, self.shape);
-            let fields = self.context.fields.join(".");
-            self.context.mismatch = Some(match self.owner {
-                "" => format!("json: cannot unmarshal {found} into Go value of type {wanted}"),
-                owner => {
-                    let owner = owner.rsplit('.').next().unwrap_or(owner);
-                    format!("json: cannot unmarshal {found} into Go struct field {owner}.{fields} of type {wanted}")
-                }
-            });
+            self.context.mismatch = Some(self.type_error(found, &wanted));
         }
         Ok(Value::Null)
+    }
+
+    fn type_error(&self, found: &str, wanted: &str) -> String {
+        let fields = self.context.fields.join(".");
+        match self.owner.rsplit('.').next() {
+            None | Some("") => format!("json: cannot unmarshal {found} into Go value of type {wanted}"),
+            Some(owner) => {
+                format!("json: cannot unmarshal {found} into Go struct field {owner}.{fields} of type {wanted}")
+            }
+        }
     }
 
     /// Types with a reading of their own refuse at once.
     fn refuse<E: Error>(self, message: String) -> Result<Value, E> {
         self.context.fatal = Some(message);
         Err(E::custom("refused"))
+    }
+
+    fn refuse_type<E: Error>(self, found: &str) -> Result<Value, E> {
+        let wanted = if matches!(self.shape, Shape::IntOrString) { "int32" } else { "string" };
+        let message = self.type_error(found, wanted);
+        self.refuse(message)
     }
 
     fn number<E: Error>(self, number: Number) -> Result<Value, E> {
@@ -106,12 +115,11 @@ impl<'a> Seed<'_, 'a> {
             },
             Shape::IntOrString => match number.as_i64().and_then(|n| i32::try_from(n).ok()) {
                 Some(n) => Ok(n.into()),
-                None => self.refuse(format!("json: cannot unmarshal number {number} into Go value of type int32")),
+                None => self.refuse_type(&text()),
             },
             Shape::Quantity => self.scalar_text(Cow::Owned(number.to_string())),
-            Shape::Time | Shape::MicroTime | Shape::Duration => {
-                self.refuse("json: cannot unmarshal number into Go value of type string".to_owned())
-            }
+            Shape::Time | Shape::MicroTime | Shape::Duration => self.refuse_type("number"),
+            Shape::Any(AnyForm::OrBool(_)) => self.refuse(NO_SCHEMA.to_owned()),
             _ => self.mismatch("number"),
         }
     }
@@ -129,7 +137,8 @@ impl<'a> Seed<'_, 'a> {
 
     fn text<E: Error>(self, text: Cow<'_, str>) -> Result<Value, E> {
         match self.shape {
-            Shape::Any(AnyForm::OrBool(_) | AnyForm::OrList(_) | AnyForm::OrStrings(_))
+            Shape::Any(AnyForm::OrBool(_)) => self.refuse(NO_SCHEMA.to_owned()),
+            Shape::Any(AnyForm::OrList(_) | AnyForm::OrStrings(_))
             | Shape::Bool
             | Shape::Int32
             | Shape::Int64
@@ -164,11 +173,8 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
         match self.shape {
             Shape::Bool | Shape::Any(AnyForm::Raw | AnyForm::Extension | AnyForm::OrBool(_)) => Ok(value.into()),
-            Shape::IntOrString => self.refuse("json: cannot unmarshal bool into Go value of type int32".to_owned()),
             Shape::Quantity => self.scalar_text(Cow::Borrowed(if value { "true" } else { "false" })),
-            Shape::Time | Shape::MicroTime | Shape::Duration => {
-                self.refuse("json: cannot unmarshal bool into Go value of type string".to_owned())
-            }
+            Shape::Time | Shape::MicroTime | Shape::Duration | Shape::IntOrString => self.refuse_type("bool"),
             _ => self.mismatch("bool"),
         }
     }
@@ -203,6 +209,14 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
             Shape::Any(AnyForm::Raw | AnyForm::Extension) => self.any_list(items),
             Shape::Any(AnyForm::OrList(id)) => self.untracked_list(items, &Shape::Struct(*id)),
             Shape::Any(AnyForm::OrStrings(_)) => self.untracked_list(items, &strings),
+            // Go takes bytes as numbers too.
+            Shape::Bytes => {
+                let mut bytes = Vec::new();
+                while let Some(byte) = items.next_element::<u8>()? {
+                    bytes.push(byte);
+                }
+                Ok(Value::String(scalar::base64_of(&bytes)))
+            }
             _ => {
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 self.composite_mismatch("array")
@@ -234,10 +248,8 @@ impl<'a> Seed<'_, 'a> {
     fn composite_mismatch<E: Error>(self, found: &str) -> Result<Value, E> {
         match self.shape {
             Shape::Quantity => self.scalar_text(Cow::Borrowed("{}")),
-            Shape::IntOrString => self.refuse(format!("json: cannot unmarshal {found} into Go value of type int32")),
-            Shape::Time | Shape::MicroTime | Shape::Duration => {
-                self.refuse(format!("json: cannot unmarshal {found} into Go value of type string"))
-            }
+            Shape::Time | Shape::MicroTime | Shape::Duration | Shape::IntOrString => self.refuse_type(found),
+            Shape::Any(AnyForm::OrBool(_)) => self.refuse(NO_SCHEMA.to_owned()),
             _ => self.mismatch(found),
         }
     }
@@ -334,11 +346,13 @@ impl<'a> Seed<'_, 'a> {
         structure: &'a Struct,
     ) -> Result<Value, A::Error> {
         self.context.path.push(Segment::Key(Cow::Borrowed(&field.name)));
+        let depth = self.context.fields.len();
+        self.context.fields.extend(field.embedded_in.as_deref());
         self.context.fields.push(&field.name);
         let seed = Seed { context: &mut *self.context, shape: &field.shape, owner: &structure.name };
         let value = entries.next_value_seed(seed)?;
         self.context.path.pop();
-        self.context.fields.pop();
+        self.context.fields.truncate(depth);
         Ok(value)
     }
 
@@ -381,6 +395,8 @@ impl<'a> Seed<'_, 'a> {
         Ok(Value::Object(map))
     }
 }
+
+const NO_SCHEMA: &str = "boolean or JSON schema expected";
 
 static ANY: Shape = Shape::Any(AnyForm::Raw);
 

@@ -15,6 +15,7 @@ fn field(name: &'static str, shape: Shape, retain_keys: bool) -> Field {
         default: None,
         atomic: false,
         patch: Patch { retain_keys, ..Patch::default() },
+        embedded_in: None,
         feature_gate: None,
         markers: None,
     }
