@@ -20,6 +20,7 @@ mod read;
 mod resources;
 mod review;
 mod server;
+mod services;
 mod snapshots;
 mod subresources;
 mod table;

@@ -33,6 +33,10 @@ impl Resource {
         GroupVersionKind::of(self.kind.group, self.kind.version, self.kind.kind)
     }
 
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        self.kind.group == group && self.kind.resource == resource
+    }
+
     pub fn group_resource(&self) -> GroupResource {
         self.gvr().group_resource()
     }

@@ -8,10 +8,14 @@ use crate::access::Access;
 use crate::collection::{Change, Collection, Frames};
 use crate::object::{Index, Object};
 use crate::resources::{Resource, Resources};
+use crate::services::Services;
 use base::Env;
 use base::collections::HashMap;
 use bytes::Bytes;
+use crate::write::metadata;
 use meta::Status;
+use meta::field::ErrorList;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +33,7 @@ pub struct Server {
     pub(crate) pending: Pending,
     pub(crate) chain: admission::Chain,
     pub(crate) access: Arc<Access>,
+    pub(crate) services: Services,
     pub(crate) authenticator: auth::authn::Authenticator,
     pub(crate) issuer: Option<auth::authn::Issuer>,
     pub(crate) snapshots: crate::snapshots::Snapshots,
@@ -84,13 +89,15 @@ impl Server {
         env: Env,
         store: Arc<dyn Store>,
         chain: admission::Chain,
-        access: Access,
+        mut access: Access,
         identity: Identity,
         settings: Settings,
     ) -> Result<Arc<Server>, StartError> {
         let revision = Arc::new(AtomicU64::new(0));
         let resources = Arc::new(Resources::built_in(&revision));
         let pending = Pending::default();
+        let services = Services::new(&settings.service_cidr).map_err(StartError::ServiceRange)?;
+        access.observers.push(Arc::new(services.clone()));
         let access = Arc::new(access);
         let sink = Publisher {
             resources: resources.clone(),
@@ -114,6 +121,7 @@ impl Server {
             pending,
             chain,
             access,
+            services,
             authenticator,
             issuer: identity.issuer,
             snapshots: crate::snapshots::Snapshots::default(),
@@ -154,8 +162,28 @@ impl Server {
         let write = Write { key, expect, value: Some(value.clone()), last: None };
         let outcome = self.store.commit(write).await;
         self.pending.take(&value);
+        if outcome.is_err() {
+            self.settle(resource, &index.namespace, &index.name);
+        }
         let revision = outcome.map_err(CommitError::from)?;
         Ok(Arc::new(Object::publish(revision, &value, index)))
+    }
+
+    /// Gives back what a Service was assigned in a write that did not happen.
+    pub(crate) fn settle(&self, resource: &Resource, namespace: &str, name: &str) {
+        let Some(collection) = resource.collection.as_ref().filter(|_| resource.is("", "services")) else { return };
+        let key = Object::key(namespace, name);
+        let stored = collection.get(&key).and_then(|object| object.value().ok());
+        self.services.settle(&key, stored.as_ref());
+    }
+
+    /// Assigns what the server gives out: the addresses and node ports of Services.
+    pub(crate) fn assign(&self, resource: &Resource, object: &mut Value, old: Option<&Value>) -> ErrorList {
+        if !resource.is("", "services") {
+            return ErrorList::new();
+        }
+        let key = Object::key(metadata::text(object, "namespace"), metadata::text(object, "name"));
+        self.services.assign(object, old, &key, &self.env.rng)
     }
 
     /// Deletes an object; `last` is its final state, which watchers see.
@@ -199,6 +227,8 @@ impl From<StoreError> for CommitError {
 pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("service CIDR: {0}")]
+    ServiceRange(String),
     #[error("the stored object {key} cannot be read: {error}")]
     Damaged { key: String, error: serde_json::Error },
 }

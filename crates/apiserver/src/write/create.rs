@@ -42,11 +42,14 @@ impl Server {
             let mut object = object.clone();
             metadata::prepare_create(&mut object, resource, namespace, self)?;
             let generated = metadata::text(&object, "generateName").len();
-            let draft = self.check_create(resource, request, object, caller)?;
+            let name = metadata::text(&object, "name").to_owned();
+            let draft = self
+                .check_create(resource, request, object, caller)
+                .inspect_err(|_| self.settle(resource, namespace, &name))?;
             if is_dry_run(&request.options)? {
+                self.settle(resource, namespace, &name);
                 return Ok(Answer::Object { object: draft.into_unwritten(None), created: true });
             }
-            let name = draft.name().to_owned();
             match draft.put(self, resource, Expect::Absent).await {
                 Ok(object) => return Ok(Answer::Object { object, created: true }),
                 Err(CommitError::Failed(status)) => return Err(status),
@@ -100,7 +103,9 @@ impl Server {
             };
             wire::apply::track_update(None, object, &writer, &resource.schema.cursor(resource.type_id));
         }
+        let assigned = self.assign(resource, object, None);
         let mut errors = metadata::validate(object, resource);
+        errors.extend(assigned);
         errors.extend(strategy.validate_create(object, &caller.context(now, "")));
         if !errors.is_empty() {
             return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, &name, &errors));

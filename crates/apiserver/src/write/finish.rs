@@ -30,10 +30,6 @@ impl Draft {
         }
     }
 
-    pub fn name(&self) -> &str {
-        &self.index.name
-    }
-
     /// True where writing it would change nothing.
     pub fn is_same_as(&self, current: &Object) -> bool {
         wire::json::splice_resource_version(&self.json, current.revision) == current.json

@@ -7,7 +7,7 @@ mod create;
 mod decode;
 mod delete;
 mod finish;
-mod metadata;
+pub(crate) mod metadata;
 mod modify;
 
 pub use decode::Media;

@@ -143,11 +143,14 @@ impl Server {
             check_preconditions(resource, &current, &new, name)?;
             let is_pinned = !metadata::text(&new, "resourceVersion").is_empty()
                 && !matches!(request.verb, client::Verb::Patch(_));
-            let draft = self.check_update(resource, request, part, new, &old, caller)?;
+            let draft = self
+                .check_update(resource, request, part, new, &old, caller)
+                .inspect_err(|_| self.settle(resource, namespace, name))?;
             if draft.is_same_as(&current) {
                 return Ok(Answer::Object { object: current, created: false });
             }
             if is_dry_run(&request.options)? {
+                self.settle(resource, namespace, name);
                 return Ok(Answer::Object { object: draft.into_unwritten(Some(&current)), created: false });
             }
             let outcome = if draft.is_over {
@@ -232,7 +235,9 @@ impl Server {
         };
         caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
         self.track(resource, request, part, &mut new, old, caller, now);
+        let assigned = if part == Part::Main { self.assign(resource, &mut new, Some(old)) } else { Vec::new() };
         let mut errors = metadata::validate_update(&new, old);
+        errors.extend(assigned);
         errors.extend(match part {
             Part::Main => strategy.validate_update(&new, old, &caller.context(now, "")),
             part => strategy.validate_status_update(&new, old, &caller.context(now, part.subresource())),
