@@ -44,3 +44,17 @@ pub fn join(file: BorrowedFd<'_>, kinds: Kinds) -> io::Result<()> {
     // SAFETY: setns takes no pointers and the descriptor is open.
     if unsafe { libc::setns(file.as_raw_fd(), kinds.bits()) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Brings up the loopback link of this network namespace.
+pub fn raise_loopback() -> io::Result<()> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: an ifreq of zeroes is valid: an empty name and no flags.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads one ifreq through the pointer, which is valid for that.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, std::ptr::from_ref(&request)) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

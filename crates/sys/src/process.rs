@@ -339,3 +339,22 @@ pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit never returns and touches no memory.
     unsafe { libc::_exit(code) }
 }
+
+/// Closes every file but the standard three and those in `keep` (sorted). For a forked child that
+/// lets go of its parent's things: owners of closed files must never be used or dropped.
+pub fn close_all_but(keep: &[RawFd]) {
+    let mut first = 3_u32;
+    for number in keep.iter().filter_map(|number| u32::try_from(*number).ok()).filter(|number| *number >= 3) {
+        if number > first {
+            close_range_between(first, number - 1);
+        }
+        first = number + 1;
+    }
+    close_range_between(first, u32::MAX);
+}
+
+fn close_range_between(first: u32, last: u32) {
+    // SAFETY: close_range takes no pointers. What is closed belongs to owners that the caller
+    // promises to leave alone.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+}

@@ -43,6 +43,11 @@ pub fn listen(directory: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
     Ok(listener)
 }
 
+/// Says to future peers that this process, not the one it was forked from, answers here.
+pub fn claim(listener: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(socket::listen(&listener, Backlog::new(1024)?)?)
+}
+
 /// Connects to the socket called `name` in `directory`.
 pub fn connect(directory: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
     let connection = new_socket()?;

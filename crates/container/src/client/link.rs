@@ -1,0 +1,104 @@
+//! The way to the supervisor: finds the living one or starts another, replaces one of another
+//! version. Losing it is ordinary.
+
+use super::connection::{Connection, failed};
+use super::{Inner, SupervisorOptions};
+use crate::protocol::{SUPERVISOR_SOCKET, SupervisorReply, SupervisorRequest};
+use crate::runtime::RuntimeError;
+use crate::supervisor::{SUPERVISOR_ARGUMENT, build};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The supervisor answers within milliseconds or not at all.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Tries to reach one before giving up.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Inner {
+    /// Asks the supervisor, whichever lives. Requests may be repeated, so a lost answer is asked
+    /// for again.
+    pub async fn ask(&self, request: &SupervisorRequest) -> Result<(SupervisorReply, Vec<OwnedFd>), RuntimeError> {
+        let mut link = self.link.lock().await;
+        let mut last = None;
+        for _ in 0..2 {
+            if link.is_none() {
+                *link = Some(self.reach().await?);
+            }
+            let Some(connection) = link.as_ref() else { continue };
+            let answer = self.env.clock.timeout(ANSWER_TIMEOUT, connection.call(request, &[])).await;
+            match answer {
+                Ok(Ok((SupervisorReply::Failed { message }, _))) => {
+                    return Err(RuntimeError::Failed { operation: "supervisor", why: message });
+                }
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => last = Some(error.to_string()),
+                Err(_) => last = Some("no answer in time".to_owned()),
+            }
+            *link = None;
+        }
+        Err(RuntimeError::Unreachable(last.unwrap_or_default()))
+    }
+
+    /// Like `ask`, while processes are still ending.
+    pub async fn ask_until_done(&self, request: &SupervisorRequest) -> Result<(), RuntimeError> {
+        for attempt in 0..100 {
+            match self.ask(request).await?.0 {
+                SupervisorReply::Busy => self.env.clock.sleep(Duration::from_millis(2 + attempt)).await,
+                _ => return Ok(()),
+            }
+        }
+        Err(RuntimeError::Failed { operation: "remove the cgroup", why: "processes do not end".to_owned() })
+    }
+
+    pub async fn reach(&self) -> Result<Connection, RuntimeError> {
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for attempt in 0..ATTEMPTS {
+            match Connection::open(&self.options.state_dir, SUPERVISOR_SOCKET) {
+                Ok(connection) => match greet(&self.env, &connection).await {
+                    Some(found) if found == build() => return Ok(connection),
+                    // Another version's, or a broken one: it has nothing that would be lost.
+                    _ => drop(connection.send(&SupervisorRequest::Quit, &[]).await),
+                },
+                Err(error) => last = error,
+            }
+            if attempt > 0 {
+                self.env.clock.sleep(PAUSE).await;
+            }
+            let options = self.options.clone();
+            let started = self.env.tasks.spawn_blocking(move || start(&options)).await;
+            started
+                .map_err(|error| RuntimeError::Unreachable(error.to_string()))?
+                .map_err(failed("start the supervisor"))?;
+        }
+        Err(RuntimeError::Unreachable(last.to_string()))
+    }
+}
+
+async fn greet(env: &base::Env, connection: &Connection) -> Option<String> {
+    let call = connection.call(&SupervisorRequest::Hello, &[]);
+    match env.clock.timeout(ANSWER_TIMEOUT, call).await {
+        Ok(Ok((SupervisorReply::Hello { build }, _))) => Some(build),
+        _ => None,
+    }
+}
+
+/// Starts a supervisor. It listens when the process started here has ended; its child goes on.
+fn start(options: &SupervisorOptions) -> io::Result<()> {
+    let output = Command::new(&options.executable)
+        .arg(SUPERVISOR_ARGUMENT)
+        .arg(&options.state_dir)
+        .arg(&options.instance)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(options.state_dir.join("supervisor.log"))?)
+        .status()?;
+    if output.success() {
+        return Ok(());
+    }
+    let said = std::fs::read_to_string(options.state_dir.join("supervisor.log")).unwrap_or_default();
+    Err(io::Error::other(if said.is_empty() { output.to_string() } else { said.trim().to_owned() }))
+}

@@ -1,0 +1,167 @@
+//! Containers from start to end on the real kernel: logs, exit codes, signals, limits, restarts.
+
+mod rig;
+
+use container::runtime::{ContainerState, Runtime, RuntimeError};
+use rig::{Rig, memory, supervisor};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_runs_logs_and_ends() {
+    let rig = Rig::new("life").await;
+    let (sandbox, id) = rig.shell("one", "echo out; echo err >&2; printf last; exit 3").await;
+    let status = rig.ended(&id).await;
+    assert_eq!((status.state, status.exit_code, status.reason.as_str()), (ContainerState::Exited, 3, "Error"));
+    assert!(status.started_at > 0 && status.finished_at >= status.started_at && status.created_at > 0);
+    let mut log = rig.log(&sandbox, &id).await;
+    log.sort();
+    assert_eq!(log, ["stderr F err", "stdout F last", "stdout F out"]);
+    rig.runtime.remove_container(&id).await.unwrap();
+    assert!(matches!(rig.runtime.container(&id).await, Err(RuntimeError::NotFound { .. })));
+    let done = rig.start(&sandbox, rig.container("done", &["true"])).await;
+    let status = rig.ended(&done).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (0, "Completed"));
+    rig.runtime.stop_sandbox(&sandbox.id).await.unwrap();
+    rig.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+    assert!(rig.runtime.sandboxes().await.unwrap().is_empty());
+    assert!(rig.runtime.containers().await.unwrap().is_empty());
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_start_says_why() {
+    let rig = Rig::new("start").await;
+    let sandbox = rig.pod("bad").await;
+    let prefix = "failed to create containerd task: failed to create shim task: OCI runtime create failed: \
+                  runc create failed: unable to start container process: ";
+    for (name, args, why) in [
+        ("missing", "nonesuch", "exec: \"nonesuch\": executable file not found in $PATH"),
+        ("path", "/bin/nonesuch", "exec: \"/bin/nonesuch\": stat /bin/nonesuch: no such file or directory"),
+        ("mode", "/bin/plain", "exec: \"/bin/plain\": permission denied"),
+        ("directory", "/bin", "exec: \"/bin\": is a directory"),
+    ] {
+        let id = rig.runtime.create_container(&sandbox.id, rig.container(name, &[args])).await.unwrap();
+        let error = rig.runtime.start_container(&id).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("{prefix}{why}: unknown"));
+        let status = rig.runtime.container(&id).await.unwrap();
+        let seen = (status.state, status.exit_code, status.reason.as_str(), status.started_at);
+        assert_eq!(seen, (ContainerState::Exited, 128, "StartError", 0));
+        assert_eq!(status.message, error.to_string());
+    }
+    let mut config = rig.container("user", &["true"]);
+    config.user = "nobody-here".to_owned();
+    let id = rig.runtime.create_container(&sandbox.id, config).await.unwrap();
+    let error = rig.runtime.start_container(&id).await.unwrap_err().to_string();
+    assert!(error.contains("unable to find user nobody-here: no matching entries in passwd file"), "{error}");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_signals_then_kills() {
+    let rig = Rig::new("stop").await;
+    let sandbox = rig.pod("stop").await;
+    let polite = "trap 'exit 7' TERM; while :; do sleep 0.05; done";
+    let id = rig.start(&sandbox, rig.container("polite", &["sh", "-c", polite])).await;
+    rig.env.clock.sleep(Duration::from_millis(100)).await;
+    rig.runtime.stop_container(&id, Duration::from_secs(20)).await.unwrap();
+    assert_eq!(rig.runtime.container(&id).await.unwrap().exit_code, 7);
+
+    let mut config = rig.container("own", &["sh", "-c", "trap 'exit 9' USR1; while :; do sleep 0.05; done"]);
+    config.stop_signal = libc::SIGUSR1;
+    let id = rig.start(&sandbox, config).await;
+    rig.env.clock.sleep(Duration::from_millis(100)).await;
+    rig.runtime.stop_container(&id, Duration::from_secs(20)).await.unwrap();
+    assert_eq!(rig.runtime.container(&id).await.unwrap().exit_code, 9);
+
+    let deaf = "trap '' TERM; while :; do sleep 0.05; done";
+    let id = rig.start(&sandbox, rig.container("deaf", &["sh", "-c", deaf])).await;
+    rig.env.clock.sleep(Duration::from_millis(100)).await;
+    let begin = rig.env.clock.instant();
+    rig.runtime.stop_container(&id, Duration::from_millis(300)).await.unwrap();
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
+    let status = rig.runtime.container(&id).await.unwrap();
+    assert_eq!((status.exit_code, status.reason.as_str()), (137, "Error"));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_much_memory_is_oom_killed() {
+    let rig = Rig::new("oom").await;
+    let sandbox = rig.pod("oom").await;
+    let mut config = rig.container("eater", &["sh", "-c", "x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done"]);
+    config.resources = memory(16 * 1024 * 1024);
+    let id = rig.start(&sandbox, config).await;
+    let status = rig.ended(&id).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (137, "OOMKilled"));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_outlive_supervisor_and_kutter() {
+    let mut rig = Rig::new("outlive").await;
+    let script = "i=0; while [ $i -lt 15 ]; do echo $i; i=$((i+1)); sleep 0.1; done; exit 5";
+    let (sandbox, id) = rig.shell("long", script).await;
+    let (_, forever) = rig.shell("forever", "sleep 1000").await;
+    let first = supervisor(&rig);
+    sys::process::kill(first).unwrap();
+    // A new supervisor comes by itself, and knows how to go on.
+    let (_, next) = rig.shell("next", "exit 4").await;
+    assert_eq!(rig.ended(&next).await.exit_code, 4);
+    assert_ne!(supervisor(&rig), first);
+    rig.restart().await;
+    let status = rig.runtime.container(&id).await.unwrap();
+    assert!(status.state == ContainerState::Running && status.pid.is_some(), "{status:?}");
+    let status = rig.ended(&id).await;
+    assert_eq!((status.exit_code, status.started_at > 0), (5, true));
+    assert_eq!(rig.log(&sandbox, &id).await.len(), 15);
+    // What ended while nobody looked is known as well.
+    let (_, unseen) = rig.shell("unseen", "sleep 0.3; exit 6").await;
+    rig.env.tasks.stop().await;
+    std::thread::sleep(Duration::from_millis(600));
+    rig.restart().await;
+    let status = rig.runtime.container(&unseen).await.unwrap();
+    assert_eq!((status.state, status.exit_code), (ContainerState::Exited, 6));
+    assert_eq!(rig.exec(&forever, &["echo", "here"]).await.0, "here\n");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_pod_init_is_noticed() {
+    let rig = Rig::new("lost").await;
+    let (sandbox, id) = rig.shell("lost", "sleep 1000").await;
+    let netns = sandbox.netns.clone().unwrap();
+    let init: i32 = netns.components().nth(2).unwrap().as_os_str().to_str().unwrap().parse().unwrap();
+    let pid = rig.runtime.container(&id).await.unwrap().pid.unwrap();
+    sys::process::kill(init).unwrap();
+    assert_eq!(rig.ended(&id).await.state, ContainerState::Unknown);
+    assert!(!rig.runtime.sandboxes().await.unwrap()[0].ready);
+    rig.runtime.stop_sandbox(&sandbox.id).await.unwrap();
+    assert!(!std::path::Path::new(&format!("/proc/{pid}/root/bin")).exists(), "the container still runs");
+    rig.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_can_be_repeated() {
+    let rig = Rig::new("repeat").await;
+    let one = rig.pod("same").await;
+    assert_eq!(rig.pod("same").await.id, one.id);
+    let config = rig.container("main", &["sleep", "1000"]);
+    let id = rig.start(&one, config.clone()).await;
+    assert_eq!(rig.start(&one, config).await, id);
+    let address = ["10.0.0.7".parse().unwrap()];
+    rig.runtime.set_addresses(&one.id, address.to_vec()).await.unwrap();
+    assert_eq!(rig.runtime.sandboxes().await.unwrap()[0].addresses, address);
+    for _ in 0..2 {
+        rig.runtime.stop_container(&id, Duration::ZERO).await.unwrap();
+    }
+    for _ in 0..2 {
+        rig.runtime.stop_sandbox(&one.id).await.unwrap();
+    }
+    for _ in 0..2 {
+        rig.runtime.remove_sandbox(&one.id).await.unwrap();
+        rig.runtime.remove_container(&id).await.unwrap();
+    }
+    rig.end().await;
+}
