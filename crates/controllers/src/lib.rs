@@ -1,1 +1,58 @@
-//! Every controller a folder: observe, a pure plan, one shared executor.
+//! The controllers: each a folder that observes through caches, plans purely and leaves the sending
+//! to one shared executor.
+//!
+//! A room is listed in [`ALL`] and nowhere else. It holds a `Def`, an `observe`, a pure `plan` and
+//! its tests. Nothing here reads the API but caches and the executor.
+
+mod action;
+mod executor;
+mod kinds;
+mod metrics;
+mod ownership;
+mod replicaset;
+mod rig;
+#[cfg(test)]
+mod testing;
+mod views;
+
+pub use rig::Def;
+
+use base::Env;
+use client::{Api, Caches};
+use executor::Executor;
+use rig::Rig;
+use std::sync::Arc;
+
+/// Every controller, in upstream's order of starting.
+pub const ALL: &[Def] = &[replicaset::REPLICATION_CONTROLLER, replicaset::REPLICA_SET];
+
+/// What the wiring gives all controllers.
+pub struct Options {
+    /// The process's caches; they need to list and watch everything.
+    pub caches: Caches,
+}
+
+impl Options {
+    pub fn new(caches: Caches) -> Self {
+        Options { caches }
+    }
+}
+
+/// Starts every controller of [`ALL`] in a task group of `env`, each under the identity that
+/// `api_for` gives for its [`Def::identity`].
+pub fn start(env: &Env, api_for: &dyn Fn(&str) -> Arc<dyn Api>, options: Options) {
+    let options = Arc::new(options);
+    let queues = metrics::AllQueues::register(&env.metrics);
+    for def in ALL {
+        start_one(env, def, api_for(def.identity), &options, &queues);
+    }
+}
+
+fn start_one(env: &Env, def: &'static Def, api: Arc<dyn Api>, options: &Arc<Options>, queues: &metrics::AllQueues) {
+    let rig = Rig::new(env, options, def);
+    let room = (def.build)(&rig);
+    let executor = Arc::new(Executor::new(&rig, room, def, api, queues.of(def.name)));
+    for _ in 0..def.workers {
+        env.tasks.spawn(def.name, executor.clone().work());
+    }
+}

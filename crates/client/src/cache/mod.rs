@@ -26,6 +26,9 @@ use tokio::sync::oneshot;
 /// The index every cache has: objects by the uid of the owner that controls them.
 pub const CONTROLLER: &str = "controller";
 
+/// Another: by namespace, the objects that no owner controls.
+const ORPHANS: &str = "orphans";
+
 /// What a room keeps of each object besides its metadata. Small: there is one per object for as
 /// long as the object lives.
 pub trait Projection: Sized + Send + Sync + 'static {
@@ -179,6 +182,11 @@ impl<P: Projection> Cache<P> {
     /// The items controlled by the owner of this uid.
     pub fn controlled_by(&self, uid: &str) -> Vec<Arc<Item<P>>> {
         self.by_index(CONTROLLER, uid)
+    }
+
+    /// The items of a namespace that no owner controls.
+    pub fn orphans_in(&self, namespace: &str) -> Vec<Arc<Item<P>>> {
+        self.by_index(ORPHANS, namespace)
     }
 
     pub fn len(&self) -> usize {

@@ -1,6 +1,6 @@
 //! The state behind a cache: items, indices, subscribers. Only the reflector changes it.
 
-use super::{CONTROLLER, Change, Item, Key, Projection};
+use super::{CONTROLLER, Change, Item, Key, ORPHANS, Projection};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -69,8 +69,9 @@ impl<P: Projection> State<P> {
 }
 
 fn for_each_index<P: Projection>(item: &Item<P>, mut add: impl FnMut(&'static str, &str)) {
-    if let Some(owner) = item.meta.controller() {
-        add(CONTROLLER, &owner.uid);
+    match item.meta.controller() {
+        Some(owner) => add(CONTROLLER, &owner.uid),
+        None => add(ORPHANS, &item.meta.namespace),
     }
     P::index(item, &mut add);
 }

@@ -1,0 +1,37 @@
+//! The resources and kinds that rooms name.
+
+use meta::{GroupVersionKind, GroupVersionResource};
+
+macro_rules! resources {
+    ($($constant:ident: $group:literal $version:literal $resource:literal $kind:literal;)*) => {
+        /// Where each kind is served.
+        pub mod resource {
+            use super::GroupVersionResource;
+            $(pub const $constant: GroupVersionResource = GroupVersionResource::of($group, $version, $resource);)*
+        }
+        /// The kinds themselves, under the names of their resources.
+        pub mod kind {
+            use super::GroupVersionKind;
+            $(pub const $constant: GroupVersionKind = GroupVersionKind::of($group, $version, $kind);)*
+        }
+    };
+}
+
+resources! {
+    CERTIFICATE_REQUESTS: "certificates.k8s.io" "v1" "certificatesigningrequests" "CertificateSigningRequest";
+    CLUSTER_ROLES: "rbac.authorization.k8s.io" "v1" "clusterroles" "ClusterRole";
+    CONFIG_MAPS: "" "v1" "configmaps" "ConfigMap";
+    DEPLOYMENTS: "apps" "v1" "deployments" "Deployment";
+    ENDPOINTS: "" "v1" "endpoints" "Endpoints";
+    ENDPOINT_SLICES: "discovery.k8s.io" "v1" "endpointslices" "EndpointSlice";
+    LEASES: "coordination.k8s.io" "v1" "leases" "Lease";
+    NAMESPACES: "" "v1" "namespaces" "Namespace";
+    NODES: "" "v1" "nodes" "Node";
+    PODS: "" "v1" "pods" "Pod";
+    REPLICATION_CONTROLLERS: "" "v1" "replicationcontrollers" "ReplicationController";
+    REPLICA_SETS: "apps" "v1" "replicasets" "ReplicaSet";
+    SECRETS: "" "v1" "secrets" "Secret";
+    SERVICES: "" "v1" "services" "Service";
+    SERVICE_ACCOUNTS: "" "v1" "serviceaccounts" "ServiceAccount";
+    SUBJECT_ACCESS_REVIEWS: "authorization.k8s.io" "v1" "subjectaccessreviews" "SubjectAccessReview";
+}

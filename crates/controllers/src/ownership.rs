@@ -1,0 +1,97 @@
+//! Who controls what: owners take matching objects that nobody controls, and let go of their own
+//! that match no longer.
+//!
+//! Shared by all rooms whose objects own others by selector. Decides only.
+
+use crate::action::{Action, Patch};
+use client::events::ObjectRef;
+use client::{Item, Key, Projection};
+use meta::labels::Selector;
+use meta::{GroupVersionKind, GroupVersionResource, ObjectMeta};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// An object that controls others.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    pub kind: GroupVersionKind,
+    pub resource: GroupVersionResource,
+    pub key: Key,
+    pub uid: String,
+    pub deleting: bool,
+}
+
+impl Owner {
+    pub fn new(kind: GroupVersionKind, resource: GroupVersionResource, meta: &ObjectMeta) -> Self {
+        Owner { kind, resource, key: Key::of(meta), uid: meta.uid.clone(), deleting: meta.is_deleting() }
+    }
+
+    /// The reference that its objects carry.
+    pub fn reference(&self) -> Value {
+        json!({
+            "apiVersion": self.kind.group_version().to_string(), "kind": self.kind.kind, "name": self.key.name(),
+            "uid": self.uid, "controller": true, "blockOwnerDeletion": true,
+        })
+    }
+
+    /// Whom its Events are about.
+    pub fn about(&self, meta: &ObjectMeta) -> ObjectRef {
+        ObjectRef::of(&self.kind, meta)
+    }
+}
+
+/// The objects of an owner, and what must be written for it to be so.
+pub struct Claimed<P> {
+    /// Those it owns, those to adopt among them.
+    pub owned: Vec<Arc<Item<P>>>,
+    pub actions: Vec<Action>,
+}
+
+impl<P> Default for Claimed<P> {
+    fn default() -> Self {
+        Claimed { owned: Vec::new(), actions: Vec::new() }
+    }
+}
+
+/// Sorts out which of `candidates` are the owner's. `resource` is theirs.
+pub fn claim<P: Projection>(
+    owner: &Owner,
+    selector: &Selector,
+    resource: &GroupVersionResource,
+    candidates: impl IntoIterator<Item = Arc<Item<P>>>,
+) -> Claimed<P> {
+    let mut claimed = Claimed::default();
+    let mut adoptions = Vec::new();
+    for item in candidates {
+        let matches = selector.matches(&item.meta.labels);
+        match item.meta.controller() {
+            Some(controller) if controller.uid != owner.uid => {}
+            Some(_) if matches => claimed.owned.push(item),
+            Some(_) if owner.deleting => {}
+            Some(_) => claimed.actions.push(Action::Patch(release(owner, resource, &item))),
+            None if matches && !owner.deleting && !item.meta.is_deleting() => {
+                adoptions.push(Action::Patch(adopt(owner, resource, &item)));
+                claimed.owned.push(item);
+            }
+            None => {}
+        }
+    }
+    if !adoptions.is_empty() {
+        // A cache may still show an owner that is gone; what it adopted would be collected at once.
+        let (resource, key, uid) = (owner.resource.clone(), owner.key.clone(), owner.uid.clone());
+        claimed.actions.push(Action::Confirm { resource, key, uid });
+        claimed.actions.append(&mut adoptions);
+    }
+    claimed
+}
+
+fn adopt<P>(owner: &Owner, resource: &GroupVersionResource, item: &Item<P>) -> Patch {
+    let body = json!({"metadata": {"ownerReferences": [owner.reference()], "uid": item.meta.uid}});
+    Patch::strategic(resource, &item.key, body)
+}
+
+fn release<P>(owner: &Owner, resource: &GroupVersionResource, item: &Item<P>) -> Patch {
+    let leave = json!({"$patch": "delete", "uid": owner.uid});
+    let body = json!({"metadata": {"ownerReferences": [leave], "uid": item.meta.uid}});
+    Patch::strategic(resource, &item.key, body)
+}

@@ -1,0 +1,182 @@
+//! What controllers need of a pod.
+
+use super::NODE;
+use base::Timestamp;
+use client::{Item, Projection};
+use meta::time;
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Pending,
+    /// Also what an empty phase is taken for.
+    #[default]
+    Unknown,
+    Running,
+    Succeeded,
+    Failed,
+}
+
+/// A port that a container gave a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPort {
+    pub name: String,
+    pub port: i32,
+    pub protocol: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PodView {
+    pub phase: Phase,
+    pub ready: bool,
+    /// Since when it is ready, or is not.
+    pub ready_since: Option<Timestamp>,
+    /// Empty: not scheduled.
+    pub node: String,
+    pub host_network: bool,
+    pub addresses: Vec<String>,
+    pub hostname: String,
+    pub subdomain: String,
+    /// The restarts of the container that restarted most.
+    pub restarts: i32,
+    pub ports: Vec<NamedPort>,
+    /// Pods that never restart a container are of no use to a Service once they ended.
+    pub restarts_never: bool,
+}
+
+impl PodView {
+    pub fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Succeeded | Phase::Failed)
+    }
+
+    /// Ready for at least `seconds`.
+    pub fn is_available(&self, seconds: i32, now: Timestamp) -> bool {
+        self.ready && self.available_at(seconds).is_some_and(|at| at <= now)
+    }
+
+    /// When a ready pod will have been ready for `seconds`.
+    pub fn available_at(&self, seconds: i32) -> Option<Timestamp> {
+        let span = jiff::SignedDuration::from_secs(i64::from(seconds));
+        match self.ready_since {
+            Some(since) => since.checked_add(span).ok(),
+            None if seconds == 0 => Some(Timestamp::MIN),
+            None => None,
+        }
+    }
+}
+
+impl Projection for PodView {
+    fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
+        let pod: Pod = serde_json::from_slice(object)?;
+        let ready = pod.status.conditions.iter().find(|condition| condition.kind == "Ready");
+        let addresses: Vec<String> = match pod.status.pod_ips.is_empty() {
+            true => pod.status.pod_ip.into_iter().collect(),
+            false => pod.status.pod_ips.into_iter().map(|address| address.ip).collect(),
+        };
+        let containers =
+            pod.spec.containers.into_iter().chain(pod.spec.init_containers.into_iter().filter(|container| {
+                // Sidecars serve, other init containers are over when the pod serves.
+                container.restart_policy == "Always"
+            }));
+        let ports = containers.flat_map(|container| container.ports).filter(|port| !port.name.is_empty());
+        Ok(PodView {
+            phase: match pod.status.phase.as_str() {
+                "Pending" => Phase::Pending,
+                "Running" => Phase::Running,
+                "Succeeded" => Phase::Succeeded,
+                "Failed" => Phase::Failed,
+                _ => Phase::Unknown,
+            },
+            ready: ready.is_some_and(|condition| condition.status == "True"),
+            ready_since: ready.and_then(|condition| time::parse(&condition.last_transition_time).ok()),
+            node: pod.spec.node_name,
+            host_network: pod.spec.host_network,
+            addresses: addresses.into_iter().filter(|address| !address.is_empty()).collect(),
+            hostname: pod.spec.hostname,
+            subdomain: pod.spec.subdomain,
+            restarts: pod.status.container_statuses.iter().map(|status| status.restart_count).max().unwrap_or(0),
+            ports: ports
+                .map(|port| NamedPort { name: port.name, port: port.number, protocol: port.protocol })
+                .collect(),
+            restarts_never: pod.spec.restart_policy == "Never",
+        })
+    }
+
+    fn index(item: &Item<Self>, add: &mut dyn FnMut(&'static str, &str)) {
+        add(NODE, &item.view.node);
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Pod {
+    spec: Spec,
+    status: Status,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    node_name: String,
+    host_network: bool,
+    hostname: String,
+    subdomain: String,
+    restart_policy: String,
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    ports: Vec<Port>,
+    restart_policy: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Port {
+    name: String,
+    #[serde(rename = "containerPort")]
+    number: i32,
+    protocol: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    phase: String,
+    conditions: Vec<Condition>,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Vec<Address>,
+    container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    #[serde(deserialize_with = "text_or_null")]
+    last_transition_time: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Address {
+    ip: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerStatus {
+    restart_count: i32,
+}
+
+/// Go writes a zero time as null.
+fn text_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
+}
