@@ -12,6 +12,7 @@ use auth::encryption::Sealer;
 use base::Env;
 use client::Api;
 use cluster::{Pki, PkiOptions};
+use cluster::objects::{self, ObjectOptions};
 use cluster::{kubeconfig, tls};
 use meta::User;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -53,6 +54,9 @@ impl ControlPlane {
         .await?;
         listen(env, &server, &pki, listener, SocketAddr::new(place.advertise, address.port()))?;
         let plane = ControlPlane { server, pki, store, env: env.clone(), address };
+        let root = plane.api(User::new(auth::names::API_SERVER, &[auth::names::MASTERS]));
+        let wanted = objects::all(&plane.object_options(options, place)?);
+        objects::ensure(root.as_ref(), &wanted).await?;
         plane.write_kubeconfigs(options)?;
         Ok(plane)
     }
@@ -73,6 +77,19 @@ impl ControlPlane {
     /// A door into the server under the identity of one component.
     pub fn api(&self, user: User) -> Arc<dyn Api> {
         Arc::new(Local::new(self.server.clone(), user))
+    }
+
+    fn object_options(&self, options: &Options, place: &Place) -> anyhow::Result<ObjectOptions> {
+        Ok(ObjectOptions {
+            ca: self.pki.ca.certificate().to_owned(),
+            front_proxy_ca: self.pki.front_proxy_ca.certificate().to_owned(),
+            server: format!("https://{}", SocketAddr::new(place.advertise, self.address.port())),
+            advertise_address: place.advertise,
+            advertise_port: self.address.port(),
+            service_cidr: options.service_cidr.clone(),
+            service_address: first_address(&options.service_cidr)?,
+            dns_address: nth_address(&options.service_cidr, 10)?,
+        })
     }
 
     fn write_kubeconfigs(&self, options: &Options) -> anyhow::Result<()> {

@@ -4,12 +4,18 @@
 //!
 //! One file per kind under its group's folder, and one line in [`ALL`].
 
+mod rbac;
 mod rules;
 
 pub use rules::{Column, Context, Propagation, Strategy, complete};
 
 /// Every kind with rules of its own.
-pub const ALL: &[&dyn Strategy] = &[];
+pub const ALL: &[&dyn Strategy] = &[
+    &rbac::Rbac("ClusterRole"),
+    &rbac::Rbac("ClusterRoleBinding"),
+    &rbac::Rbac("Role"),
+    &rbac::Rbac("RoleBinding"),
+];
 
 struct Plain;
 
