@@ -7,6 +7,7 @@ use http::header::{CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SE
 use http::header::{SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,7 +33,7 @@ pub struct Refused {
     pub status: StatusCode,
     pub message: String,
     /// To go with the answer.
-    pub headers: HeaderMap,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The answer to send, and what becomes of the connection then.
@@ -57,7 +58,7 @@ fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     texts.flat_map(|text| text.split(',')).map(str::trim)
 }
 
-fn transport(headers: &HeaderMap) -> Option<Transport> {
+pub(crate) fn transport(headers: &HeaderMap) -> Option<Transport> {
     if !values(headers, &CONNECTION).any(|value| value.eq_ignore_ascii_case("upgrade")) {
         return None;
     }
@@ -68,12 +69,17 @@ fn transport(headers: &HeaderMap) -> Option<Transport> {
     })
 }
 
+pub(crate) fn upgrade_required() -> Refused {
+    let message = "Upgrade request required".to_owned();
+    Refused { status: StatusCode::BAD_REQUEST, message, headers: Vec::new() }
+}
+
 /// Accepts `request` with the first of its protocols that stands in `websocket` or `spdy`. A
 /// client that names none gets the protocol "" where there is one.
 pub(crate) fn accept<B>(request: &mut Request<B>, websocket: &[&str], spdy: &[&str]) -> Result<Accepted, Refused> {
-    let refused = |status, message: &str| Refused { status, message: message.to_owned(), headers: HeaderMap::new() };
+    let refused = |status, message: &str| Refused { status, message: message.to_owned(), headers: Vec::new() };
     let transport = transport(request.headers());
-    let transport = transport.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "Upgrade request required"))?;
+    let transport = transport.ok_or_else(upgrade_required)?;
     let (name, known) = match transport {
         Transport::WebSocket => (SEC_WEBSOCKET_PROTOCOL, websocket),
         Transport::Spdy => (STREAM_PROTOCOL, spdy),
@@ -88,7 +94,7 @@ pub(crate) fn accept<B>(request: &mut Request<B>, websocket: &[&str], spdy: &[&s
         );
         let mut refused = refused(StatusCode::FORBIDDEN, &message);
         for known in known.iter().filter_map(|known| HeaderValue::from_str(known).ok()) {
-            refused.headers.append(ACCEPTED_PROTOCOLS, known);
+            refused.headers.push((ACCEPTED_PROTOCOLS, known));
         }
         return Err(refused);
     };
@@ -122,14 +128,7 @@ where
 {
     let mut request = request.map(|()| Empty::<Bytes>::new());
     let name = ask(&mut request, transport, protocols);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(StreamError::Request)?;
-    let connection = connection.with_upgrades();
-    env.tasks.spawn("stream handshake", async move {
-        // Its error reaches the request that waits for it.
-        let _ = connection.await;
-    });
-    let response = sender.send_request(request).await.map_err(StreamError::Request)?;
+    let response = send(io, request, env).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let status = response.status();
         let body = Limited::new(response.into_body(), REFUSAL_LIMIT).collect().await;
@@ -141,6 +140,21 @@ where
         protocols.iter().position(|known| *known == chosen).ok_or_else(|| StreamError::Protocol(chosen.into()))?;
     let upgraded = hyper::upgrade::on(response).await.map_err(StreamError::Upgrade)?;
     Ok((TokioIo::new(upgraded), chosen))
+}
+
+/// Sends `request` as the only one on `io`.
+pub(crate) async fn send<T>(io: T, request: Request<Empty<Bytes>>, env: &Env) -> Result<Response<Incoming>, StreamError>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(StreamError::Request)?;
+    let connection = connection.with_upgrades();
+    env.tasks.spawn("stream handshake", async move {
+        // Its error reaches the request that waits for it.
+        let _ = connection.await;
+    });
+    sender.send_request(request).await.map_err(StreamError::Request)
 }
 
 /// Adds what asks for the upgrade; returns the header that names protocols.

@@ -1,12 +1,13 @@
 //! The byte streams of exec, attach and port-forward: SPDY/3.1 and WebSocket, both ends of each.
 //!
 //! A room that serves them (the kubelet) calls [`server`], one that asks for them (the command
-//! line) [`client`]; neither sees which protocol was spoken. What runs in the container, who may
+//! line) [`client`], one that stands between [`proxy`]; none sees which protocol was spoken. What runs in the container, who may
 //! run it and where the connection comes from is the callers' business.
 
 pub mod client;
 mod handshake;
 mod outcome;
+pub mod proxy;
 mod resize;
 pub mod server;
 pub mod spdy;

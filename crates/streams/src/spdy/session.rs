@@ -59,7 +59,25 @@ struct Slot {
     data: Option<mpsc::Sender<Bytes>>,
     /// Ours, and not answered yet.
     reply: Option<oneshot::Sender<()>>,
-    broken: Arc<AtomicBool>,
+    fate: Arc<Fate>,
+}
+
+/// How the peer has ended a stream, other than by finishing it.
+#[derive(Default)]
+pub(super) struct Fate {
+    /// Before it had sent everything: reading fails after what has come.
+    pub(super) broken: AtomicBool,
+    /// It reads no more: writing fails.
+    pub(super) unwanted: AtomicBool,
+}
+
+impl Slot {
+    fn end(&mut self) {
+        self.fate.broken.store(self.data.is_some(), Ordering::Release);
+        self.fate.unwanted.store(true, Ordering::Release);
+        self.data = None;
+        self.reply = None;
+    }
 }
 
 /// What waits to be written.
@@ -124,10 +142,7 @@ impl Drop for EndOnDrop {
     fn drop(&mut self) {
         let shared = &self.0;
         shared.room.close();
-        for (_, slot) in std::mem::take(&mut *shared.lock()) {
-            // A stream that the peer had finished was complete.
-            slot.broken.store(slot.data.is_some(), Ordering::Release);
-        }
+        shared.lock().values_mut().for_each(Slot::end);
         shared.gone.cancel();
     }
 }
@@ -238,14 +253,14 @@ impl Shared {
     /// None: there are too many streams, or one of this number, or the connection is gone.
     fn register(self: &Arc<Self>, id: u32, headers: Headers, reply: Option<oneshot::Sender<()>>) -> Option<SpdyStream> {
         let (data, received) = mpsc::channel(STREAM_QUEUE);
-        let broken = Arc::new(AtomicBool::new(false));
+        let fate = Arc::new(Fate::default());
         let mut streams = self.lock();
         if streams.len() >= MAX_STREAMS || streams.contains_key(&id) || self.room.is_closed() {
             return None;
         }
-        streams.insert(id, Slot { data: Some(data), reply, broken: Arc::clone(&broken) });
+        streams.insert(id, Slot { data: Some(data), reply, fate: Arc::clone(&fate) });
         drop(streams);
-        Some(SpdyStream::new(id, headers, received, broken, Arc::clone(self)))
+        Some(SpdyStream::new(id, headers, received, fate, Arc::clone(self)))
     }
 
     fn finished(&self, id: u32) {
@@ -256,10 +271,7 @@ impl Shared {
 
     fn broken(&self, id: u32) {
         if let Some(slot) = self.lock().get_mut(&id) {
-            // After its FIN a reset only says that the peer reads no more.
-            slot.broken.store(true, Ordering::Release);
-            slot.data = None;
-            slot.reply = None;
+            slot.end();
         }
     }
 

@@ -2,12 +2,12 @@
 
 use super::frame::{CANCEL, Frame};
 use super::headers::Headers;
-use super::session::{Queued, Shared};
+use super::session::{Fate, Queued, Shared};
 use bytes::{Buf, Bytes};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
@@ -22,8 +22,7 @@ pub struct SpdyStream {
     headers: Headers,
     data: mpsc::Receiver<Bytes>,
     unread: Bytes,
-    /// The peer has broken the stream off, or the connection is gone.
-    broken: Arc<AtomicBool>,
+    fate: Arc<Fate>,
     shared: Arc<Shared>,
     room: PollSemaphore,
     finished: bool,
@@ -34,20 +33,16 @@ impl SpdyStream {
         id: u32,
         headers: Headers,
         data: mpsc::Receiver<Bytes>,
-        broken: Arc<AtomicBool>,
+        fate: Arc<Fate>,
         shared: Arc<Shared>,
     ) -> Self {
         let room = PollSemaphore::new(Arc::clone(&shared.room));
-        SpdyStream { id, headers, data, unread: Bytes::new(), broken, shared, room, finished: false }
+        SpdyStream { id, headers, data, unread: Bytes::new(), fate, shared, room, finished: false }
     }
 
     /// The value of the header `name` (lower case), as the peer sent it with the stream.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
     }
 
     fn finish(&mut self) {
@@ -64,7 +59,9 @@ impl AsyncRead for SpdyStream {
         while self.unread.is_empty() {
             match ready!(self.data.poll_recv(cx)) {
                 Some(data) => self.unread = data,
-                None if self.is_broken() => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                None if self.fate.broken.load(Ordering::Acquire) => {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
                 None => return Poll::Ready(Ok(())),
             }
         }
@@ -77,7 +74,7 @@ impl AsyncRead for SpdyStream {
 
 impl AsyncWrite for SpdyStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.finished || self.is_broken() {
+        if self.finished || self.fate.unwanted.load(Ordering::Acquire) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let Some(room) = ready!(self.room.poll_acquire(cx)) else {

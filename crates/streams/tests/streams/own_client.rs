@@ -96,12 +96,9 @@ async fn a_client_that_leaves_is_noticed() {
         let command = exec(&pretender, "wait", OUTPUT, transport).await.unwrap();
         drop(command);
     }
-    // Ends only once no session waits any more: `wait` runs until its client is gone.
-    let tasks = pretender.env.tasks.clone();
-    let waited = pretender.env.clock.timeout(std::time::Duration::from_secs(8), async move {
-        tasks.spawn_to_end("last", async {}).await.unwrap();
-    });
-    waited.await.unwrap();
+    let left = pretender.left.acquire_many(2);
+    let waited = pretender.env.clock.timeout(std::time::Duration::from_secs(10), left).await;
+    drop(waited.expect("the server learns that both have left").unwrap());
 }
 
 async fn forwarder(pretender: &Pretender, transport: Transport) -> Forwarder {
@@ -112,8 +109,33 @@ async fn forwarder(pretender: &Pretender, transport: Transport) -> Forwarder {
 #[tokio::test]
 async fn connections_are_forwarded_side_by_side_and_failures_reported() {
     let pretender = Pretender::start().await;
+    forward_through(&pretender).await;
+}
+
+/// The connections' ways lead through a server that passes them on.
+#[tokio::test]
+async fn a_proxy_is_not_noticed() {
+    let behind = Pretender::start().await;
+    let pretender = Pretender::start_before(Some(behind.address)).await;
+    forward_through(&pretender).await;
     for transport in BOTH {
-        let forwarder = forwarder(&pretender, transport).await;
+        let mut command = exec(&pretender, "both", OUTPUT, transport).await.unwrap();
+        assert_eq!(all(command.stdout.as_mut().unwrap()).await, "to stdout\n");
+        assert_eq!(command.result.await.unwrap(), Outcome::ExitCode(7), "{transport:?}");
+        let socket = TcpStream::connect(pretender.address).await.unwrap();
+        let wrong = Request::builder().uri("/nowhere").header("host", "x").body(()).unwrap();
+        let refused = client::command(socket, wrong, OUTPUT, transport, &pretender.env).await.err().unwrap();
+        assert!(
+            matches!(&refused, StreamError::Refused { status, body } if status.as_u16() == 404 && body.contains("not here"))
+        );
+    }
+    assert_eq!(behind.upgrades.lock().unwrap().len(), 4);
+    assert!(pretender.upgrades.lock().unwrap().is_empty());
+}
+
+async fn forward_through(pretender: &Pretender) {
+    for transport in BOTH {
+        let forwarder = forwarder(pretender, transport).await;
         let mut first = forwarder.connect(80).await.unwrap();
         let mut second = forwarder.connect(80).await.unwrap();
         let refused = forwarder.connect(81).await.unwrap();

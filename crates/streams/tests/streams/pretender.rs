@@ -12,9 +12,10 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use streams::server::{self, Forwards, RemoteCommand};
-use streams::{Outcome, Refused, Size, Streams};
+use streams::{Outcome, Refused, Size, Streams, proxy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 #[derive(Clone)]
 pub struct Pretender {
@@ -22,6 +23,10 @@ pub struct Pretender {
     pub env: Env,
     /// The requests that were upgraded: method, `Upgrade` and protocol of each.
     pub upgrades: Arc<Mutex<Vec<String>>>,
+    /// How many clients of `wait` have left.
+    pub left: Arc<Semaphore>,
+    /// Upgrades are passed on to that one.
+    behind: Option<SocketAddr>,
 }
 
 const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web","namespace":"default"},
@@ -31,17 +36,28 @@ const RESOURCES: &str = r#"{"kind":"APIResourceList","groupVersion":"v1","resour
 
 impl Pretender {
     pub async fn start() -> Pretender {
+        Self::start_before(None).await
+    }
+
+    /// One that passes upgrades on to the server at `behind`.
+    pub async fn start_before(behind: Option<SocketAddr>) -> Pretender {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let pretender = Pretender { address, env: Env::real(), upgrades: Arc::default() };
+        let pretender = Pretender {
+            address,
+            env: Env::real(),
+            upgrades: Arc::default(),
+            left: Arc::new(Semaphore::new(0)),
+            behind,
+        };
         let server = pretender.clone();
         pretender.env.tasks.spawn("pretender", async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let server = server.clone();
                 server.env.clone().tasks.spawn("pretender's connection", async move {
                     let service = service_fn(move |request| {
-                        let answer = server.answer(request);
-                        async { Ok::<_, Infallible>(answer) }
+                        let server = server.clone();
+                        async move { Ok::<_, Infallible>(server.answer(request).await) }
                     });
                     let http = hyper::server::conn::http1::Builder::new();
                     let _ = http.serve_connection(TokioIo::new(socket), service).with_upgrades().await;
@@ -51,8 +67,14 @@ impl Pretender {
         pretender
     }
 
-    fn answer(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
+        if let (Some(behind), Ok(())) = (self.behind, proxy::check(&request)) {
+            let onward = Request::builder().uri(request.uri().clone()).header("host", behind.to_string()).body(());
+            let socket = TcpStream::connect(behind).await.unwrap();
+            let answer = proxy::pass(&mut request, onward.unwrap(), socket, &self.env).await;
+            return answer.unwrap().map(Full::from);
+        }
         match path.as_str() {
             "/api" => json(r#"{"kind":"APIVersions","versions":["v1"]}"#),
             "/apis" => json(r#"{"kind":"APIGroupList","apiVersion":"v1","groups":[]}"#),
@@ -61,7 +83,8 @@ impl Pretender {
             "/api/v1/namespaces/default/pods/web/exec" | "/api/v1/namespaces/default/pods/web/attach" => {
                 let query = Query::of(&request);
                 let upgrade = server::command(&mut request, query.streams, &self.env);
-                self.upgrade(&request, upgrade, move |command| run(query.command.join(" "), command))
+                let left = Arc::clone(&self.left);
+                self.upgrade(&request, upgrade, move |command| run(query.command.join(" "), command, left))
             }
             "/api/v1/namespaces/default/pods/web/portforward" => {
                 let upgrade = server::forward(&mut request, &self.env);
@@ -134,7 +157,7 @@ impl Query {
 }
 
 /// The commands that the pretended container knows; without one it is an attach, which echoes.
-async fn run(line: String, command: RemoteCommand) {
+async fn run(line: String, command: RemoteCommand, left: Arc<Semaphore>) {
     let RemoteCommand { stdin, mut stdout, mut stderr, resizes, finish } = command;
     let outcome = match line.as_str() {
         "cat" | "" => {
@@ -160,6 +183,7 @@ async fn run(line: String, command: RemoteCommand) {
         }
         "wait" => {
             finish.gone().wait().await;
+            left.add_permits(1);
             Outcome::Success
         }
         other => Outcome::Error(format!("error executing command in container: {other}: not found")),
