@@ -155,7 +155,11 @@ pub fn aggregated(resources: &Resources, core: bool, version: &str) -> Value {
                     json!({"version": version, "resources": list, "freshness": "Current"})
                 })
                 .collect();
-            let metadata = if core { json!({"creationTimestamp": null}) } else { json!({"name": group, "creationTimestamp": null}) };
+            let metadata = if core {
+                json!({"creationTimestamp": null})
+            } else {
+                json!({"name": group, "creationTimestamp": null})
+            };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();

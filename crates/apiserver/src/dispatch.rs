@@ -17,8 +17,7 @@ impl Server {
     /// The Status to send.
     pub async fn handle(&self, request: &Request, media: Media, caller: &mut Caller<'_>) -> Result<Answer, Status> {
         let gvr = &request.resource;
-        let resource =
-            self.resources.find(&gvr.group, &gvr.version, &gvr.resource).ok_or_else(Status::no_such_path)?;
+        let resource = self.resources.find(&gvr.group, &gvr.version, &gvr.resource).ok_or_else(Status::no_such_path)?;
         self.authorize(caller.user, request)?;
         check_scope(resource, request)?;
         if let Some(warning) = deprecation(resource) {

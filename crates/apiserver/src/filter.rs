@@ -26,9 +26,10 @@ impl Filter {
         options: &Options,
     ) -> Result<Self, Status> {
         let labels = match options.label_selector.as_deref().filter(|text| !text.is_empty()) {
-            Some(text) => Some(meta::labels::Selector::parse(text).map_err(|error| {
-                Status::bad_request(format!("unable to parse requirement: {error}"))
-            })?),
+            Some(text) => Some(
+                meta::labels::Selector::parse(text)
+                    .map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))?,
+            ),
             None => None,
         };
         let mut field_text = options.field_selector.clone().unwrap_or_default();

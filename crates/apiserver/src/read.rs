@@ -31,9 +31,7 @@ const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 impl Server {
     pub(crate) fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Arc<Object>, Status> {
         let collection = collection_of(resource, "get")?;
-        collection
-            .get(&Object::key(namespace, name))
-            .ok_or_else(|| Status::not_found(&resource.group_resource(), name))
+        collection.get(&Object::key(namespace, name)).ok_or_else(|| Status::not_found(&resource.group_resource(), name))
     }
 
     pub(crate) async fn list(
@@ -75,13 +73,15 @@ impl Server {
         let asked = read_revision(options.resource_version.as_deref())?;
         let (objects, now) = collection.snapshot();
         match (asked, options.resource_version_match.as_deref()) {
-            (None, Some(_)) => Err(invalid_match("resourceVersionMatch is forbidden unless resourceVersion is provided")),
+            (None, Some(_)) => {
+                Err(invalid_match("resourceVersionMatch is forbidden unless resourceVersion is provided"))
+            }
             (None | Some(0), None) | (Some(0), Some("NotOlderThan")) => Ok((objects, now)),
             (Some(asked), _) if asked > now => Err(too_new(asked, now)),
             (Some(_), None | Some("NotOlderThan")) => Ok((objects, now)),
-            (Some(0), Some("Exact")) => Err(invalid_match(
-                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-            )),
+            (Some(0), Some("Exact")) => {
+                Err(invalid_match("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""))
+            }
             (Some(asked), Some("Exact")) => {
                 let objects = self.objects_at(resource, collection, asked).await.map_err(|error| match error {
                     StoreError::Compacted { .. } => {

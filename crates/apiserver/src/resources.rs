@@ -120,7 +120,8 @@ impl Resources {
 /// Kinds of the table that have no real behaviour behind them yet: better missing from discovery
 /// than pretended. A second version of a stored kind waits for conversions.
 fn is_served(kind: &Kind) -> bool {
-    const CONVERTED: &[(&str, &str, &str)] = &[("autoscaling", "v1", "horizontalpodautoscalers"), ("events.k8s.io", "v1", "events")];
+    const CONVERTED: &[(&str, &str, &str)] =
+        &[("autoscaling", "v1", "horizontalpodautoscalers"), ("events.k8s.io", "v1", "events")];
     const ELSEWHERE: &[&str] = &["apiextensions.k8s.io", "apiregistration.k8s.io"];
     kind.stability == kinds::Stability::Ga
         && !ELSEWHERE.contains(&kind.group)

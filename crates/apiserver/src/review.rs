@@ -100,12 +100,7 @@ fn subject(review: &Value) -> User {
         .flatten()
         .map(|(key, values)| (key.clone(), texts(Some(values))))
         .collect();
-    User {
-        name: text("/spec/user"),
-        uid: text("/spec/uid"),
-        groups: texts(review.pointer("/spec/groups")),
-        extra,
-    }
+    User { name: text("/spec/user"), uid: text("/spec/uid"), groups: texts(review.pointer("/spec/groups")), extra }
 }
 
 fn check_namespace(request: &Request, review: &Value) -> Result<(), Status> {

@@ -25,8 +25,15 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const BATCH: usize = 256;
 
 pub enum Item {
-    Event { kind: EventType, object: Arc<Object>, shared: Option<Arc<Change>> },
-    Bookmark { revision: Revision, initial_events_end: bool },
+    Event {
+        kind: EventType,
+        object: Arc<Object>,
+        shared: Option<Arc<Change>>,
+    },
+    Bookmark {
+        revision: Revision,
+        initial_events_end: bool,
+    },
     /// The last item: the watcher fell behind.
     Error(Status),
 }
@@ -63,7 +70,8 @@ impl Server {
         let collection = collection_of(resource, "watch")?.clone();
         let start = read_revision(options.resource_version.as_deref())?.unwrap_or(0);
         let stream_list = options.send_initial_events == Some(true);
-        if stream_list && !(options.allow_watch_bookmarks && options.resource_version_match.as_deref() == Some("NotOlderThan"))
+        if stream_list
+            && !(options.allow_watch_bookmarks && options.resource_version_match.as_deref() == Some("NotOlderThan"))
         {
             return Err(Status::bad_request(
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan and allowWatchBookmarks",

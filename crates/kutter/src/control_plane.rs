@@ -1,8 +1,8 @@
 //! Wires the server's rooms: store, API server and its socket, controllers, scheduler.
 
+use crate::failure;
 use crate::sealing::Sealing;
 use crate::up::{Options, Place};
-use crate::failure;
 use anyhow::Context as _;
 use apiserver::connect::Connector;
 use apiserver::http::Front;
@@ -11,8 +11,8 @@ use auth::authn::{Issuer, TokenFile, Verifier};
 use auth::encryption::Sealer;
 use base::Env;
 use client::Api;
-use cluster::{Pki, PkiOptions};
 use cluster::objects::{self, ObjectOptions};
+use cluster::{Pki, PkiOptions};
 use cluster::{kubeconfig, tls};
 use meta::User;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,16 +33,14 @@ impl ControlPlane {
     /// Starts the server and answers once it can be called; it says ready after
     /// [`ControlPlane::set_ready`].
     pub async fn start(env: &Env, options: &Options, place: &Place) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(options.listen)
-            .await
-            .map_err(|error| failure::listen(options.listen, &error))?;
+        let listener =
+            TcpListener::bind(options.listen).await.map_err(|error| failure::listen(options.listen, &error))?;
         let address = listener.local_addr().context("cannot tell the listening address")?;
         let now = env.clock.now();
         let pki = Pki::load_or_create(&options.data_dir.join("pki"), &pki_options(options, place)?, now)?;
         let sealer = Sealer::load_or_create(&options.data_dir.join("encryption.keys"))?;
         let directory = options.data_dir.join("store");
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&directory, env, Some(Arc::new(Sealing(sealer))))?);
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&directory, env, Some(Arc::new(Sealing(sealer))))?);
         let server = Server::start(
             env.clone(),
             store.clone(),
@@ -201,4 +199,3 @@ fn listen(
     env.tasks.spawn("api listener", apiserver::http::serve(env.clone(), listener, acceptor, front));
     Ok(())
 }
-

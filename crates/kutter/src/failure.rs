@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 /// Why the API server cannot listen.
 pub fn listen(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
     match error.kind() {
-        ErrorKind::AddrInUse => anyhow::anyhow!(
-            "{address} is in use by another program: end that, or choose another address with --listen"
-        ),
+        ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{address} is in use by another program: end that, or choose another address with --listen")
+        }
         ErrorKind::PermissionDenied => {
-            anyhow::anyhow!("not allowed to listen on {address}: run as root, or choose a port above 1023 with --listen")
+            anyhow::anyhow!(
+                "not allowed to listen on {address}: run as root, or choose a port above 1023 with --listen"
+            )
         }
         ErrorKind::AddrNotAvailable => {
             anyhow::anyhow!("{address} is no address of this machine: choose another one with --listen")

@@ -45,7 +45,9 @@ impl Instance {
     pub fn read(data_dir: &Path) -> anyhow::Result<Option<Self>> {
         let file = path(data_dir);
         match std::fs::read(&file) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file.display()))?)),
+            Ok(text) => {
+                Ok(Some(serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file.display()))?))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
         }

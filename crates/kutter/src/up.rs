@@ -45,11 +45,14 @@ pub struct Place {
 pub fn read_gates<'g>(given: impl Iterator<Item = &'g str>) -> anyhow::Result<BTreeMap<String, bool>> {
     let mut gates = BTreeMap::new();
     for pair in given.flat_map(|text| text.split(',')).map(str::trim).filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').with_context(|| format!("missing bool value for feature gate {pair}"))?;
+        let (name, value) =
+            pair.split_once('=').with_context(|| format!("missing bool value for feature gate {pair}"))?;
         let value = match value.trim() {
             "true" | "True" | "1" | "t" | "T" | "TRUE" => true,
             "false" | "False" | "0" | "f" | "F" | "FALSE" => false,
-            other => anyhow::bail!("invalid value of {name}: {other}, err: strconv.ParseBool: parsing {other:?}: invalid syntax"),
+            other => anyhow::bail!(
+                "invalid value of {name}: {other}, err: strconv.ParseBool: parsing {other:?}: invalid syntax"
+            ),
         };
         gates.insert(name.trim().to_owned(), value);
     }
@@ -142,7 +145,10 @@ mod tests {
     #[test]
     fn gates_read_as_upstream_writes_them() {
         let gates = read_gates(["A=true,B=false", " C=1 "].into_iter()).unwrap();
-        assert_eq!(gates.into_iter().collect::<Vec<_>>(), [("A".into(), true), ("B".into(), false), ("C".into(), true)]);
+        assert_eq!(
+            gates.into_iter().collect::<Vec<_>>(),
+            [("A".into(), true), ("B".into(), false), ("C".into(), true)]
+        );
         assert!(read_gates(["A"].into_iter()).is_err());
         assert!(read_gates(["A=maybe"].into_iter()).is_err());
     }

@@ -4,13 +4,30 @@
 //!
 //! One file per kind under its group's folder, and one line in [`ALL`].
 
+mod apps;
+mod core;
 mod rbac;
 mod rules;
+mod tree;
 
 pub use rules::{Column, Context, Propagation, Strategy, complete};
 
 /// Every kind with rules of its own.
 pub const ALL: &[&dyn Strategy] = &[
+    &core::namespace::Namespace,
+    &core::plain::Plain("ConfigMap"),
+    &core::plain::Plain("Endpoints"),
+    &core::plain::Plain("Event"),
+    &core::plain::Plain("LimitRange"),
+    &core::plain::Plain("Node"),
+    &core::plain::Plain("ResourceQuota"),
+    &core::plain::Plain("ServiceAccount"),
+    &core::pod::Pod,
+    &core::secret::Secret,
+    &core::service::Service,
+    &apps::deployment::Deployment,
+    &apps::replicas::ReplicaSet,
+    &apps::replicas::ReplicationController,
     &rbac::Rbac("ClusterRole"),
     &rbac::Rbac("ClusterRoleBinding"),
     &rbac::Rbac("Role"),

@@ -29,9 +29,8 @@ pub async fn forward(
     target: Target,
     request: HttpRequest,
 ) -> Result<HttpResponse, Status> {
-    let unreachable = |why: String| {
-        Status::failure(Reason::ServiceUnavailable, format!("error trying to reach service: {why}"))
-    };
+    let unreachable =
+        |why: String| Status::failure(Reason::ServiceUnavailable, format!("error trying to reach service: {why}"));
     let address = match target.host.contains(':') {
         true => format!("[{}]:{}", target.host, target.port),
         false => format!("{}:{}", target.host, target.port),
@@ -67,7 +66,8 @@ async fn exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let failed = |why: String| Status::failure(Reason::ServiceUnavailable, format!("error trying to reach service: {why}"));
+    let failed =
+        |why: String| Status::failure(Reason::ServiceUnavailable, format!("error trying to reach service: {why}"));
     let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Incoming>(TokioIo::new(stream))
         .await
         .map_err(|error| failed(error.to_string()))?;

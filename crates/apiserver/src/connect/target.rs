@@ -51,7 +51,9 @@ fn pod_stream(server: &Server, asked: &Asked, query: &str) -> Result<Target, Sta
         "portforward" => {
             let phase = text(&pod, "/status/phase");
             if phase != "Running" && !phase.is_empty() {
-                return Err(Status::bad_request(format!("unable to forward port because pod is not running. Current status={phase}")));
+                return Err(Status::bad_request(format!(
+                    "unable to forward port because pod is not running. Current status={phase}"
+                )));
             }
             format!("/portForward/{namespace}/{name}")
         }
@@ -79,14 +81,19 @@ fn container(pod: &Value, name: &str, given: &str) -> Result<String, Status> {
         if let [only] = plain.as_slice() {
             return Ok(only.clone());
         }
-        let mut message = format!("a container name must be specified for pod {name}, choose one of: [{}]", plain.join(" "));
+        let mut message =
+            format!("a container name must be specified for pod {name}, choose one of: [{}]", plain.join(" "));
         if !init.is_empty() {
             message.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
         }
         return Err(Status::bad_request(message));
     }
     let known = [&plain, &init, &ephemeral].iter().any(|list| list.iter().any(|one| one == given));
-    if known { Ok(given.to_owned()) } else { Err(Status::bad_request(format!("container {given} is not valid for pod {name}"))) }
+    if known {
+        Ok(given.to_owned())
+    } else {
+        Err(Status::bad_request(format!("container {given} is not valid for pod {name}")))
+    }
 }
 
 fn kubelet(server: &Server, node: &str, path: String, query: &str) -> Result<Target, Status> {
@@ -98,7 +105,8 @@ fn kubelet(server: &Server, node: &str, path: String, query: &str) -> Result<Tar
         addresses.iter().find(|one| one["type"] == kind).and_then(|one| one["address"].as_str()).map(str::to_owned)
     };
     let host = of_type("InternalIP").or_else(|| of_type("ExternalIP")).or_else(|| of_type("Hostname"));
-    let host = host.ok_or_else(|| Status::internal(format!("no preferred addresses found; known addresses: {addresses:?}")))?;
+    let host =
+        host.ok_or_else(|| Status::internal(format!("no preferred addresses found; known addresses: {addresses:?}")))?;
     Ok(Target { server_name: host.clone(), host, port, tls: true, path_and_query: join(path, query) })
 }
 
@@ -120,9 +128,8 @@ fn pod_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, Stat
 fn service_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, Status> {
     let (tls, name, port) = split_name(&asked.name);
     let service = object(server, "services", &asked.namespace, name)?;
-    let unavailable = || {
-        Status::failure(Reason::ServiceUnavailable, format!("no endpoints available for service {:?}", asked.name))
-    };
+    let unavailable =
+        || Status::failure(Reason::ServiceUnavailable, format!("no endpoints available for service {:?}", asked.name));
     let ports = service.pointer("/spec/ports").and_then(Value::as_array).cloned().unwrap_or_default();
     let wanted = ports.iter().find(|one| {
         port.is_empty() || one["name"] == port || one["port"].as_u64().is_some_and(|number| number.to_string() == port)

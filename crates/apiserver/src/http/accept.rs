@@ -115,7 +115,8 @@ mod tests {
     fn clients_get_what_they_ask_for() {
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         let client_go = "application/vnd.kubernetes.protobuf,application/json";
-        let metadata = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+        let metadata =
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
         for (header, format, shape) in [
             ("", Format::Json, Shape::Plain),
             ("*/*", Format::Json, Shape::Plain),

@@ -167,7 +167,9 @@ fn number(key: &str, value: &str) -> Result<u64, Status> {
         return Ok(0);
     }
     value.parse().map_err(|_| {
-        Status::bad_request(format!("{key}: Invalid value: {value:?}: strconv.ParseInt: parsing {value:?}: invalid syntax"))
+        Status::bad_request(format!(
+            "{key}: Invalid value: {value:?}: strconv.ParseInt: parsing {value:?}: invalid syntax"
+        ))
     })
 }
 

@@ -64,7 +64,10 @@ pub fn single(object: &Arc<Object>, resource: &Resource, form: &Form, now: Times
         Shape::Table(version) => Ok(table::single(resource, object, form.include, version, now, true)?.into()),
         Shape::Metadata { list: true, .. } => Err(Status::failure(
             meta::Reason::NotAcceptable,
-            format!("you requested PartialObjectMetadataList, but the requested object is not a list (*{}.{})", resource.kind.version, resource.kind.kind),
+            format!(
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*{}.{})",
+                resource.kind.version, resource.kind.kind
+            ),
         )),
         Shape::Metadata { version, .. } => {
             let mut json = Vec::new();

@@ -83,7 +83,8 @@ impl Services {
         }
         set_default(spec, "ipFamilyPolicy", json!("SingleStack"));
         set_default(spec, "ipFamilies", json!(["IPv4"]));
-        let asked = spec["clusterIP"].as_str().or_else(|| spec["clusterIPs"][0].as_str()).unwrap_or_default().to_owned();
+        let asked =
+            spec["clusterIP"].as_str().or_else(|| spec["clusterIPs"][0].as_str()).unwrap_or_default().to_owned();
         let path = Path::new("spec").child("clusterIPs");
         let chosen = match asked.as_str() {
             "None" => asked,
@@ -96,7 +97,8 @@ impl Services {
             },
             text => match text.parse::<Ipv4Addr>().ok().map(u32::from) {
                 Some(address) if !self.range.contains(&address) => {
-                    let why = format!("failed to allocate IP {text}: the provided network does not contain the provided IP");
+                    let why =
+                        format!("failed to allocate IP {text}: the provided network does not contain the provided IP");
                     return errors.push(FieldError::invalid(&path, json!([text]), &why));
                 }
                 Some(address) if taken.address_owner(address).is_some_and(|owner| owner != key) => {
@@ -174,9 +176,8 @@ fn assign_ports(taken: &mut Taken, service: &mut Value, key: &str, rng: &Rng, er
         if !wants {
             continue;
         }
-        let is_free = |number: &u16| {
-            !other(*number) && !own.iter().any(|(taken, of)| taken == number && *of == protocol)
-        };
+        let is_free =
+            |number: &u16| !other(*number) && !own.iter().any(|(taken, of)| taken == number && *of == protocol);
         let (first, last) = (*NODE_PORTS.start(), *NODE_PORTS.end());
         let dynamic = first + STATIC_PORTS;
         let random = |_| u16::try_from(draw(rng, dynamic.into(), last.into())).unwrap_or(last);

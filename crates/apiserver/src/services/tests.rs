@@ -36,7 +36,9 @@ fn what_is_asked_for_must_be_free_and_in_range() {
     assert!(assign(&services, &mut dns, "kube-system/kube-dns").is_empty());
     assert_eq!(
         assign(&services, &mut dns.clone(), "default/other"),
-        [r#"spec.clusterIPs: Invalid value: ["10.96.0.10"]: failed to allocate IP 10.96.0.10: provided IP is already allocated"#]
+        [
+            r#"spec.clusterIPs: Invalid value: ["10.96.0.10"]: failed to allocate IP 10.96.0.10: provided IP is already allocated"#
+        ]
     );
     let mut far = json!({"spec": {"type": "ClusterIP", "clusterIP": "10.97.0.1"}});
     assert!(assign(&services, &mut far, "default/far")[0].contains("does not contain the provided IP"));

@@ -40,7 +40,11 @@ fn check_budgets(server: &crate::Server, pod: &crate::object::Index) -> Result<(
             .is_ok_and(|selector| !selector.is_everything() && selector.matches(&pod.labels));
         let number = |path: &str| value.pointer(path).and_then(Value::as_i64).unwrap_or(0);
         if selects && number("/status/disruptionsAllowed") <= 0 {
-            return Err(blocked(&budget.index.name, number("/status/desiredHealthy"), number("/status/currentHealthy")));
+            return Err(blocked(
+                &budget.index.name,
+                number("/status/desiredHealthy"),
+                number("/status/currentHealthy"),
+            ));
         }
     }
     Ok(())

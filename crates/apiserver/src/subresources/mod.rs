@@ -42,7 +42,11 @@ const ALL: &[Row] = &[
     Row { name: "eviction", resources: &["pods"], handle: |call| Box::pin(eviction::handle(call)) },
     Row { name: "finalize", resources: &["namespaces"], handle: |call| Box::pin(finalize::handle(call)) },
     Row { name: "token", resources: &["serviceaccounts"], handle: |call| Box::pin(token::handle(call)) },
-    Row { name: "approval", resources: &["certificatesigningrequests"], handle: |call| Box::pin(approval::handle(call)) },
+    Row {
+        name: "approval",
+        resources: &["certificatesigningrequests"],
+        handle: |call| Box::pin(approval::handle(call)),
+    },
 ];
 
 pub(crate) async fn handle(
@@ -54,14 +58,12 @@ pub(crate) async fn handle(
     caller: &mut Caller<'_>,
 ) -> Result<Answer, Status> {
     let plural = resource.kind.resource;
-    let row = ALL.iter().find(|row| {
-        row.name == known.name && (row.resources.is_empty() || row.resources.contains(&plural))
-    });
+    let row =
+        ALL.iter().find(|row| row.name == known.name && (row.resources.is_empty() || row.resources.contains(&plural)));
     match row {
         Some(row) => (row.handle)(Call { server, resource, request, media, caller }).await,
-        None => Err(Status::failure(
-            meta::Reason::MethodNotAllowed,
-            format!("{plural}/{} is not served here", known.name),
-        )),
+        None => {
+            Err(Status::failure(meta::Reason::MethodNotAllowed, format!("{plural}/{} is not served here", known.name)))
+        }
     }
 }

@@ -23,7 +23,8 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     let expected = Expected { schema: resource.schema, type_id, api_version, kind: "TokenRequest" };
     let mut review = decode(&expected, &request.body, media, &request.options, caller)?;
     default_type(&mut review, resource.schema, type_id);
-    let (namespace, name) = (request.namespace.as_deref().unwrap_or_default(), request.name.as_deref().unwrap_or_default());
+    let (namespace, name) =
+        (request.namespace.as_deref().unwrap_or_default(), request.name.as_deref().unwrap_or_default());
     let account = server.get(resource, namespace, name)?;
     let seconds = review.pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(USUAL);
     check_seconds(name, seconds)?;

@@ -85,8 +85,8 @@ pub(crate) fn recheck(
     options: &Options,
     caller: &mut Caller<'_>,
 ) -> Result<Value, Status> {
-    let (mut object, found) =
-        wire::decode::from_value(object, expected.schema, expected.type_id, strictness(options)?).map_err(|error| {
+    let (mut object, found) = wire::decode::from_value(object, expected.schema, expected.type_id, strictness(options)?)
+        .map_err(|error| {
             let path = meta::field::Path::new("patch");
             let body = meta::field::FieldError::invalid(&path, Value::Null, &error.to_string());
             meta::field::invalid("", "", "", &[body])
@@ -145,7 +145,10 @@ fn check_type(expected: &Expected<'_>, object: &mut Value, body: &[u8]) -> Resul
         let version = expected.api_version.rsplit('/').next().unwrap_or_default();
         return Err(Status::failure(
             Reason::BadRequest,
-            format!("{kind} in version {version:?} cannot be handled as a {}: converting ({kind}) to ({}): unknown conversion", expected.kind, expected.kind),
+            format!(
+                "{kind} in version {version:?} cannot be handled as a {}: converting ({kind}) to ({}): unknown conversion",
+                expected.kind, expected.kind
+            ),
         ));
     }
     fields.insert("apiVersion".to_owned(), Value::String(expected.api_version.clone()));

@@ -55,9 +55,8 @@ impl Server {
         let (objects, _) = collection_of(resource, "deletecollection")?.snapshot();
         let doomed: Vec<Arc<Object>> = objects.values().filter(|object| filter.matches(object)).cloned().collect();
         for object in &doomed {
-            let outcome = self
-                .delete_one(resource, request, &object.index.namespace, &object.index.name, &options, caller)
-                .await;
+            let outcome =
+                self.delete_one(resource, request, &object.index.namespace, &object.index.name, &options, caller).await;
             match outcome {
                 Err(status) if !status.is(meta::Reason::NotFound) => return Err(status),
                 _ => {}
@@ -102,10 +101,9 @@ impl Server {
                     .put(self, resource, Expect::Revision(current.revision))
                     .await
                     .map(|object| Answer::Object { object, created: false }),
-                Step::Remove(draft) => draft
-                    .delete(self, resource, &current)
-                    .await
-                    .map(|_| Answer::Status(deleted(resource, &current))),
+                Step::Remove(draft) => {
+                    draft.delete(self, resource, &current).await.map(|_| Answer::Status(deleted(resource, &current)))
+                }
             };
             match outcome {
                 Ok(answer) => return Ok(answer),

@@ -109,7 +109,10 @@ pub(crate) fn validate_update(new: &Value, old: &Value) -> ErrorList {
         let added: Vec<&str> = finalizers(new).filter(|finalizer| !before.contains(finalizer)).collect();
         if !added.is_empty() {
             let shown: Vec<String> = added.iter().map(|one| format!("{one:?}")).collect();
-            let why = format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}", shown.join(", "));
+            let why = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                shown.join(", ")
+            );
             errors.push(FieldError::forbidden(&path.child("finalizers"), &why));
         }
     }
@@ -161,7 +164,9 @@ fn validate_owners(metadata: &Value, path: &Path, errors: &mut ErrorList) {
         }
         let this = format!("{}/{}/{}", field("kind"), field("name"), field("uid"));
         if let Some(first) = &controller {
-            let why = format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}");
+            let why = format!(
+                "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}"
+            );
             errors.push(FieldError::invalid(&path.child("ownerReferences"), owner.clone(), &why));
         }
         controller.get_or_insert(this);

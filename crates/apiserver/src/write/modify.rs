@@ -40,8 +40,7 @@ impl Part {
 }
 
 /// Computes the wanted object from the current one (None where there is none).
-pub(crate) type Change<'c> =
-    &'c mut (dyn FnMut(Option<&Value>, &mut Caller<'_>) -> Result<Value, Status> + Send);
+pub(crate) type Change<'c> = &'c mut (dyn FnMut(Option<&Value>, &mut Caller<'_>) -> Result<Value, Status> + Send);
 
 impl Server {
     pub(crate) async fn update(
@@ -141,8 +140,8 @@ impl Server {
             let old = current.value()?;
             let new = change(Some(&old), caller)?;
             check_preconditions(resource, &current, &new, name)?;
-            let is_pinned = !metadata::text(&new, "resourceVersion").is_empty()
-                && !matches!(request.verb, client::Verb::Patch(_));
+            let is_pinned =
+                !metadata::text(&new, "resourceVersion").is_empty() && !matches!(request.verb, client::Verb::Patch(_));
             let draft = self
                 .check_update(resource, request, part, new, &old, caller)
                 .inspect_err(|_| self.settle(resource, namespace, name))?;
@@ -184,7 +183,8 @@ impl Server {
         let mut object = change(None, caller)?;
         if is_apply && !metadata::text(&object, "uid").is_empty() {
             let uid = metadata::text(&object, "uid");
-            let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(Status::conflict(&resource.group_resource(), request.name.as_deref().unwrap_or(""), &why));
         }
         if let Some(metadata) = metadata::metadata_mut(&mut object) {
@@ -302,10 +302,8 @@ pub(super) fn reset_fields(resource: &Resource, part: Part) -> &'static [&'stati
 
 /// The object as upstream's apply errors name it.
 fn what(resource: &Resource, request: &Request) -> String {
-    let key = Object::key(
-        request.namespace.as_deref().unwrap_or_default(),
-        request.name.as_deref().unwrap_or_default(),
-    );
+    let key =
+        Object::key(request.namespace.as_deref().unwrap_or_default(), request.name.as_deref().unwrap_or_default());
     format!("{key}; {}", resource.gvk())
 }
 

@@ -1,0 +1,53 @@
+//! Pod.
+
+use super::pod_defaults;
+use crate::tree::text;
+use crate::{Context, Strategy};
+use serde_json::{Value, json};
+
+pub struct Pod;
+
+impl Strategy for Pod {
+    fn group_kind(&self) -> (&'static str, &'static str) {
+        ("", "Pod")
+    }
+
+    fn default(&self, object: &mut Value) {
+        if let Some(spec) = object.get_mut("spec") {
+            pod_defaults::pod_spec(spec);
+        }
+        pod_defaults::pod(object);
+    }
+
+    fn prepare_create(&self, object: &mut Value, _context: &Context<'_>) {
+        let qos = pod_defaults::qos_class(&object["spec"]);
+        object["status"] = json!({"phase": "Pending", "qosClass": qos});
+    }
+
+    fn grace_seconds(&self, object: &Value, asked: Option<i64>) -> Option<i64> {
+        let spec = object.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
+        let mut seconds = asked.or(spec).unwrap_or(30);
+        // Nobody runs it: there is nothing to wait for.
+        let is_unscheduled = text(&object["spec"], "nodeName").is_empty();
+        if is_unscheduled || matches!(text(&object["status"], "phase"), "Succeeded" | "Failed") {
+            seconds = 0;
+        }
+        // A negative wish means at once, but the node still has to be told.
+        Some(if seconds < 0 { 1 } else { seconds })
+    }
+
+    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+        let (spec, status) = (&object["spec"], &object["status"]);
+        let host_network = spec["hostNetwork"] == true;
+        vec![
+            ("spec.nodeName", text(spec, "nodeName").to_owned()),
+            ("spec.restartPolicy", text(spec, "restartPolicy").to_owned()),
+            ("spec.schedulerName", text(spec, "schedulerName").to_owned()),
+            ("spec.serviceAccountName", text(spec, "serviceAccountName").to_owned()),
+            ("spec.hostNetwork", host_network.to_string()),
+            ("status.phase", text(status, "phase").to_owned()),
+            ("status.podIP", text(status, "podIP").to_owned()),
+            ("status.nominatedNodeName", text(status, "nominatedNodeName").to_owned()),
+        ]
+    }
+}
