@@ -1,0 +1,144 @@
+//! The API described as OpenAPI: `/openapi/v3` by group and version, `/openapi/v2` in one piece,
+//! as `kubectl explain` and `kubectl apply` read them.
+//!
+//! Written from the type and resource tables on request; the server keeps the bytes as long as it
+//! likes. Descriptions come from the build ([`descriptions`]). Custom resources are added by whoever
+//! holds their definitions.
+
+mod descriptions;
+mod models;
+mod paths;
+mod writer;
+
+use crate::resources::{Kind, all};
+use std::collections::BTreeSet;
+use wire::schema::TypeId;
+use writer::Writer;
+
+/// Which of OpenAPI's two dialects is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    V2,
+    V3,
+}
+
+/// What `info` calls the server.
+const VERSION: &str = "v1.37.0";
+
+/// The list of documents: `{"paths": {"api/v1": {"serverRelativeURL": …}}}`, one for each group and
+/// version. `base` is the path that documents stand under, `/openapi/v3`.
+pub fn v3_index<'a>(base: &str, group_versions: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let hash = format!("{:016X}", fingerprint());
+    let mut out = Writer::default();
+    out.object(|out| {
+        out.member("paths", |out| {
+            out.object(|out| {
+                for (group, version) in group_versions {
+                    let path = paths::root(group, version);
+                    out.member(&path, |out| {
+                        out.object(|out| out.text("serverRelativeURL", &format!("{base}/{path}?hash={hash}")));
+                    });
+                }
+            });
+        });
+    });
+    out.finish()
+}
+
+/// The document of one group and version; None where nothing is known of it.
+pub fn v3_document(group: &str, version: &str) -> Option<Vec<u8>> {
+    let kinds: Vec<&Kind> = all().iter().filter(|row| row.group == group && row.version == version).collect();
+    if kinds.is_empty() {
+        return None;
+    }
+    let mut out = Writer::default();
+    out.object(|out| {
+        out.text("openapi", "3.0.0");
+        info(out);
+        out.member("paths", |out| out.object(|out| paths::write(out, Dialect::V3, &kinds)));
+        out.member("components", |out| {
+            out.object(|out| {
+                out.member("schemas", |out| models::write(out, Dialect::V3, &kinds, &roots(&kinds)));
+                out.member("securitySchemes", bearer_token);
+            });
+        });
+        security(out);
+    });
+    Some(out.finish())
+}
+
+/// The document of all kinds that `served` admits.
+pub fn v2_document(served: &dyn Fn(&Kind) -> bool) -> Vec<u8> {
+    let kinds: Vec<&Kind> = all().iter().filter(|row| served(row)).collect();
+    let mut out = Writer::default();
+    out.object(|out| {
+        out.text("swagger", "2.0");
+        info(out);
+        out.member("paths", |out| out.object(|out| paths::write(out, Dialect::V2, &kinds)));
+        out.member("definitions", |out| models::write(out, Dialect::V2, &kinds, &roots(&kinds)));
+        out.member("securityDefinitions", bearer_token);
+        security(out);
+    });
+    out.finish()
+}
+
+/// `io.k8s.api.core.v1.Pod` for `core.v1.Pod`.
+pub fn model_name(struct_name: &str) -> String {
+    let prefix = match struct_name.split('.').next() {
+        Some("meta") => "io.k8s.apimachinery.pkg.apis",
+        Some("apiextensions") => "io.k8s.apiextensions-apiserver.pkg.apis",
+        Some("apiregistration") => "io.k8s.kube-aggregator.pkg.apis",
+        _ => "io.k8s.api",
+    };
+    format!("{prefix}.{struct_name}")
+}
+
+/// Changes whenever the documents may have, so that clients keep them until then.
+fn fingerprint() -> u64 {
+    let sources = [include_str!("types.tbl"), include_str!("resources.tbl"), env!("CARGO_PKG_VERSION")];
+    let bytes = sources.iter().flat_map(|text| text.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn info(out: &mut Writer) {
+    out.member("info", |out| {
+        out.object(|out| {
+            out.text("title", "Kubernetes");
+            out.text("version", VERSION);
+        });
+    });
+}
+
+fn bearer_token(out: &mut Writer) {
+    out.object(|out| {
+        out.member("BearerToken", |out| {
+            out.object(|out| {
+                out.text("type", "apiKey");
+                out.text("name", "authorization");
+                out.text("in", "header");
+                out.text("description", "Bearer Token authentication");
+            });
+        });
+    });
+}
+
+fn security(out: &mut Writer) {
+    out.member("security", |out| {
+        out.list([()], |out, ()| out.object(|out| out.member("BearerToken", |out| out.list([(); 0], |_, ()| {}))));
+    });
+}
+
+/// The structs that paths refer to.
+fn roots(kinds: &[&Kind]) -> BTreeSet<TypeId> {
+    let common = ["meta.v1.DeleteOptions", "meta.v1.Status", "meta.v1.WatchEvent"];
+    let mut roots: BTreeSet<TypeId> = common.iter().filter_map(|name| crate::type_id(name)).collect();
+    for row in kinds {
+        roots.insert(row.type_id);
+        roots.extend(row.list_type_id);
+        roots.extend(row.subresources.iter().filter_map(|sub| crate::type_of(sub.group, sub.version, sub.kind)));
+    }
+    roots
+}
+
+#[cfg(test)]
+mod tests;

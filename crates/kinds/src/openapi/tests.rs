@@ -1,0 +1,68 @@
+use super::*;
+use serde_json::Value;
+
+fn parse(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+/// Every `$ref` in a document.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(entries) => {
+            found.extend(entries.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            entries.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+fn assert_closed(document: &Value, models: &Value, prefix: &str) {
+    let mut found = BTreeSet::new();
+    references(document, &mut found);
+    assert!(found.len() > 2);
+    for reference in found {
+        let name = reference.strip_prefix(prefix).unwrap_or_else(|| panic!("{reference}"));
+        assert!(models.get(name).is_some(), "{name} is referred to and missing");
+    }
+}
+
+#[test]
+fn every_reference_leads_to_a_model() {
+    let served: BTreeSet<_> = all().iter().map(|row| (row.group, row.version)).collect();
+    for (group, version) in served {
+        let document = parse(&v3_document(group, version).unwrap());
+        assert_closed(&document, &document["components"]["schemas"], "#/components/schemas/");
+    }
+    let document = parse(&v2_document(&|row| row.served_by_default));
+    assert_closed(&document, &document["definitions"], "#/definitions/");
+    assert!(v3_document("example.com", "v1").is_none());
+}
+
+#[test]
+fn models_say_what_explain_and_apply_need() {
+    let document = parse(&v3_document("", "v1").unwrap());
+    let models = &document["components"]["schemas"];
+    let spec = &models["io.k8s.api.core.v1.PodSpec"];
+    let containers = &spec["properties"]["containers"];
+    assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+    assert_eq!(containers["x-kubernetes-list-map-keys"], serde_json::json!(["name"]));
+    assert_eq!(spec["required"], serde_json::json!(["containers"]));
+    assert!(containers["description"].as_str().unwrap().starts_with("List of containers"));
+    let pod = &models["io.k8s.api.core.v1.Pod"];
+    assert_eq!(pod["x-kubernetes-group-version-kind"][0]["kind"], "Pod");
+    assert!(pod["properties"]["metadata"]["allOf"][0]["$ref"].as_str().unwrap().ends_with("v1.ObjectMeta"));
+    let patch = &document["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];
+    assert_eq!(patch["operationId"], "patchCoreV1NamespacedPod");
+    assert!(patch["parameters"].as_array().unwrap().iter().any(|row| row["name"] == "fieldValidation"));
+    let secret = &models["io.k8s.api.core.v1.Secret"]["properties"]["data"]["additionalProperties"];
+    assert_eq!(secret["format"], "byte");
+}
+
+#[test]
+fn the_index_names_each_document() {
+    let index = parse(&v3_index("/openapi/v3", [("", "v1"), ("apps", "v1")]));
+    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
+    assert!(url.starts_with("/openapi/v3/apis/apps/v1?hash="));
+    assert!(index["paths"]["api/v1"].is_object());
+}
