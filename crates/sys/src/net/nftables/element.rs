@@ -68,6 +68,19 @@ impl Key {
         self
     }
 
+    /// As it stands in the kernel. None: longer than any key of ours.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut key = Key::new();
+        key.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        key.length = bytes.len() as u8;
+        Some(key)
+    }
+
+    /// The key without its first part.
+    pub fn rest(&self) -> Self {
+        Key::from_bytes(self.as_bytes().get(4..).unwrap_or_default()).unwrap_or_default()
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }

@@ -86,6 +86,14 @@ pub enum Expression {
     CtStatus {
         to: Register,
     },
+    /// The destination address before translation.
+    CtOriginalAddress {
+        to: Register,
+    },
+    /// The destination port before translation.
+    CtOriginalPort {
+        to: Register,
+    },
     Network {
         offset: u32,
         length: u32,
@@ -137,7 +145,8 @@ pub enum Expression {
         of: Fib,
         to: Register,
     },
-    /// Adds or refreshes an entry of a map from packets.
+    /// Adds an entry to a map from packets, or refreshes its timeout: an entry that is there keeps
+    /// its value.
     Update {
         map: String,
         key: Register,
@@ -152,6 +161,8 @@ pub enum Expression {
     Masquerade,
     /// With an ICMP "port unreachable".
     Reject,
+    /// With a TCP reset; for rules that match TCP.
+    Reset,
     Counter,
     Verdict(Verdict),
 }
@@ -170,7 +181,10 @@ impl Expression {
     fn name(&self) -> &'static str {
         match self {
             Expression::Meta { .. } | Expression::SetMeta { .. } => "meta",
-            Expression::CtState { .. } | Expression::CtStatus { .. } => "ct",
+            Expression::CtState { .. }
+            | Expression::CtStatus { .. }
+            | Expression::CtOriginalAddress { .. }
+            | Expression::CtOriginalPort { .. } => "ct",
             Expression::Network { .. } | Expression::Transport { .. } => "payload",
             Expression::Compare { .. } => "cmp",
             Expression::Bitwise { .. } => "bitwise",
@@ -181,7 +195,7 @@ impl Expression {
             Expression::Update { .. } => "dynset",
             Expression::Nat { .. } => "nat",
             Expression::Masquerade => "masq",
-            Expression::Reject => "reject",
+            Expression::Reject | Expression::Reset => "reject",
             Expression::Counter => "counter",
         }
     }
@@ -209,6 +223,16 @@ impl Expression {
             Expression::CtStatus { to } => {
                 data.be32(2, 2);
                 data.be32(1, to.number());
+            }
+            Expression::CtOriginalAddress { to } => {
+                data.be32(2, 20);
+                data.be32(1, to.number());
+                data.u8(3, 0);
+            }
+            Expression::CtOriginalPort { to } => {
+                data.be32(2, 12);
+                data.be32(1, to.number());
+                data.u8(3, 0);
             }
             Expression::Network { offset, length, to } => payload(data, 1, *offset, *length, *to),
             Expression::Transport { offset, length, to } => payload(data, 2, *offset, *length, *to),
@@ -289,6 +313,10 @@ impl Expression {
                 data.be32(1, 0);
                 data.u8(2, 3);
             }
+            Expression::Reset => {
+                data.be32(1, 1);
+                data.u8(2, 0);
+            }
             _ => {}
         }
     }
@@ -310,6 +338,7 @@ pub mod rule {
     const FIRST: Register = Register(0);
     const ROUTE_LOCAL: u32 = 2;
     const STATE_NEW: u32 = 8;
+    const STATUS_DESTINATION_TRANSLATED: u32 = 32;
 
     pub fn source(to: Register) -> Expression {
         Expression::Network { offset: 12, length: 4, to }
@@ -375,8 +404,17 @@ pub mod rule {
         ]
     }
 
+    pub fn is_tcp() -> Vec<Expression> {
+        vec![protocol(FIRST), Expression::Compare { register: FIRST, with: Comparison::Equal, value: vec![6] }]
+    }
+
     pub fn connection_is_new() -> Vec<Expression> {
         masked(Expression::CtState { to: FIRST }, STATE_NEW)
+    }
+
+    /// The connection's destination has been translated.
+    pub fn connection_is_translated() -> Vec<Expression> {
+        masked(Expression::CtStatus { to: FIRST }, STATUS_DESTINATION_TRANSLATED)
     }
 
     /// Some of the bits of `mask` are set in the packet's mark.

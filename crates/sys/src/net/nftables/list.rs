@@ -2,7 +2,8 @@
 //! forwarding policy.
 
 use super::super::netlink::{ACK, DUMP, Error, Messages, Parsed};
-use super::{Nftables, SUBSYSTEM, Table};
+use super::{Element, Key, Nftables, SUBSYSTEM, Table};
+use std::time::Duration;
 
 const GET_TABLE: u16 = SUBSYSTEM | 1;
 const GET_CHAIN: u16 = SUBSYSTEM | 4;
@@ -85,6 +86,25 @@ impl Nftables {
 
     /// How many elements the set has.
     pub fn count_elements(&mut self, table: &Table, set: &str) -> Result<usize, Error> {
+        let mut count = 0;
+        self.visit_elements(table, set, |_| count += 1)?;
+        Ok(count)
+    }
+
+    /// The elements of a map whose values are no verdicts; their timeouts are what is left of them.
+    pub fn map_elements(&mut self, table: &Table, map: &str) -> Result<Vec<Element>, Error> {
+        let mut elements = Vec::new();
+        self.visit_elements(table, map, |element| {
+            let value = |kind| element.nested(kind).value(1).and_then(Key::from_bytes);
+            if let (Some(key), Some(value)) = (value(1), value(2)) {
+                let timeout = element.be64(5).map(Duration::from_millis);
+                elements.push(Element { timeout, ..Element::map(key, value) });
+            }
+        })?;
+        Ok(elements)
+    }
+
+    fn visit_elements(&mut self, table: &Table, set: &str, mut visit: impl FnMut(Parsed<'_>)) -> Result<(), Error> {
         let mut messages = Messages::default();
         messages.push(
             "cannot list nftables elements",
@@ -96,9 +116,9 @@ impl Nftables {
                 attributes.text(2, set);
             },
         );
-        let mut count = 0;
-        self.0.query(&messages, |payload| count += attributes(payload).nested(3).count())?;
-        Ok(count)
+        self.0.query(&messages, |payload| {
+            attributes(payload).nested(3).for_each(|(_, element)| visit(Parsed(element)));
+        })
     }
 }
 
