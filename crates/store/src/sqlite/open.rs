@@ -104,7 +104,9 @@ impl Directory {
                 None => Connection::open_with_flags(&self.database, flags)?,
             };
             connection.busy_timeout(Duration::from_secs(5))?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
+            // With a write-ahead log the same as FULL. Before there is one, it also makes the removal
+            // of the rollback journal durable: were that to come back, it would undo everything.
+            connection.pragma_update(None, "synchronous", "EXTRA")?;
             connection.pragma_update(None, "cache_size", -4096)?;
             connection.pragma_update(None, "wal_autocheckpoint", 0)?;
             Ok(connection)
