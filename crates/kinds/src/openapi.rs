@@ -6,6 +6,7 @@
 //! holds their definitions.
 
 mod descriptions;
+mod gnostic;
 mod models;
 mod paths;
 mod writer;
@@ -21,6 +22,12 @@ pub enum Dialect {
     V2,
     V3,
 }
+
+/// The media type that clients ask the protobuf form of version 2 by.
+pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// The media type that it is answered with: Go's reader of media types refuses the other's `@`.
+pub const V2_PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// What `info` calls the server.
 const VERSION: &str = "v1.37.0";
@@ -80,6 +87,11 @@ pub fn v2_document(served: &dyn Fn(&Kind) -> bool) -> Vec<u8> {
         security(out);
     });
     out.finish()
+}
+
+/// The same in protobuf, from the bytes of [`v2_document`].
+pub fn v2_protobuf(document: &[u8]) -> Vec<u8> {
+    gnostic::transcode(document)
 }
 
 /// `io.k8s.api.core.v1.Pod` for `core.v1.Pod`.

@@ -124,6 +124,17 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// The items of a compact JSON list, in their order; nothing for anything else.
+pub fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut at = if list.first() == Some(&b'[') { 1 } else { list.len() };
+    std::iter::from_fn(move || {
+        let end = end_of_value(list, at)?;
+        let item = list.get(at..end)?;
+        at = end + 1;
+        Some(item)
+    })
+}
+
 /// Where the value that starts at `at` ends. Strings are skipped whole, brackets counted.
 fn end_of_value(json: &[u8], at: usize) -> Option<usize> {
     let mut depth = 0_usize;
@@ -212,5 +223,7 @@ mod tests {
         assert_eq!(find_text(json, &["s"]), None);
         assert_eq!(find_text(br#"{"s":"xy"}"#, &["s"]), Some("xy"));
         assert_eq!(fields(json).count(), 3);
+        assert_eq!(items(br#"[1,{"c":[2,3]},"]"]"#).collect::<Vec<_>>(), [&b"1"[..], br#"{"c":[2,3]}"#, br#""]""#]);
+        assert_eq!(items(b"[]").chain(items(b"{}")).count(), 0);
     }
 }
