@@ -76,7 +76,7 @@ pub enum OpenError {
 pub(super) struct Directory {
     database: PathBuf,
     vfs: Option<String>,
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -92,7 +92,7 @@ impl Directory {
         let private = |path: &Path| OpenOptions::new().append(true).create(true).mode(0o600).open(path);
         private(&database).map_err(at(&database))?;
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))?;
-        Ok(Directory { database, vfs: options.vfs.clone(), _lock: lock })
+        Ok(Directory { database, vfs: options.vfs.clone(), lock })
     }
 
     pub(super) fn connect(&self) -> Result<Connection, OpenError> {
@@ -134,6 +134,14 @@ impl Directory {
 
 fn extended(error: &rusqlite::Error) -> Option<i32> {
     error.sqlite_error().map(|error| error.extended_code)
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Closing the file would not do while a child that was just forked still shares it. Should
+        // this fail, the process's end releases the lock.
+        let _ = self.lock.unlock();
+    }
 }
 
 /// Takes the lock, or says who has it.
