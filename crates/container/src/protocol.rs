@@ -65,7 +65,10 @@ pub enum SupervisorReply {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SandboxPlan {
     pub id: String,
+    /// The pod's cgroup, which its sandboxes' containers share.
     pub cgroup: String,
+    /// The pod init's own, below it.
+    pub init_cgroup: String,
     pub hostname: String,
     pub host_network: bool,
     pub host_pid: bool,

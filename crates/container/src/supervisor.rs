@@ -174,9 +174,8 @@ impl Supervisor {
     fn run_sandbox(&mut self, plan: SandboxPlan) -> Result<SupervisorReply, CgroupError> {
         self.cgroups.create(&plan.cgroup)?;
         self.cgroups.limit(&plan.cgroup, &limits(&plan.resources))?;
-        let own = format!("{}/init", plan.cgroup);
-        self.cgroups.create(&own)?;
-        let entries = self.cgroups.entries(&own)?;
+        self.cgroups.create(&plan.init_cgroup)?;
+        let entries = self.cgroups.entries(&plan.init_cgroup)?;
         Ok(match self.fork_init(plan, entries) {
             Ok(pid) => SupervisorReply::Sandbox { pid },
             Err(error) => SupervisorReply::Failed { message: format!("cannot start the pod: {error}") },

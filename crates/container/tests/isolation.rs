@@ -205,8 +205,7 @@ async fn process_namespaces() {
     (host.host_pid, host.host_network, host.host_ipc) = (true, true, true);
     let host = rig.runtime.run_sandbox(host).await.unwrap();
     assert_eq!(host.netns, None);
-    let script =
-        "sleep 4321 & ls -d /proc/[0-9]* | wc -l; cat /proc/self/stat | cut -d' ' -f1";
+    let script = "sleep 4321 & ls -d /proc/[0-9]* | wc -l; cat /proc/self/stat | cut -d' ' -f1";
     let seen = rig.start(&host, rig.container("seen", &["sh", "-c", script])).await;
     rig.ended(&seen).await;
     let log = rig.log(&host, &seen).await;
@@ -250,26 +249,66 @@ async fn containers_of_a_pod_share_network_memory_and_name() {
     rig.end().await;
 }
 
+/// A mount of the test's own on the host.
+struct HostMount(std::path::PathBuf);
+
+impl Drop for HostMount {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn mounts_travel_where_the_host_shares_them() {
+    use rustix::mount::{MountFlags, MountPropagationFlags};
     let rig = Rig::new("travel").await;
-    let shared = rig.directory.path().join("shared");
-    std::fs::create_dir_all(shared.join("inner")).unwrap();
-    let mount = |propagation| Mount {
-        host_path: shared.clone(),
-        container_path: "/shared".into(),
+    let make = |name: &str, peering| {
+        let path = rig.directory.path().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        rustix::mount::mount("travel", &path, "tmpfs", MountFlags::empty(), None).unwrap();
+        let mount = HostMount(path);
+        rustix::mount::mount_change(&mount.0, peering).unwrap();
+        std::fs::create_dir_all(mount.0.join("inner")).unwrap();
+        std::fs::create_dir_all(mount.0.join("outer")).unwrap();
+        mount
+    };
+    let (shared, private) =
+        (make("shared", MountPropagationFlags::SHARED), make("private", MountPropagationFlags::PRIVATE));
+    let volume = |from: &HostMount, to: &str, propagation| Mount {
+        host_path: from.0.clone(),
+        container_path: to.into(),
         propagation,
         ..Mount::default()
     };
-    let refused = rig.pod("refused").await;
-    let mut config = rig.container("main", &["true"]);
-    config.mounts = vec![mount(Propagation::Bidirectional)];
-    let id = rig.runtime.create_container(&refused.id, config).await.unwrap();
-    let host_is_shared = sys::mount::origin(&shared).unwrap().1;
-    let started = rig.runtime.start_container(&id).await.map_err(|error| error.to_string());
-    assert_eq!(started.is_ok(), host_is_shared);
-    if let Err(error) = started {
-        assert!(error.contains("but it is not a shared mount"), "{error}");
+    let sandbox = rig.pod("travel").await;
+    for propagation in [Propagation::Bidirectional, Propagation::HostToContainer] {
+        let mut config = rig.container(&format!("refused{}", propagation as u8), &["true"]);
+        config.mounts = vec![volume(&private, "/volume", propagation)];
+        let id = rig.runtime.create_container(&sandbox.id, config).await.unwrap();
+        let error = rig.runtime.start_container(&id).await.unwrap_err().to_string();
+        let kind = if propagation == Propagation::Bidirectional { "shared" } else { "shared or slave" };
+        assert!(error.contains(&format!("but it is not a {kind} mount")), "{error}");
     }
+    let mut config =
+        rig.container("main", &["sh", "-c", "mount -t tmpfs in /both/inner && mkdir /both/inner/x && sleep 1000"]);
+    config.privileged = true;
+    config.mounts = vec![
+        volume(&shared, "/both", Propagation::Bidirectional),
+        volume(&shared, "/down", Propagation::HostToContainer),
+        volume(&shared, "/own", Propagation::Private),
+    ];
+    let id = rig.start(&sandbox, config).await;
+    rig.env.clock.sleep(std::time::Duration::from_millis(200)).await;
+    let outer = shared.0.join("outer");
+    rustix::mount::mount("outer", &outer, "tmpfs", MountFlags::empty(), None).unwrap();
+    let (_outer, _inner) = (HostMount(outer.clone()), HostMount(shared.0.join("inner")));
+    std::fs::create_dir(outer.join("y")).unwrap();
+    assert!(shared.0.join("inner/x").exists(), "the container's mount did not reach the host");
+    let seen = rig.exec(
+        &id,
+        &["sh", "-c", "cd /; ls -d both/outer/y down/outer/y own/outer/y down/inner/x own/inner/x 2>/dev/null"],
+    );
+    assert_eq!(seen.await.0, "both/outer/y\ndown/inner/x\ndown/outer/y\n");
+    drop((_outer, _inner, shared, private));
     rig.end().await;
 }

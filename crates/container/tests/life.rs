@@ -143,6 +143,53 @@ async fn a_killed_pod_init_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pod_made_anew_is_not_touched_by_the_end_of_its_old_sandbox() {
+    let rig = Rig::new("anew").await;
+    let old = rig.pod("anew").await;
+    let mut again = rig.sandbox("anew");
+    again.attempt = 1;
+    let new = rig.runtime.run_sandbox(again).await.unwrap();
+    let id = rig.start(&new, rig.container("main", &["sleep", "1000"])).await;
+    rig.runtime.stop_sandbox(&old.id).await.unwrap();
+    rig.runtime.remove_sandbox(&old.id).await.unwrap();
+    assert_eq!(rig.exec(&id, &["echo", "lives"]).await.0, "lives\n");
+    assert!(rig.runtime.stats(&id).await.unwrap().pids > 0);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_pod_is_told_and_undone() {
+    let rig = Rig::new("wrong").await;
+    let mut config = rig.sandbox("wrong");
+    config.sysctls = [("net.none.such".to_owned(), "1".to_owned())].into();
+    let error = rig.runtime.run_sandbox(config).await.unwrap_err().to_string();
+    assert!(error.starts_with("failed to set sysctl net.none.such=1: "), "{error}");
+    assert!(rig.runtime.sandboxes().await.unwrap().is_empty());
+    assert_eq!(std::fs::read_dir(rig.options.state_dir.join("sandboxes")).unwrap().count(), 0);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_can_be_changed_while_it_runs() {
+    let rig = Rig::new("limits").await;
+    let (_, id) = rig.shell("limits", "sleep 1000").await;
+    let files =
+        ["memory/memory.limit_in_bytes", "pids/pids.max", "cpu/cpu.cfs_quota_us", "memory.max", "pids.max", "cpu.max"];
+    let script = format!("cd /sys/fs/cgroup; cat {} 2>/dev/null", files.join(" "));
+    let resources = container::runtime::Resources {
+        cpu_quota_micros: Some(50_000),
+        cpu_period_micros: Some(100_000),
+        pids_limit: Some(17),
+        ..memory(64 << 20)
+    };
+    rig.runtime.update_container_resources(&id, resources.clone()).await.unwrap();
+    let seen = rig.exec(&id, &["sh", "-c", &script]).await.0;
+    assert!(seen == "67108864\n17\n50000\n" || seen == "67108864\n17\n50000 100000\n", "{seen:?}");
+    assert_eq!(rig.runtime.container(&id).await.unwrap().resources, resources);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_can_be_repeated() {
     let rig = Rig::new("repeat").await;
     let one = rig.pod("same").await;

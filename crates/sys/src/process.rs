@@ -245,7 +245,7 @@ fn clock(which: libc::clockid_t) -> i64 {
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
-/// Names this process for `ps`, as far as the room of its old arguments reaches.
+/// Names this process for `ps -o comm` and `top`: 15 bytes.
 pub fn set_title(title: &str) {
     let mut name = title.as_bytes().to_vec();
     name.truncate(15);

@@ -72,6 +72,7 @@ impl Inner {
         let plan = SandboxPlan {
             id: id.to_owned(),
             cgroup: record.cgroup.clone(),
+            init_cgroup: init_cgroup(&record),
             hostname: config.hostname.clone(),
             host_network: config.host_network,
             host_pid: config.host_pid,
@@ -126,8 +127,7 @@ impl Inner {
             // Whether it obeyed shows below.
             let _ = self.env.clock.timeout(STOP_TIMEOUT, stop).await;
         }
-        self.ask(&SupervisorRequest::Kill { cgroup: record.cgroup.clone() }).await?;
-        self.ask_until_done(&SupervisorRequest::Remove { cgroup: record.cgroup }).await?;
+        self.remove_cgroups(sandbox, &record).await?;
         let _ = self
             .env
             .clock
@@ -138,6 +138,24 @@ impl Inner {
             .await;
         self.table().lose(sandbox);
         self.announce(sandbox, None);
+        Ok(())
+    }
+
+    /// Kills what a sandbox left and removes its cgroups. The pod's own stays as long as another
+    /// sandbox of the pod lives in it.
+    async fn remove_cgroups(&self, sandbox: &str, record: &SandboxRecord) -> Result<(), RuntimeError> {
+        let (mut cgroups, shared) = {
+            let table = self.table();
+            let own = table.containers.values().filter(|one| one.sandbox == sandbox);
+            let other = |one: &&Sandbox| one.record.id != sandbox && one.record.cgroup == record.cgroup && one.ready;
+            let own: Vec<String> = own.map(|one| one.record.cgroup.clone()).collect();
+            (own, table.sandboxes.values().any(|one| other(&one)))
+        };
+        cgroups.push(if shared { init_cgroup(record) } else { record.cgroup.clone() });
+        for cgroup in cgroups {
+            self.ask(&SupervisorRequest::Kill { cgroup: cgroup.clone() }).await?;
+            self.ask_until_done(&SupervisorRequest::Remove { cgroup }).await?;
+        }
         Ok(())
     }
 
@@ -176,4 +194,9 @@ impl Inner {
     pub fn has_ended(&self, container: &str) -> bool {
         self.table().containers.get(container).is_none_or(|one| one.state != ContainerState::Running)
     }
+}
+
+/// Of the pod init alone; a pod that is made anew has one per attempt.
+fn init_cgroup(record: &SandboxRecord) -> String {
+    format!("{}/init-{}", record.cgroup, record.id)
 }

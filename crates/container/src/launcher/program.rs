@@ -69,6 +69,7 @@ impl Program<'_> {
     /// Becomes the program.
     pub fn run(mut self) -> Result<Infallible, LaunchError> {
         process::reset_signals();
+        rustix::process::umask(Mode::from_raw_mode(0o022));
         self.connect_streams()?;
         let directory = if self.working_dir.is_empty() { "/" } else { self.working_dir };
         if let Some(profile) = self.apparmor {
