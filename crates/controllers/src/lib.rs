@@ -5,6 +5,7 @@
 //! its tests. Nothing here reads the API but caches and the executor.
 
 mod action;
+mod deployment;
 mod executor;
 mod kinds;
 mod metrics;
@@ -24,7 +25,7 @@ use rig::Rig;
 use std::sync::Arc;
 
 /// Every controller, in upstream's order of starting.
-pub const ALL: &[Def] = &[replicaset::REPLICATION_CONTROLLER, replicaset::REPLICA_SET];
+pub const ALL: &[Def] = &[replicaset::REPLICATION_CONTROLLER, replicaset::REPLICA_SET, deployment::DEF];
 
 /// What the wiring gives all controllers.
 pub struct Options {

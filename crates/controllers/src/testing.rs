@@ -6,10 +6,11 @@ use base::Env;
 use client::fake::FakeApi;
 use client::{Caches, Error, Item, Projection};
 use meta::GroupVersionResource;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
+const PODS: GroupVersionResource = crate::kinds::resource::PODS;
 pub const EVENTS: GroupVersionResource = GroupVersionResource::of("", "v1", "events");
 
 pub struct Stage {
@@ -20,12 +21,17 @@ pub struct Stage {
 impl Stage {
     /// The objects stand before the controller starts. Needs a paused runtime.
     pub async fn new(def: &'static Def, objects: &[(&GroupVersionResource, Value)]) -> Self {
+        Self::with(&[def], objects).await
+    }
+
+    /// The same with several controllers.
+    pub async fn with(defs: &[&'static Def], objects: &[(&GroupVersionResource, Value)]) -> Self {
         let env = Env::simulated(7, "2026-01-01T00:00:00Z".parse().unwrap());
         let api = FakeApi::new();
         objects.iter().for_each(|(resource, object)| drop(api.put(resource, object.clone())));
         let options = Arc::new(Options::new(Caches::new(Arc::new(api.clone()), &env)));
         let queues = metrics::AllQueues::register(&env.metrics);
-        start_one(&env, def, Arc::new(api.clone()), &options, &queues);
+        defs.iter().for_each(|def| start_one(&env, def, Arc::new(api.clone()), &options, &queues));
         let stage = Stage { env, api };
         stage.settle(1).await;
         stage
@@ -40,6 +46,26 @@ impl Stage {
         let mut object = self.api.get(resource, namespace, name).expect("no such object");
         edit(&mut object);
         self.api.put(resource, object);
+    }
+
+    /// What a node does: takes in pods that have none and ends those being deleted; those that
+    /// `becomes_ready` picks become ready.
+    pub fn kubelet(&self, becomes_ready: impl Fn(&Value) -> bool) {
+        for mut pod in self.api.all(&PODS) {
+            let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
+            let namespace = pod["metadata"]["namespace"].as_str().unwrap().to_owned();
+            if pod["metadata"]["deletionTimestamp"].is_string() {
+                self.api.remove(&PODS, &namespace, &name);
+            } else if pod["spec"]["nodeName"].is_null() {
+                pod["spec"]["nodeName"] = json!("n1");
+                self.api.put(&PODS, pod);
+            } else if pod["status"]["phase"] != "Running" && becomes_ready(&pod) {
+                let since = meta::time::format(self.env.clock.now());
+                let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": since});
+                pod["status"] = json!({"phase": "Running", "conditions": [ready]});
+                self.api.put(&PODS, pod);
+            }
+        }
     }
 
     /// The writes so far, without those of Events.

@@ -75,8 +75,8 @@ impl Flavour for ReplicationController {
 }
 
 /// A set's selector, by which pods find their sets. An unreadable one matches nothing.
-struct SetView<F> {
-    selector: Selector,
+pub(crate) struct SetView<F> {
+    pub selector: Selector,
     flavour: PhantomData<F>,
 }
 
