@@ -2,9 +2,8 @@
 //!
 //! One line is one thing; the first character says what:
 //! - `!text`: a set of validation markers, counted from 0.
-//! - `=core.v1`: the package of the lines below.
-//! - `^Name<tab>value<tab>…`: a string type's values; `^Name!` where there are no others.
-//! - `:Name`: a struct, ` A` where it is atomic; the lines after it are its fields.
+//! - `^core.v1.Name<tab>value<tab>…`: a string type's values; `Name!` where there are no others.
+//! - `:core.v1.Name`: a struct, ` A` where it is atomic; the lines after it are its fields.
 //! - `name number flags shape attributes…`: a field. The number is a dotted path where protobuf
 //!   nests what JSON flattens. Flags: `e` omitempty, `z` omitzero, `*` pointer, `r` required.
 //!
@@ -16,16 +15,15 @@
 //!
 //! A malformed line would be our own mistake and is skipped; the tests count what is read.
 
+use base::collections::HashMap;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use wire::schema::{AnyForm, Field, List, ListKind, Map, Omit, Schema, Shape, Struct, TypeId};
 
 #[derive(Default)]
 pub struct Table {
     pub schema: Schema,
-    pub enums: BTreeMap<String, Enum>,
-    /// Structs by name, sorted.
-    names: Vec<(String, TypeId)>,
+    pub enums: HashMap<&'static str, Enum>,
+    names: HashMap<&'static str, TypeId>,
 }
 
 pub struct Enum {
@@ -36,17 +34,16 @@ pub struct Enum {
 impl Table {
     pub fn read(text: &'static str) -> Self {
         let mut table = Table { names: struct_names(text), ..Table::default() };
+        table.schema.types.reserve_exact(table.names.len());
         let mut markers = Vec::new();
-        let mut package = "";
         for line in text.lines() {
             let (mark, rest) = line.split_at_checked(1).unwrap_or_default();
             match mark {
                 "!" => markers.push(rest),
-                "=" => package = rest,
-                "^" => table.add_enum(package, rest),
-                ":" => table.open_struct(package, rest),
+                "^" => table.add_enum(rest),
+                ":" => table.open_struct(rest),
                 _ => {
-                    if let Some(field) = table.field(package, line, &markers)
+                    if let Some(field) = table.field(line, &markers)
                         && let Some(open) = table.schema.types.last_mut()
                     {
                         open.fields.push(field);
@@ -59,28 +56,25 @@ impl Table {
     }
 
     pub fn type_id(&self, name: &str) -> Option<TypeId> {
-        let at = self.names.binary_search_by(|row| row.0.as_str().cmp(name)).ok()?;
-        Some(self.names[at].1)
+        self.names.get(name).copied()
     }
 
-    fn add_enum(&mut self, package: &str, line: &'static str) {
+    fn add_enum(&mut self, line: &'static str) {
         let mut parts = line.split('\t');
         let name = parts.next().unwrap_or_default();
         let closed = name.ends_with('!');
-        let name = format!("{package}.{}", name.trim_end_matches('!'));
-        self.enums.insert(name, Enum { values: parts.collect(), closed });
+        self.enums.insert(name.trim_end_matches('!'), Enum { values: parts.collect(), closed });
     }
 
-    fn open_struct(&mut self, package: &str, line: &str) {
+    fn open_struct(&mut self, line: &'static str) {
         let (name, atomic) = line.strip_suffix(" A").map_or((line, false), |name| (name, true));
-        let name = Cow::Owned(format!("{package}.{name}"));
-        self.schema.types.push(Struct { name, atomic, ..Struct::default() });
+        self.schema.types.push(Struct { name: Cow::Borrowed(name), atomic, ..Struct::default() });
     }
 
-    fn field(&self, package: &str, line: &'static str, markers: &[&'static str]) -> Option<Field> {
+    fn field(&self, line: &'static str, markers: &[&'static str]) -> Option<Field> {
         let mut parts = line.split(' ');
         let (name, number, flags, shape) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let mut field = Field::new(name, self.shape(package, shape)?);
+        let mut field = Field::new(name, self.shape(shape)?);
         field.number = number.split('.').try_fold(0, |path, part| Some(path << 8 | part.parse::<u32>().ok()?))?;
         field.pointer = flags.contains('*');
         field.required = flags.contains('r');
@@ -100,11 +94,11 @@ impl Table {
         Some(field)
     }
 
-    fn shape(&self, package: &str, text: &'static str) -> Option<Shape> {
+    fn shape(&self, text: &'static str) -> Option<Shape> {
         let (mark, rest) = text.split_at_checked(1)?;
         Some(match mark {
             "s" if rest.is_empty() => Shape::String { enum_type: None },
-            "s" => Shape::String { enum_type: Some(qualified(package, &rest[1..])) },
+            "s" => Shape::String { enum_type: Some(Cow::Borrowed(&rest[1..])) },
             "b" => Shape::Bool,
             "i" => Shape::Int32,
             "l" => Shape::Int64,
@@ -117,11 +111,11 @@ impl Table {
             "p" => Shape::IntOrString,
             "j" => Shape::Any(AnyForm::Raw),
             "x" => Shape::Any(AnyForm::Extension),
-            "{" => Shape::Struct(self.type_id(&qualified(package, rest))?),
-            "[" => Shape::List(Box::new(List::of(self.shape(package, rest)?))),
-            "<" => Shape::Map(Box::new(Map::of(self.shape(package, rest)?))),
+            "{" => Shape::Struct(self.type_id(rest)?),
+            "[" => Shape::List(Box::new(List::of(self.shape(rest)?))),
+            "<" => Shape::Map(Box::new(Map::of(self.shape(rest)?))),
             "o" => {
-                let id = self.type_id(&qualified(package, &rest[1..]))?;
+                let id = self.type_id(&rest[1..])?;
                 Shape::Any(match &rest[..1] {
                     "b" => AnyForm::OrBool(id),
                     "l" => AnyForm::OrList(id),
@@ -133,25 +127,10 @@ impl Table {
     }
 }
 
-/// A name without dots belongs to the package.
-fn qualified(package: &str, name: &'static str) -> Cow<'static, str> {
-    if name.contains('.') { Cow::Borrowed(name) } else { Cow::Owned(format!("{package}.{name}")) }
-}
-
 /// Structs refer to ones further down, so their numbers are given out first.
-fn struct_names(text: &str) -> Vec<(String, TypeId)> {
-    let mut names = Vec::with_capacity(1300);
-    let mut package = "";
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix('=') {
-            package = rest;
-        } else if let Some(rest) = line.strip_prefix(':') {
-            let id = TypeId(u32::try_from(names.len()).unwrap_or(u32::MAX));
-            names.push((format!("{package}.{}", rest.trim_end_matches(" A")), id));
-        }
-    }
-    names.sort_unstable();
-    names
+fn struct_names(text: &'static str) -> HashMap<&'static str, TypeId> {
+    let names = text.lines().filter_map(|line| line.strip_prefix(':'));
+    names.zip(0..).map(|(name, id)| (name.trim_end_matches(" A"), TypeId(id))).collect()
 }
 
 fn attribute(field: &mut Field, text: &'static str, markers: &[&'static str]) {

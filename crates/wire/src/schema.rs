@@ -28,6 +28,8 @@ pub struct Struct {
     pub fields: Vec<Field>,
     /// Indices of `fields` sorted by name, for look-up.
     pub by_name: Vec<u16>,
+    /// The first eight bytes of each name in `by_name`, as numbers: found without leaving the cache.
+    pub prefixes: Vec<u64>,
     /// Indices of `fields` that have a protobuf number, sorted by it.
     pub by_number: Vec<u16>,
     /// What fields beside the named ones hold; None: they are unknown, warned of and pruned.
@@ -226,6 +228,7 @@ impl Struct {
         order.sort_by(|a, b| self.fields[usize::from(*a)].name.cmp(&self.fields[usize::from(*b)].name));
         self.by_number = order.iter().copied().filter(|at| self.fields[usize::from(*at)].number != 0).collect();
         self.by_number.sort_by_key(|at| self.fields[usize::from(*at)].path());
+        self.prefixes = order.iter().map(|at| prefix(&self.fields[usize::from(*at)].name)).collect();
         self.by_name = order;
     }
 
@@ -240,9 +243,21 @@ impl Struct {
 
     /// Where in `fields` the named one stands.
     pub fn position(&self, name: &str) -> Option<usize> {
-        let found = self.by_name.binary_search_by(|at| self.fields[usize::from(*at)].name.as_ref().cmp(name)).ok()?;
-        Some(usize::from(self.by_name[found]))
+        let prefix = prefix(name);
+        let first = self.prefixes.partition_point(|other| *other < prefix);
+        let same = self.prefixes[first..].iter().take_while(|other| **other == prefix).count();
+        let candidates = self.by_name[first..first + same].iter().map(|at| usize::from(*at));
+        candidates.into_iter().find(|at| self.fields[*at].name == name)
     }
+}
+
+/// Orders as the names do, as far as it sees them.
+fn prefix(name: &str) -> u64 {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    u64::from_be_bytes(bytes)
 }
 
 /// A place in a schema: one value's shape and the arena that its structs live in.
