@@ -4,10 +4,13 @@
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Deepest path that is made.
 const MAX_DEPTH: usize = 256;
+/// Most links to nothing that are followed on one path.
+const MAX_LINKS: usize = 8;
 
 /// Opens `path` below `root` without following anything out of it.
 pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
@@ -15,8 +18,13 @@ pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<Owne
     Ok(rustix::fs::openat2(root, &path, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)?)
 }
 
-/// Opens the directory `path` below `root`, making what is missing.
+/// Opens the directory `path` below `root`, making what is missing. Where a link leads to nothing
+/// its target is made, inside the root.
 pub fn make_directory(root: BorrowedFd<'_>, path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    make_linked(root, path, mode, MAX_LINKS)
+}
+
+fn make_linked(root: BorrowedFd<'_>, path: &Path, mode: u32, links: usize) -> io::Result<OwnedFd> {
     let path = relative(path);
     match open(root, &path, OFlags::PATH | OFlags::DIRECTORY) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -28,13 +36,30 @@ pub fn make_directory(root: BorrowedFd<'_>, path: &Path, mode: u32) -> io::Resul
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "path too deep"));
         }
         let parent = open(root, &so_far, OFlags::PATH | OFlags::DIRECTORY)?;
-        so_far.push(component);
         match rustix::fs::mkdirat(&parent, component.as_os_str(), Mode::from_raw_mode(mode)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Ok(()) => {}
+            Err(rustix::io::Errno::EXIST) => follow(root, &so_far, component.as_ref(), mode, links)?,
             Err(error) => return Err(error.into()),
         }
+        so_far.push(component);
     }
     open(root, &path, OFlags::PATH | OFlags::DIRECTORY)
+}
+
+/// Makes the target of a link that leads to nothing; anything else is left as it is.
+fn follow(root: BorrowedFd<'_>, parent: &Path, name: &Path, mode: u32, links: usize) -> io::Result<()> {
+    match open(root, &parent.join(name), OFlags::PATH) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        done => return done.map(drop),
+    }
+    if links == 0 {
+        return Err(io::Error::from_raw_os_error(libc::ELOOP));
+    }
+    let directory = open(root, parent, OFlags::PATH | OFlags::DIRECTORY)?;
+    let target = rustix::fs::readlinkat(&directory, name, Vec::new())?;
+    let target = Path::new(std::ffi::OsStr::from_bytes(target.as_bytes()));
+    // An absolute target replaces the parent; both begin at the root.
+    make_linked(root, &parent.join(target), mode, links - 1).map(drop)
 }
 
 /// Opens `path` below `root` as something a file can be mounted over, making an empty file when
@@ -77,11 +102,13 @@ mod tests {
         std::os::unix::fs::symlink("../outside", base.join("root/link")).unwrap();
         std::os::unix::fs::symlink("/", base.join("root/top")).unwrap();
         let root = crate::mount::open_path(&base.join("root")).unwrap();
-        // Inside the root the link points to /outside, which is not there and is not made blindly.
-        assert!(make_directory(root.as_fd(), Path::new("/link/made"), 0o755).is_err());
+        std::os::unix::fs::symlink("loop", base.join("root/loop")).unwrap();
+        // Seen from inside, `..` of the root is the root.
+        make_directory(root.as_fd(), Path::new("/link/made"), 0o755).unwrap();
         make_file(root.as_fd(), Path::new("/top/a/b")).unwrap();
+        assert!(make_directory(root.as_fd(), Path::new("/loop/x"), 0o755).is_err());
         let left = std::fs::read_dir(base.join("outside")).unwrap().count();
-        let made = base.join("root/a/b").exists();
+        let made = base.join("root/a/b").exists() && base.join("root/outside/made").exists();
         std::fs::remove_dir_all(&base).unwrap();
         assert_eq!((left, made), (0, true));
     }

@@ -183,10 +183,16 @@ impl Cgroups {
             rustix::io::write(&file, b"1").map_err(|error| fail(error.into()))?;
             return Ok(());
         }
-        for pid in self.processes(path) {
-            crate::process::kill(pid).map_err(fail)?;
+        // Frozen, nothing can fork away meanwhile.
+        let freezer = format!("{path}/freezer.state");
+        if let Place::V1(root) = self.place("freezer") {
+            write(root, &freezer, "FROZEN").map_err(fail)?;
         }
-        Ok(())
+        let killed = self.processes(path).into_iter().try_for_each(crate::process::kill).map_err(fail);
+        if let Place::V1(root) = self.place("freezer") {
+            write(root, &freezer, "THAWED").map_err(fail)?;
+        }
+        killed
     }
 
     /// Numbers of all processes in the cgroup and below, from every hierarchy.
@@ -270,3 +276,6 @@ fn remove_tree(root: BorrowedFd<'_>, path: &str, depth: usize) -> io::Result<()>
     }
     remove_directory(root, path)
 }
+
+#[cfg(test)]
+mod tests;
