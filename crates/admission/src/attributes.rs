@@ -1,5 +1,6 @@
 //! What a plugin is told of the request it judges, and what it may say besides yes and no.
 
+use crate::paths::text;
 use meta::{GroupVersionKind, GroupVersionResource, Status, User};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -85,38 +86,4 @@ impl Attributes<'_> {
         };
         Status::forbidden(&self.resource.group_resource(), name, why)
     }
-}
-
-/// The text at `path`, or nothing.
-pub(crate) fn text<'v>(value: &'v Value, path: &[&str]) -> &'v str {
-    at(value, path).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// What stands at `path`; null counts as absent.
-pub(crate) fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
-    path.iter().try_fold(value, |here, key| here.get(key)).filter(|found| !found.is_null())
-}
-
-/// The items of the list at `path`, none where there is no list.
-pub(crate) fn items<'v>(value: &'v Value, path: &[&str]) -> &'v [Value] {
-    at(value, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// The list at `path` for writing, made where absent. None where something else stands in its way.
-pub(crate) fn items_mut<'v>(value: &'v mut Value, path: &[&str]) -> Option<&'v mut Vec<Value>> {
-    let slot = slot(value, path)?;
-    if slot.is_null() {
-        *slot = Value::Array(Vec::new());
-    }
-    slot.as_array_mut()
-}
-
-/// The place `path` names, its parents made as objects where absent.
-pub(crate) fn slot<'v>(value: &'v mut Value, path: &[&str]) -> Option<&'v mut Value> {
-    path.iter().try_fold(value, |here, key| {
-        if here.is_null() {
-            *here = Value::Object(serde_json::Map::new());
-        }
-        here.as_object_mut().map(|fields| fields.entry(*key).or_insert(Value::Null))
-    })
 }

@@ -6,8 +6,27 @@
 //! wait. The API server is the only caller, once per write.
 
 mod attributes;
+mod certificate_approval;
+mod certificate_signing;
+mod certificate_subject_restriction;
 mod chain;
+mod cluster_trust_bundle_attest;
+mod default_ingress_class;
+mod default_storage_class;
+mod default_toleration_seconds;
+mod limit_ranger;
 mod lookup;
+mod namespace_lifecycle;
+mod node_restriction;
+mod paths;
+mod persistent_volume_claim_resize;
+mod pod_security;
+mod pod_topology_labels;
+mod priority;
+mod runtime_class;
+mod service_account;
+mod storage_object_in_use_protection;
+mod taint_nodes_by_condition;
 
 pub use attributes::{Attributes, Notes, Operation};
 pub use chain::{Chain, Plugin};
@@ -30,5 +49,34 @@ pub struct Def {
     pub build: fn(&Setup) -> Box<dyn Plugin>,
 }
 
-/// Every plugin, in execution order.
-pub const ALL: &[Def] = &[];
+const fn on(name: &'static str, build: fn(&Setup) -> Box<dyn Plugin>) -> Def {
+    Def { name, on_by_default: true, build }
+}
+
+/// Every plugin, in execution order. NodeRestriction is off by default upstream; here nodes are
+/// always held to it, as kubeadm does.
+pub const ALL: &[Def] = &[
+    on("NamespaceLifecycle", namespace_lifecycle::build),
+    on("LimitRanger", limit_ranger::build),
+    on("ServiceAccount", service_account::build),
+    on("NodeRestriction", node_restriction::build),
+    on("TaintNodesByCondition", taint_nodes_by_condition::build),
+    on("PodSecurity", pod_security::build),
+    on("Priority", priority::build),
+    on("DefaultTolerationSeconds", default_toleration_seconds::build),
+    on("DefaultStorageClass", default_storage_class::build),
+    on("StorageObjectInUseProtection", storage_object_in_use_protection::build),
+    on("PersistentVolumeClaimResize", persistent_volume_claim_resize::build),
+    on("RuntimeClass", runtime_class::build),
+    on("CertificateApproval", certificate_approval::build),
+    on("CertificateSigning", certificate_signing::build),
+    on("ClusterTrustBundleAttest", cluster_trust_bundle_attest::build),
+    on("CertificateSubjectRestriction", certificate_subject_restriction::build),
+    on("DefaultIngressClass", default_ingress_class::build),
+    on("PodTopologyLabels", pod_topology_labels::build),
+];
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
