@@ -4,12 +4,14 @@
 //! only: this is a client like any other, and knows nothing of the process it may run in. Output,
 //! messages and exit codes are kubectl's.
 
+mod changes;
 mod command;
 mod commands;
 mod discovery;
 mod failure;
 mod flags;
 mod jsonpath;
+mod last_applied;
 mod output;
 mod print;
 mod session;

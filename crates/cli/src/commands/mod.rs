@@ -2,13 +2,24 @@
 
 mod api_resources;
 mod api_versions;
+mod apply;
+mod create;
+mod delete;
 mod get;
 mod version;
 
 use crate::command::Command;
 
 /// Every command, as `kubectl help` lists them.
-pub static ALL: &[&Command] = &[&get::COMMAND, &api_resources::COMMAND, &api_versions::COMMAND, &version::COMMAND];
+pub static ALL: &[&Command] = &[
+    &api_resources::COMMAND,
+    &api_versions::COMMAND,
+    &apply::COMMAND,
+    &create::COMMAND,
+    &delete::COMMAND,
+    &get::COMMAND,
+    &version::COMMAND,
+];
 
 pub static ROOT: Command = Command {
     name: "kubectl",

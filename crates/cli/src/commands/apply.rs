@@ -1,0 +1,220 @@
+//! `kubectl apply`: client-side by a three-way patch, or server-side.
+
+use crate::changes::{MERGE, STRATEGIC, Write};
+use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR, VALIDATE};
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Args, Flag, boolean, duration, int, repeat, text};
+use crate::last_applied;
+use crate::output::warning;
+use crate::print::{DryRun, Teller};
+use crate::session::Session;
+use crate::targets::{Target, from_files};
+use serde_json::{Value, json};
+
+/// How often a patch is found anew when somebody else was quicker.
+const ATTEMPTS: usize = 5;
+
+const FLAGS: &[Flag] = &[
+    DRY_RUN,
+    VALIDATE,
+    SELECTOR,
+    boolean("all", "Select all resources in the namespace of the specified resource types."),
+    text("cascade", "background", "Must be \"background\", \"orphan\", or \"foreground\".").bare("background"),
+    text("field-manager", "", "Name of the manager used to track field ownership."),
+    boolean("force", "If true, immediately remove resources from API and bypass graceful deletion."),
+    boolean("force-conflicts", "If true, server-side apply will force the changes against conflicts."),
+    int("grace-period", "-1", "Period of time in seconds given to the resource to terminate gracefully."),
+    Flag {
+        default: "true",
+        ..boolean(
+            "openapi-patch",
+            "If true, use openapi to calculate diff when the openapi presents and the resource can be found in the openapi spec.",
+        )
+    },
+    Flag {
+        default: "true",
+        ..boolean(
+            "overwrite",
+            "Automatically resolve conflicts between the modified and live configuration by using values from the modified configuration",
+        )
+    },
+    boolean("prune", "Automatically delete resource objects, that do not appear in the configs."),
+    repeat("prune-allowlist", "Overwrite the default allowlist with <group/version/kind> for --prune"),
+    boolean("server-side", "If true, apply runs in the server instead of the client."),
+    text("subresource", "", "If specified, apply will operate on the subresource of the requested object."),
+    duration("timeout", "0s", "The length of time to wait before giving up on a delete."),
+    boolean("wait", "If true, wait for resources to be gone before returning."),
+];
+
+pub static COMMAND: Command = Command {
+    name: "apply",
+    usage: "apply (-f FILENAME | -k DIRECTORY) [options]",
+    short: "Apply a configuration to a resource by file name or stdin",
+    long: "The resource name must be specified. This resource will be created if it doesn't exist yet.",
+    examples: "# Apply the configuration in pod.json to a pod\nkubectl apply -f ./pod.json\n\n# Apply the JSON passed into stdin to a pod\ncat pod.json | kubectl apply -f -",
+    flags: &[PRINT, FILES, FLAGS],
+    run: Some(run),
+    ..Command::EMPTY
+};
+
+fn run(session: &Session, args: Args) -> Done<'_> {
+    Box::pin(async move {
+        let files = args.list("filename");
+        if files.is_empty() {
+            return Err(Failure::message("must specify one of -f and -k"));
+        }
+        if let Some(word) = args.words.first() {
+            return Err(Failure::usage(&session.path, format!("Unexpected args: [{word}]")));
+        }
+        if args.bool("prune") {
+            return Err(Failure::message("--prune is not supported; delete what is no longer wanted by name or label"));
+        }
+        if args.bool("force-conflicts") && !args.bool("server-side") {
+            return Err(Failure::message("--force-conflicts only works with --server-side"));
+        }
+        let server_side = args.bool("server-side");
+        if server_side && DryRun::of(&args)? == DryRun::Client {
+            return Err(Failure::message(
+                "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)",
+            ));
+        }
+        let manager = if server_side { "kubectl" } else { "kubectl-client-side-apply" };
+        let apply = Apply { session, args: &args, teller: Teller::of(&args)?, write: Write::of(&args, manager)? };
+        let selector =
+            meta::labels::Selector::parse(args.text("selector")).map_err(|why| Failure::message(why.to_string()))?;
+        let mut failures = Vec::new();
+        let mut found = 0;
+        for target in from_files(session, &files, args.bool("recursive")).await? {
+            let labels = target.object.as_ref().map(|object| &object["metadata"]["labels"]);
+            if !selector.matches_with(|key| labels.and_then(|labels| labels[key].as_str())) {
+                continue;
+            }
+            found += 1;
+            let done = if server_side { apply.on_server(target).await } else { apply.on_client(target).await };
+            failures.extend(done.err());
+        }
+        if found == 0 {
+            return Err(Failure::message("no objects passed to apply"));
+        }
+        Failure::collect(failures)
+    })
+}
+
+struct Apply<'a> {
+    session: &'a Session,
+    args: &'a Args,
+    teller: Teller,
+    write: Write,
+}
+
+impl Apply<'_> {
+    async fn on_server(&self, target: Target) -> Outcome {
+        let Some(object) = &target.object else { return Ok(()) };
+        if target.name.is_empty() {
+            return Err(Failure::message("metadata.name is required to apply"));
+        }
+        let sub = Some(self.args.text("subresource")).filter(|sub| !sub.is_empty());
+        let force = self.args.bool("force-conflicts");
+        let applied = self.write.apply(self.session, target.path(sub), object, force).await;
+        let applied = applied.map_err(|failure| match failure.status() {
+            Some(status) if status.code == 409 && status.reason == "Conflict" => {
+                Failure::message(format!("{}\n{RESOLVE}", status.message))
+            }
+            _ => failure,
+        })?;
+        self.teller.tell(&applied, &target.resource.shown(), "serverside-applied")
+    }
+
+    async fn on_client(&self, target: Target) -> Outcome {
+        let Some(wanted) = target.object.clone() else { return Ok(()) };
+        if target.name.is_empty() && wanted["metadata"]["generateName"].is_string() {
+            let name = wanted["metadata"]["generateName"].as_str().unwrap_or_default();
+            return Err(Failure::message(format!("from {name}: cannot use generate name with apply")));
+        }
+        let shown = target.resource.shown();
+        let mut modified = wanted;
+        last_applied::record(&mut modified);
+        let mut live = match target.get(self.session).await {
+            Ok(live) => live,
+            Err(failure) if failure.is_not_found() => return self.create(&target, modified).await,
+            Err(failure) => {
+                let context = format!("retrieving current configuration of:\n{}\nfrom server for", self.named(&target));
+                return Err(failure.during(&context, &target.source));
+            }
+        };
+        if last_applied::of(&live).is_none() {
+            let name = format!("{}/{}", target.resource.name, target.name);
+            warning(&format!(
+                "resource {name} is missing the {} annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.",
+                last_applied::KEY
+            ));
+        }
+        for attempt in 1.. {
+            let (media_type, patch) = self.patch(&live, &modified)?;
+            if patch.as_object().is_some_and(serde_json::Map::is_empty) {
+                return self.teller.tell(&live, &shown, "unchanged");
+            }
+            if self.write.dry_run == DryRun::Client {
+                return self.teller.tell(&modified, &shown, "configured");
+            }
+            match self.write.patch(self.session, target.path(None), media_type, patch.to_string()).await {
+                Ok(applied) => {
+                    let same = applied["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"];
+                    return self.teller.tell(&applied, &shown, if same { "unchanged" } else { "configured" });
+                }
+                Err(failure) if failure.is_conflict() && attempt < ATTEMPTS => live = target.get(self.session).await?,
+                Err(failure) => {
+                    let context = format!("applying patch:\n{patch}\nto:\n{}\nfor:", self.named(&target));
+                    return Err(failure.during(&context, &target.source));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn create(&self, target: &Target, mut object: Value) -> Outcome {
+        if self.write.dry_run != DryRun::Client {
+            let created = self.write.create(self.session, target.collection(), &object).await;
+            object = created.map_err(|failure| failure.during("creating", &target.source))?;
+        }
+        self.teller.tell(&object, &target.resource.shown(), "created")
+    }
+
+    /// What changes `live` into `modified` and takes away what was applied before and no longer is.
+    fn patch(&self, live: &Value, modified: &Value) -> Outcome<(&'static str, Value)> {
+        let original: Value =
+            last_applied::of(live).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| json!({}));
+        let text = |field: &str| modified[field].as_str().unwrap_or_default();
+        let Some(id) = kinds::type_of_version(text("apiVersion"), text("kind")) else {
+            return Ok((MERGE, wire::patch::json_merge_diff(&original, modified, live)));
+        };
+        let cursor = kinds::schema().cursor(id);
+        let patch = wire::patch::strategic_diff(&original, modified, live, &cursor)
+            .map_err(|why| Failure::message(format!("creating patch with:\n{why}")))?;
+        Ok((STRATEGIC, patch))
+    }
+
+    fn named(&self, target: &Target) -> String {
+        let resource = &target.resource;
+        let group_version = resource.api_version();
+        format!(
+            "Resource: \"{group_version}, Resource={}\", GroupVersionKind: \"{group_version}, Kind={}\"\nName: {:?}, Namespace: {:?}",
+            resource.name,
+            resource.kind,
+            target.name,
+            target.namespace.as_deref().unwrap_or_default()
+        )
+    }
+}
+
+const RESOLVE: &str = "Please review the fields above--they currently have other managers. Here
+are the ways you can resolve this warning:
+* If you intend to manage all of these fields, please re-run the apply
+  command with the `--force-conflicts` flag.
+* If you do not intend to manage all of the fields, please edit your
+  manifest to remove references to the fields that should keep their
+  current managers.
+* You may co-own fields by updating your manifest to match the existing
+  value; in this case, you'll become the manager if the other manager(s)
+  stop managing the field (remove it from their configuration).
+See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts";

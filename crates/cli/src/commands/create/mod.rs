@@ -1,0 +1,103 @@
+//! `kubectl create`: objects from files, and generators for the kinds one types by hand.
+
+mod binding;
+mod config_map;
+mod cron_job;
+mod deployment;
+mod generate;
+mod job;
+mod namespace;
+mod role;
+mod secret;
+mod service;
+mod service_account;
+
+use crate::changes::Write;
+use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR, VALIDATE};
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Args, Flag, boolean, text};
+use crate::print::{DryRun, Teller};
+use crate::session::{Call, JSON, Session};
+use crate::targets::{Target, from_files, read};
+use http::Method;
+
+const FLAGS: &[Flag] = &[
+    DRY_RUN,
+    VALIDATE,
+    SELECTOR,
+    text("field-manager", "kubectl-create", "Name of the manager used to track field ownership."),
+    text("raw", "", "Raw URI to POST to the server. Uses the transport specified by the kubeconfig file."),
+    boolean("save-config", "If true, the configuration of current object will be saved in its annotation."),
+    boolean("edit", "Edit the API resource before creating"),
+];
+
+pub static COMMAND: Command = Command {
+    name: "create",
+    usage: "create -f FILENAME [options]",
+    short: "Create a resource from a file or from stdin",
+    long: "JSON and YAML formats are accepted.",
+    examples: "# Create a pod using the data in pod.json\nkubectl create -f ./pod.json\n\n# Create a pod based on the JSON passed into stdin\ncat pod.json | kubectl create -f -",
+    flags: &[PRINT, FILES, FLAGS],
+    run: Some(run),
+    children: &[
+        &role::CLUSTER_ROLE,
+        &binding::CLUSTER_ROLE_BINDING,
+        &config_map::COMMAND,
+        &cron_job::COMMAND,
+        &deployment::COMMAND,
+        &job::COMMAND,
+        &namespace::COMMAND,
+        &role::COMMAND,
+        &binding::COMMAND,
+        &secret::COMMAND,
+        &service::COMMAND,
+        &service_account::COMMAND,
+    ],
+    ..Command::EMPTY
+};
+
+fn run(session: &Session, args: Args) -> Done<'_> {
+    Box::pin(async move {
+        let files = args.list("filename");
+        if files.is_empty() {
+            return Err(Failure::message("must specify one of -f and -k"));
+        }
+        if let Some(word) = args.words.first() {
+            return Err(Failure::usage(&session.path, format!("Unexpected args: [{word}]")));
+        }
+        if !args.text("raw").is_empty() {
+            let body = if files[0] == "-" {
+                std::io::read_to_string(std::io::stdin()).map_err(|why| Failure::message(why.to_string()))?
+            } else {
+                read(files[0].as_ref())?
+            };
+            let answer = session.send(Call::new(Method::POST, args.text("raw")).body(JSON, body)).await?;
+            crate::output::out_bytes(&answer);
+            return Ok(());
+        }
+        if args.bool("edit") {
+            return Err(Failure::message("--edit is not supported: edit the file, or use \"kubectl edit\" afterwards"));
+        }
+        let teller = Teller::of(&args)?;
+        let write = Write::of(&args, "kubectl-create")?;
+        let mut failures = Vec::new();
+        for target in from_files(session, &files, args.bool("recursive")).await? {
+            if let Err(failure) = create(session, &args, &teller, &write, target).await {
+                failures.push(failure);
+            }
+        }
+        Failure::collect(failures)
+    })
+}
+
+async fn create(session: &Session, args: &Args, teller: &Teller, write: &Write, target: Target) -> Outcome {
+    let Some(mut object) = target.object.clone() else { return Ok(()) };
+    if args.bool("save-config") {
+        crate::last_applied::record(&mut object);
+    }
+    if write.dry_run != DryRun::Client {
+        let created = write.create(session, target.collection(), &object).await;
+        object = created.map_err(|failure| failure.during("creating", &target.source))?;
+    }
+    teller.tell(&object, &target.resource.shown(), "created")
+}

@@ -1,0 +1,82 @@
+//! `kubectl create role` and `clusterrole`.
+
+use super::generate::{FLAGS, finish, metadata, name};
+use crate::command::{Command, Done, PRINT};
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Args, Flag, list, repeat};
+use crate::session::Session;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const OWN: &[Flag] = &[
+    list("verb", "Verb that applies to the resources contained in the rule"),
+    list("resource", "Resource that the rule applies to"),
+    repeat("resource-name", "Resource in the white list that the rule applies to, repeat this flag for multiple items"),
+];
+
+pub static COMMAND: Command = Command {
+    name: "role",
+    usage: "create role NAME --verb=verb --resource=resource.group/subresource [--resource-name=resourcename] [options]",
+    short: "Create a role with single rule",
+    flags: &[PRINT, FLAGS, OWN],
+    run: Some(|session, args| run(session, args, "Role")),
+    ..Command::EMPTY
+};
+
+pub static CLUSTER_ROLE: Command = Command {
+    name: "clusterrole",
+    usage: "create clusterrole NAME --verb=verb --resource=resource.group [--resource-name=resourcename] [options]",
+    short: "Create a cluster role",
+    flags: &[PRINT, FLAGS, OWN, &[list("non-resource-url", "A partial url that user should have access to.")]],
+    run: Some(|session, args| run(session, args, "ClusterRole")),
+    ..Command::EMPTY
+};
+
+fn run<'a>(session: &'a Session, args: Args, kind: &'static str) -> Done<'a> {
+    Box::pin(async move {
+        let name = name(session, &args)?;
+        let verbs = args.list("verb");
+        if verbs.is_empty() {
+            return Err(Failure::message("at least one verb must be specified"));
+        }
+        let urls = args.list("non-resource-url");
+        let mut rules = rules(session, &args, &verbs).await?;
+        if !urls.is_empty() {
+            rules.push(json!({"nonResourceURLs": urls, "verbs": verbs}));
+        }
+        if rules.is_empty() {
+            return Err(Failure::message("at least one resource must be specified"));
+        }
+        let object = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata(name, &[]), "rules": rules,
+        });
+        finish(session, &args, object, &format!("failed to create {}:", kind.to_lowercase())).await
+    })
+}
+
+/// One rule a group, with the resources asked for under the names they are served as.
+async fn rules(session: &Session, args: &Args, verbs: &[String]) -> Outcome<Vec<Value>> {
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for word in args.list("resource") {
+        let (word, sub) = word.split_once('/').map_or((word.as_str(), None), |(word, sub)| (word, Some(sub)));
+        let (group, mut name) = if word == "*" {
+            (String::new(), "*".to_owned())
+        } else {
+            let resource = session.resource(word).await?;
+            (resource.group, resource.name)
+        };
+        if let Some(sub) = sub {
+            name = format!("{name}/{sub}");
+        }
+        groups.entry(group).or_default().push(name);
+    }
+    let names = args.list("resource-name");
+    let rule = |(group, resources): (String, Vec<String>)| {
+        let mut rule = json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
+        if !names.is_empty() {
+            rule["resourceNames"] = json!(names);
+        }
+        rule
+    };
+    Ok(groups.into_iter().map(rule).collect())
+}

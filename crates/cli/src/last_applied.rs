@@ -1,0 +1,25 @@
+//! The annotation in which client-side apply remembers what it applied.
+
+use crate::print::json::compact;
+use serde_json::{Value, json};
+
+pub const KEY: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// What was applied last time, as text.
+pub fn of(object: &Value) -> Option<&str> {
+    object["metadata"]["annotations"][KEY].as_str()
+}
+
+/// Writes the object's own configuration into its annotation.
+pub fn record(object: &mut Value) {
+    let Some(map) = object.as_object_mut() else { return };
+    let metadata = map.entry("metadata").or_insert_with(|| json!({}));
+    if !metadata["annotations"].is_object() {
+        metadata["annotations"] = json!({});
+    }
+    if let Some(annotations) = metadata["annotations"].as_object_mut() {
+        annotations.remove(KEY);
+    }
+    let text = format!("{}\n", compact(object));
+    object["metadata"]["annotations"][KEY] = json!(text);
+}
