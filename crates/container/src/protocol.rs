@@ -11,6 +11,8 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::socket;
 
+/// The newest version known here. A message carries the version that brought it, so that older
+/// pod inits go on understanding the older messages of a newer kutter.
 pub const VERSION: u32 = 1;
 
 pub const SUPERVISOR_SOCKET: &str = "supervisor.sock";

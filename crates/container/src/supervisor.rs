@@ -61,6 +61,12 @@ fn run(root: PathBuf, instance: &str) -> io::Result<()> {
         // Another one was faster, which is as good.
         return Ok(());
     };
+    let cgroups = Cgroups::open().map_err(io::Error::other)?;
+    // Out of the service that started kutter: its end must not be ours.
+    let own = format!("kutter-{instance}/supervisor");
+    let entries = cgroups.create(&own).and_then(|()| cgroups.entries(&own));
+    let entered = sys::cgroup::enter(&entries.map_err(io::Error::other)?);
+    entered.map_err(|error| io::Error::new(error.kind(), format!("cannot enter cgroup {own}: {error}")))?;
     let listener = socket::listen(directory.as_fd(), SUPERVISOR_SOCKET)?;
     if let Forked::Parent { .. } = process::fork(Kinds::NONE, Parent::Caller)? {
         return Ok(());
@@ -69,11 +75,6 @@ fn run(root: PathBuf, instance: &str) -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::chdir("/")?;
     process::set_title(SUPERVISOR_ARGUMENT);
-    let cgroups = Cgroups::open().map_err(io::Error::other)?;
-    // Out of the service that started kutter: its end must not be ours.
-    let own = format!("kutter-{instance}/supervisor");
-    let entered = cgroups.create(&own).and_then(|()| cgroups.entries(&own));
-    sys::cgroup::enter(&entered.map_err(io::Error::other)?)?;
     let supervisor = Supervisor { layout: Layout { root }, cgroups, connections: Vec::new(), done: false };
     supervisor.serve(&listener)
 }

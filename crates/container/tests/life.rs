@@ -4,6 +4,7 @@ mod rig;
 
 use container::runtime::{ContainerState, Runtime, RuntimeError};
 use rig::{Rig, memory, supervisor};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +124,18 @@ async fn containers_outlive_supervisor_and_kutter() {
     let status = rig.runtime.container(&unseen).await.unwrap();
     assert_eq!((status.state, status.exit_code), (ContainerState::Exited, 6));
     assert_eq!(rig.exec(&forever, &["echo", "here"]).await.0, "here\n");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stuck_supervisor_is_replaced() {
+    let mut rig = Rig::new("stuck").await;
+    let (_, id) = rig.shell("stuck", "sleep 1000").await;
+    let stuck = supervisor(&rig);
+    sys::process::signal(sys::process::open(stuck).unwrap().as_fd(), libc::SIGSTOP).unwrap();
+    rig.restart().await;
+    assert_ne!(supervisor(&rig), stuck);
+    assert_eq!(rig.exec(&id, &["echo", "here"]).await.0, "here\n");
     rig.end().await;
 }
 

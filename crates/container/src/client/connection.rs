@@ -26,6 +26,11 @@ impl Connection {
         Ok(Connection(unsafe { AsyncFd::register(connected)? }))
     }
 
+    /// The process that listens.
+    pub fn peer(&self) -> io::Result<i32> {
+        Ok(socket::peer(self.0.get_ref().as_fd())?.1)
+    }
+
     pub async fn send<T: Serialize>(&self, message: &T, files: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = protocol::encode(message)?;
         loop {

@@ -10,9 +10,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tracing::debug;
 
 /// The supervisor answers within milliseconds or not at all.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// A new connection is greeted at once, or the other side is stuck.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 /// Tries to reach one before giving up.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
@@ -59,8 +62,11 @@ impl Inner {
             match Connection::open(&self.options.state_dir, SUPERVISOR_SOCKET) {
                 Ok(connection) => match greet(&self.env, &connection).await {
                     Some(found) if found == build() => return Ok(connection),
-                    // Another version's, or a broken one: it has nothing that would be lost.
-                    _ => drop(connection.send(&SupervisorRequest::Quit, &[]).await),
+                    // Another version's, or a stuck one: it has nothing that would be lost.
+                    found => {
+                        debug!(?found, "replacing the supervisor");
+                        connection.peer().and_then(sys::process::kill).map_err(failed("end the old supervisor"))?;
+                    }
                 },
                 Err(error) => last = error,
             }
@@ -79,7 +85,7 @@ impl Inner {
 
 async fn greet(env: &base::Env, connection: &Connection) -> Option<String> {
     let call = connection.call(&SupervisorRequest::Hello, &[]);
-    match env.clock.timeout(ANSWER_TIMEOUT, call).await {
+    match env.clock.timeout(GREETING_TIMEOUT, call).await {
         Ok(Ok((SupervisorReply::Hello { build }, _))) => Some(build),
         _ => None,
     }
