@@ -217,7 +217,9 @@ impl State {
             return Ok(object(&new));
         }
         let finalized = new["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty);
-        if finalized && new["metadata"]["deletionTimestamp"].is_string() && place.0.resource != "pods" {
+        // Pods wait for their kubelet, namespaces have finalizers of their own.
+        let stays = matches!(place.0.resource.as_ref(), "pods" | "namespaces");
+        if finalized && new["metadata"]["deletionTimestamp"].is_string() && !stays {
             self.erase(&place);
             return Ok(object(&new));
         }

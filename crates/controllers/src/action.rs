@@ -18,6 +18,8 @@ pub struct Plan {
     pub then: Option<Then>,
     /// Look again after this long, whatever happens in between.
     pub again: Option<Duration>,
+    /// There is more to do that no event will tell of: come back, each time later.
+    pub unfinished: bool,
 }
 
 pub type Then = Box<dyn FnOnce(&Outcome) -> Plan + Send>;
@@ -33,6 +35,11 @@ impl Plan {
 
     pub fn then(mut self, then: impl FnOnce(&Outcome) -> Plan + Send + 'static) -> Self {
         self.then = Some(Box::new(then));
+        self
+    }
+
+    pub fn unfinished(mut self) -> Self {
+        self.unfinished = true;
         self
     }
 
@@ -53,6 +60,8 @@ pub enum Action {
     /// Creates one after another in batches of 1, 2, 4…: a refusal stops the rest.
     Create(Vec<Create>),
     Patch(Patch),
+    /// Replaces a whole object, at the version it carries.
+    Update(Update),
     /// Deletes all at once; objects that are gone already are as good as deleted.
     Delete(Vec<Delete>),
     /// Deletes a whole collection.
@@ -90,6 +99,16 @@ pub struct Create {
     pub object: Value,
     /// Whom to tell of it in upstream's `SuccessfulCreate` and `FailedCreate`.
     pub announce: Option<ObjectRef>,
+    /// One that is there already is as good.
+    pub or_exists: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    pub resource: GroupVersionResource,
+    pub key: Key,
+    pub subresource: Option<&'static str>,
+    pub object: Value,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -139,11 +158,16 @@ impl Action {
 impl Create {
     pub fn new(resource: &GroupVersionResource, namespace: &str, object: Value) -> Self {
         let (resource, namespace) = (resource.clone(), namespace.to_owned());
-        Create { resource, namespace, subresource: None, object, announce: None }
+        Create { resource, namespace, subresource: None, object, announce: None, or_exists: false }
     }
 
     pub fn announce(mut self, about: &ObjectRef) -> Self {
         self.announce = Some(about.clone());
+        self
+    }
+
+    pub fn or_exists(mut self) -> Self {
+        self.or_exists = true;
         self
     }
 }

@@ -42,6 +42,13 @@ pub(crate) struct Executor {
     pending: Mutex<BTreeMap<Key, Vec<Pending>>>,
 }
 
+/// What is left to do after a plan.
+#[derive(Default)]
+struct Rest {
+    again: Option<Duration>,
+    unfinished: bool,
+}
+
 /// Why a plan ended before its last action.
 enum Stop {
     /// There is nothing more to do for it.
@@ -95,7 +102,8 @@ impl Executor {
             }
         };
         match self.carry_out(key, plan).await {
-            Ok(again) => {
+            Ok(Rest { unfinished: true, .. }) => self.retry(key),
+            Ok(Rest { again, .. }) => {
                 self.queue.forget(key);
                 if let Some(again) = again {
                     self.queue.add_after(key.clone(), again);
@@ -118,15 +126,16 @@ impl Executor {
     }
 
     /// Carries out a plan and those that follow from it; says when to look again.
-    async fn carry_out(&self, key: &Key, mut plan: Plan) -> Result<Option<Duration>, Error> {
+    async fn carry_out(&self, key: &Key, mut plan: Plan) -> Result<Rest, Error> {
         let mut failure = None;
-        let mut again = None;
+        let mut rest = Rest::default();
         for _ in 0..PLANS {
-            again = sooner(again, plan.again);
+            rest.again = sooner(rest.again, plan.again);
+            rest.unfinished |= plan.unfinished;
             let mut outcome = Outcome::default();
             match self.run(key, plan.actions, &mut outcome).await {
                 Ok(()) => {}
-                Err(Stop::Quietly) => return Ok(again),
+                Err(Stop::Quietly) => return Ok(rest),
                 Err(Stop::Failed(error)) => outcome.failure = Some(error),
             }
             failure = failure.or_else(|| outcome.failure.clone());
@@ -135,7 +144,7 @@ impl Executor {
                 None => break,
             }
         }
-        failure.map_or(Ok(again), Err)
+        failure.map_or(Ok(rest), Err)
     }
 
     async fn run(&self, key: &Key, actions: Vec<Action>, outcome: &mut Outcome) -> Result<(), Stop> {
@@ -143,6 +152,7 @@ impl Executor {
             match action {
                 Action::Create(creates) => self.create(key, creates, outcome).await?,
                 Action::Patch(patch) => self.patch(key, patch, outcome).await?,
+                Action::Update(update) => self.update(key, update, outcome).await?,
                 Action::Delete(deletes) => self.delete(key, deletes).await?,
                 Action::DeleteAll { resource, namespace } => self.delete_all(resource, namespace, outcome).await?,
                 Action::Confirm { resource, key, uid } => self.confirm(&resource, &key, &uid).await?,

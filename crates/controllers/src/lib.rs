@@ -4,11 +4,13 @@
 //! A room is listed in [`ALL`] and nowhere else. It holds a `Def`, an `observe`, a pure `plan` and
 //! its tests. Nothing here reads the API but caches and the executor.
 
+mod accounts;
 mod action;
 mod deployment;
 mod executor;
 mod kinds;
 mod metrics;
+mod namespace;
 mod ownership;
 mod replicaset;
 mod rig;
@@ -16,6 +18,7 @@ mod rig;
 mod testing;
 mod views;
 
+pub use accounts::TokenIssuer;
 pub use rig::Def;
 
 use base::Env;
@@ -25,17 +28,33 @@ use rig::Rig;
 use std::sync::Arc;
 
 /// Every controller, in upstream's order of starting.
-pub const ALL: &[Def] = &[replicaset::REPLICATION_CONTROLLER, replicaset::REPLICA_SET, deployment::DEF];
+pub const ALL: &[Def] = &[
+    accounts::TOKENS,
+    replicaset::REPLICATION_CONTROLLER,
+    namespace::DEF,
+    accounts::DEFAULT_ACCOUNT,
+    deployment::DEF,
+    replicaset::REPLICA_SET,
+    accounts::ROOT_CA,
+];
 
 /// What the wiring gives all controllers.
+#[derive(Clone)]
 pub struct Options {
     /// The process's caches; they need to list and watch everything.
     pub caches: Caches,
+    /// The certificates by which pods know the API server, in PEM; None: not published.
+    pub root_ca: Option<String>,
+    /// Fills token Secrets; None: they stay empty.
+    pub token_issuer: Option<Arc<dyn TokenIssuer>>,
+    /// `LegacyServiceAccountTokenNoAutoGeneration=false`: a token Secret for every account.
+    pub secret_for_each_account: bool,
 }
 
 impl Options {
+    /// Only what needs nothing but the API.
     pub fn new(caches: Caches) -> Self {
-        Options { caches }
+        Options { caches, root_ca: None, token_issuer: None, secret_for_each_account: false }
     }
 }
 

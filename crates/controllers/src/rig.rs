@@ -58,8 +58,14 @@ impl Rig {
     /// The cache of all objects of a resource, shared with the other rooms. The executor waits for
     /// the room's own writes to this resource to show in it.
     pub fn cache<P: Projection>(&self, resource: &GroupVersionResource) -> Arc<Cache<P>> {
-        let cache = self.options.caches.watch::<P>(Selection::all(resource.clone()));
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(resource.clone(), cache.clone());
+        self.cache_of(Selection::all(resource.clone()))
+    }
+
+    /// The same of some objects only; the room must write to no others.
+    pub fn cache_of<P: Projection>(&self, selection: Selection) -> Arc<Cache<P>> {
+        let resource = selection.resource.clone();
+        let cache = self.options.caches.watch::<P>(selection);
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(resource, cache.clone());
         cache
     }
 

@@ -1,7 +1,7 @@
 //! A stage for tests: one controller, the fake API server and simulated time.
 
 use crate::rig::Def;
-use crate::{Options, metrics, start_one};
+use crate::{Options, TokenIssuer, metrics, start_one};
 use base::Env;
 use client::fake::FakeApi;
 use client::{Caches, Error, Item, Projection};
@@ -26,10 +26,23 @@ impl Stage {
 
     /// The same with several controllers.
     pub async fn with(defs: &[&'static Def], objects: &[(&GroupVersionResource, Value)]) -> Self {
+        Self::tuned(defs, objects, |_| {}).await
+    }
+
+    /// The same with other options.
+    pub async fn tuned(
+        defs: &[&'static Def],
+        objects: &[(&GroupVersionResource, Value)],
+        tune: impl FnOnce(&mut Options),
+    ) -> Self {
         let env = Env::simulated(7, "2026-01-01T00:00:00Z".parse().unwrap());
         let api = FakeApi::new();
         objects.iter().for_each(|(resource, object)| drop(api.put(resource, object.clone())));
-        let options = Arc::new(Options::new(Caches::new(Arc::new(api.clone()), &env)));
+        let mut options = Options::new(Caches::new(Arc::new(api.clone()), &env));
+        options.root_ca = Some("PEM".to_owned());
+        options.token_issuer = Some(Arc::new(Issuer));
+        tune(&mut options);
+        let options = Arc::new(options);
         let queues = metrics::AllQueues::register(&env.metrics);
         defs.iter().for_each(|def| start_one(&env, def, Arc::new(api.clone()), &options, &queues));
         let stage = Stage { env, api };
@@ -93,4 +106,12 @@ impl Stage {
 
 pub fn item<P: Projection>(object: &Value) -> Arc<Item<P>> {
     Arc::new(Item::read(object.to_string().into()).unwrap())
+}
+
+struct Issuer;
+
+impl TokenIssuer for Issuer {
+    fn secret_token(&self, _namespace: &str, secret: &str, account: &str, _uid: &str) -> Result<String, String> {
+        Ok(format!("token of {account} in {secret}"))
+    }
 }

@@ -1,7 +1,7 @@
 //! Actions as requests.
 
 use super::{Executor, Pending, Stop};
-use crate::action::{Create, Delete, Outcome, Patch};
+use crate::action::{Create, Delete, Outcome, Patch, Update};
 use bytes::Bytes;
 use client::events::refused_for_ending;
 use client::{DeleteOptions, Error, Key, Options, Preconditions, Request, Response, Verb};
@@ -28,6 +28,7 @@ impl Executor {
                         self.expect_written(key, &create.resource, &body);
                         outcome.written.push(body);
                     }
+                    Err(error) if create.or_exists && error.is(Reason::AlreadyExists) => {}
                     Err(error) if refused_for_ending(&error) => stop = stop.or(Some(Stop::Quietly)),
                     Err(error) => stop = Some(Stop::Failed(error)),
                 }
@@ -70,6 +71,20 @@ impl Executor {
                 Ok(())
             }
             // The object went meanwhile: whatever was to be said about it is moot.
+            Err(error) if error.is(Reason::NotFound) => Err(Stop::Quietly),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn update(&self, key: &Key, update: Update, outcome: &mut Outcome) -> Result<(), Stop> {
+        let mut request = named(Verb::Update, &update.resource, &update.key);
+        request.subresource = update.subresource.map(str::to_owned);
+        match self.object(request.body(update.object.to_string())).await {
+            Ok(body) => {
+                self.expect_written(key, &update.resource, &body);
+                outcome.written.push(body);
+                Ok(())
+            }
             Err(error) if error.is(Reason::NotFound) => Err(Stop::Quietly),
             Err(error) => Err(error.into()),
         }
