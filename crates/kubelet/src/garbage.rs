@@ -1,0 +1,75 @@
+//! Throwing away what nobody needs: images when the disk fills up, directories of pods that are
+//! long gone.
+//!
+//! Containers that ended are removed by their pod's worker when a newer one takes their place.
+
+use crate::agent::Agent;
+use crate::events::Kind;
+use crate::node;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{info, warn};
+
+const LOOK: Duration = Duration::from_secs(300);
+/// Percent of the disk in use where cleaning starts, and where it ends.
+const HIGH: i64 = 85;
+const LOW: i64 = 80;
+
+pub(crate) fn start(agent: &Arc<Agent>) {
+    let cleaner = agent.clone();
+    agent.env.tasks.spawn("garbage", async move {
+        loop {
+            cleaner.env.clock.sleep(LOOK).await;
+            images(&cleaner).await;
+            if cleaner.pods.is_synced() {
+                directories(&cleaner).await;
+            }
+        }
+    });
+}
+
+async fn images(agent: &Agent) {
+    let root = agent.images.root();
+    let (size, free) = node::disk(&root);
+    if size <= 0 || (size - free) * 100 / size < HIGH {
+        return;
+    }
+    let wanted = (size - free) - size / 100 * LOW;
+    let used: BTreeSet<String> =
+        agent.view.containers().iter().flat_map(|status| [status.image.clone(), status.image_ref.clone()]).collect();
+    let mut freed = 0;
+    for image in agent.images.list().await.unwrap_or_default() {
+        let names = image.repo_tags.iter().chain(&image.repo_digests).chain([&image.id]);
+        if freed >= wanted || names.into_iter().any(|name| used.contains(name)) {
+            continue;
+        }
+        match agent.images.remove(&image.id).await {
+            Ok(()) => {
+                info!(image = image.id, "removed an unused image: the disk fills up");
+                freed += i64::try_from(image.size).unwrap_or(i64::MAX);
+            }
+            Err(error) => warn!(image = image.id, %error, "cannot remove an unused image"),
+        }
+    }
+    if freed < wanted {
+        let text = format!(
+            "Failed to garbage collect required amount of images. Attempted to free {wanted} bytes, but only found {freed} bytes eligible to free."
+        );
+        agent.events.node(Kind::Warning, "FreeDiskSpaceFailed", text);
+    }
+}
+
+/// A pod whose worker is gone left its directory only if kutter was killed at the wrong time.
+async fn directories(agent: &Agent) {
+    let pods = agent.options.root_dir.join("pods");
+    for entry in std::fs::read_dir(&pods).into_iter().flatten().flatten() {
+        let Some(uid) = entry.file_name().to_str().map(str::to_owned) else { continue };
+        if agent.has_worker(&uid) || !agent.view.pod(&uid).is_empty() {
+            continue;
+        }
+        if let Err(error) = volumes::tear_down(&agent.volumes, &entry.path()).await {
+            warn!(uid, %error, "cannot remove the directory of a pod that is gone");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A pod's volumes: all that its containers mount, set up before they start and kept current.
+
+use super::spec::{self, PodRef};
+use crate::agent::Agent;
+use k8s_openapi::api::core::v1::{Pod, Volume};
+use std::collections::{BTreeMap, BTreeSet};
+use volumes::{Mounted, Request, VolumeError};
+
+/// By name.
+pub type PodVolumes = BTreeMap<String, Mounted>;
+
+/// What could not be set up, by volume.
+pub type Failures = Vec<(String, VolumeError)>;
+
+/// Sets up what is missing and brings the rest up to date.
+pub async fn set_up(agent: &Agent, pod: &Pod) -> (PodVolumes, Failures) {
+    let used = used_volumes(pod);
+    let mut ready = PodVolumes::new();
+    let mut failures = Failures::new();
+    for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+        if !used.contains(volume.name.as_str()) {
+            continue;
+        }
+        match set_up_one(agent, pod, volume).await {
+            Ok(mounted) => {
+                ready.insert(volume.name.clone(), mounted);
+            }
+            Err(error) => failures.push((volume.name.clone(), error)),
+        }
+    }
+    (ready, failures)
+}
+
+async fn set_up_one(agent: &Agent, pod: &Pod, volume: &Volume) -> Result<Mounted, VolumeError> {
+    let Some(kind) = volumes::type_of(volume) else {
+        let text = format!("{} volumes are not supported by this node", kind_name(volume));
+        return Err(VolumeError::Other(text));
+    };
+    let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let policy = context.and_then(|context| context.fs_group_change_policy.as_deref());
+    let request = Request {
+        pod,
+        volume,
+        directory: volumes::directory(&agent.pod_directory(&PodRef::of(pod).uid), kind, &volume.name),
+        fs_group: context.and_then(|context| context.fs_group).and_then(|group| u32::try_from(group).ok()),
+        only_on_mismatch: policy == Some("OnRootMismatch"),
+        context: &agent.volumes,
+    };
+    kind.set_up(&request).await
+}
+
+fn used_volumes(pod: &Pod) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for slot in spec::slots(pod) {
+        let Some(container) = spec::container(pod, slot) else { continue };
+        used.extend(container.volume_mounts.iter().flatten().map(|mount| mount.name.clone()));
+        used.extend(container.volume_devices.iter().flatten().map(|device| device.name.clone()));
+    }
+    used
+}
+
+/// The name of the source field, as the user wrote it.
+fn kind_name(volume: &Volume) -> String {
+    let json = serde_json::to_value(volume).unwrap_or_default();
+    let fields = json.as_object().into_iter().flat_map(|fields| fields.keys());
+    fields.into_iter().find(|field| *field != "name").cloned().unwrap_or_else(|| "these".to_owned())
+}
+
+/// Takes the volumes away, once no container uses them.
+pub async fn tear_down(agent: &Agent, uid: &str) -> Result<(), VolumeError> {
+    let directory = agent.pod_directory(uid);
+    for part in ["volume-subpaths", "volumes"] {
+        volumes::tear_down(&agent.volumes, &directory.join(part)).await?;
+    }
+    Ok(())
+}
