@@ -36,12 +36,16 @@ impl Table {
         let mut table = Table { names: struct_names(text), ..Table::default() };
         table.schema.types.reserve_exact(table.names.len());
         let mut markers = Vec::new();
-        for line in text.lines() {
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
             let (mark, rest) = line.split_at_checked(1).unwrap_or_default();
             match mark {
                 "!" => markers.push(rest),
                 "^" => table.add_enum(rest),
-                ":" => table.open_struct(rest),
+                ":" => {
+                    let fields = lines.clone().take_while(|line| !line.starts_with(['^', ':'])).count();
+                    table.open_struct(rest, fields);
+                }
                 _ => {
                     if let Some(field) = table.field(line, &markers)
                         && let Some(open) = table.schema.types.last_mut()
@@ -66,9 +70,10 @@ impl Table {
         self.enums.insert(name.trim_end_matches('!'), Enum { values: parts.collect(), closed });
     }
 
-    fn open_struct(&mut self, line: &'static str) {
+    fn open_struct(&mut self, line: &'static str, fields: usize) {
         let (name, atomic) = line.strip_suffix(" A").map_or((line, false), |name| (name, true));
-        self.schema.types.push(Struct { name: Cow::Borrowed(name), atomic, ..Struct::default() });
+        let fields = Vec::with_capacity(fields);
+        self.schema.types.push(Struct { name: Cow::Borrowed(name), fields, atomic, ..Struct::default() });
     }
 
     fn field(&self, line: &'static str, markers: &[&'static str]) -> Option<Field> {

@@ -24,19 +24,27 @@ const BEFORE: [&[u8]; 5] = [b"name", b"generateName", b"namespace", b"selfLink",
 /// as custom resources are. None where there is no metadata.
 pub fn find_splice(stored: &[u8]) -> Option<Splice> {
     let sorted = stored.starts_with(b"{\"apiVersion\"");
-    let metadata = fields(stored).find(|field| field.key == b"metadata")?;
-    let start = metadata.value_at + 1;
-    let mut splice = Splice { at: start, after_field: false, before_field: false };
-    for field in fields(metadata.value) {
-        let is_before = if sorted { field.key < &b"resourceVersion"[..] } else { BEFORE.contains(&field.key) };
+    let mut outer = fields(stored);
+    let metadata = loop {
+        let (key, value_at) = outer.key()?;
+        if key == b"metadata" {
+            break value_at;
+        }
+        outer.skip_value(value_at)?;
+    };
+    let mut inner = Fields::open(stored, metadata);
+    let mut splice = Splice { at: metadata + 1, after_field: false, before_field: false };
+    while let Some((key, value_at)) = inner.key() {
+        let is_before = if sorted { key < &b"resourceVersion"[..] } else { BEFORE.contains(&key) };
         if !is_before {
             splice.before_field = true;
             return Some(splice);
         }
-        splice.at = metadata.value_at + field.value_at + field.value.len();
+        splice.at = inner.skip_value(value_at)?;
         splice.after_field = true;
     }
-    Some(splice)
+    // The metadata ends here, or the bytes are no object.
+    (stored.get(splice.at) == Some(&b'}')).then_some(splice)
 }
 
 /// A copy of the bytes with the resourceVersion at its place.
@@ -102,25 +110,45 @@ pub struct RawField<'a> {
 
 /// The fields of a compact JSON object, in their order; nothing for anything else.
 pub fn fields(object: &[u8]) -> Fields<'_> {
-    Fields { object, at: if object.first() == Some(&b'{') { 1 } else { object.len() } }
+    Fields::open(object, 0)
 }
 
 pub struct Fields<'a> {
-    object: &'a [u8],
+    json: &'a [u8],
     at: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// The object that begins at `at`, wherever it ends.
+    fn open(json: &'a [u8], at: usize) -> Self {
+        Fields { json, at: if json.get(at) == Some(&b'{') { at + 1 } else { json.len() } }
+    }
+
+    /// The next key, and where its value begins.
+    fn key(&self) -> Option<(&'a [u8], usize)> {
+        if self.json.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let end = end_of_string(self.json, self.at)?;
+        (self.json.get(end) == Some(&b':')).then_some(())?;
+        Some((self.json.get(self.at + 1..end - 1)?, end + 1))
+    }
+
+    /// Goes past a value and the comma after it; says where the value ended.
+    fn skip_value(&mut self, value_at: usize) -> Option<usize> {
+        let end = end_of_value(self.json, value_at)?;
+        self.at = if self.json.get(end) == Some(&b',') { end + 1 } else { self.json.len() };
+        Some(end)
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = RawField<'a>;
 
     fn next(&mut self) -> Option<RawField<'a>> {
-        let key_end = end_of_value(self.object, self.at).filter(|_| self.object.get(self.at) == Some(&b'"'))?;
-        let key = self.object.get(self.at + 1..key_end - 1)?;
-        let value_at = key_end + 1;
-        let value_end = end_of_value(self.object, value_at).filter(|_| self.object.get(key_end) == Some(&b':'))?;
-        // Past the comma, or past the closing brace.
-        self.at = value_end + 1;
-        Some(RawField { key, value: self.object.get(value_at..value_end)?, value_at })
+        let (key, value_at) = self.key()?;
+        let end = self.skip_value(value_at)?;
+        Some(RawField { key, value: self.json.get(value_at..end)?, value_at })
     }
 }
 

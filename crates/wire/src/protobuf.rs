@@ -150,6 +150,11 @@ pub fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// One step of an aligned path of field numbers.
+fn number_at(path: u32, depth: usize) -> u32 {
+    u32::from(path.to_be_bytes()[depth])
+}
+
 pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);

@@ -30,8 +30,8 @@ pub struct Struct {
     pub by_name: Vec<u16>,
     /// The first eight bytes of each name in `by_name`, as numbers: found without leaving the cache.
     pub prefixes: Vec<u64>,
-    /// Indices of `fields` that have a protobuf number, sorted by it.
-    pub by_number: Vec<u16>,
+    /// The fields that protobuf has, in its order: [`Field::aligned_number`] and index.
+    pub by_number: Vec<(u32, u16)>,
     /// What fields beside the named ones hold; None: they are unknown, warned of and pruned.
     pub additional: Option<Shape>,
     /// `x-kubernetes-preserve-unknown-fields`, RawExtension: unknown fields stay as they are.
@@ -191,13 +191,14 @@ impl Field {
         }
     }
 
-    /// The protobuf field numbers from the outermost message to this field; see [`Field::number`].
-    pub fn path(&self) -> [u8; 4] {
+    /// The path of protobuf field numbers with the outermost in the highest byte, so that paths of
+    /// any length sort as protobuf writes them; see [`Field::number`].
+    pub fn aligned_number(&self) -> u32 {
         let unused = self.number.leading_zeros() / 8;
-        self.number.checked_shl(unused * 8).unwrap_or_default().to_be_bytes()
+        self.number.checked_shl(unused * 8).unwrap_or_default()
     }
 
-    /// How many numbers [`Field::path`] has.
+    /// How many numbers the path has.
     pub fn depth(&self) -> usize {
         4 - self.number.leading_zeros() as usize / 8
     }
@@ -225,16 +226,14 @@ impl Struct {
     /// Rebuilds the look-up; needed after `fields` changed.
     pub fn index(&mut self) {
         let mut order: Vec<u16> = (0..u16::try_from(self.fields.len()).unwrap_or(u16::MAX)).collect();
-        order.sort_by(|a, b| self.fields[usize::from(*a)].name.cmp(&self.fields[usize::from(*b)].name));
-        self.by_number = order.iter().copied().filter(|at| self.fields[usize::from(*at)].number != 0).collect();
-        self.by_number.sort_by_key(|at| self.fields[usize::from(*at)].path());
-        self.prefixes = order.iter().map(|at| prefix(&self.fields[usize::from(*at)].name)).collect();
+        let field = |at: &u16| &self.fields[usize::from(*at)];
+        order.sort_unstable_by(|a, b| field(a).name.cmp(&field(b).name));
+        self.prefixes = order.iter().map(|at| prefix(&field(at).name)).collect();
+        let mut numbered: Vec<(u32, u16)> = order.iter().map(|at| (field(at).aligned_number(), *at)).collect();
+        numbered.retain(|(number, _)| *number != 0);
+        numbered.sort_unstable();
+        self.by_number = numbered;
         self.by_name = order;
-    }
-
-    /// Which of `fields` protobuf has, in its order.
-    pub fn numbered(&self) -> &[u16] {
-        &self.by_number
     }
 
     pub fn field(&self, name: &str) -> Option<&Field> {

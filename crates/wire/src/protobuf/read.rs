@@ -1,7 +1,7 @@
 //! From messages to canonical values. Unknown fields are passed over, as upstream's generated code
 //! does; lengths, nesting and text are checked.
 
-use super::{MAX_DEPTH, ProtobufError, Resolve, open};
+use super::{MAX_DEPTH, ProtobufError, Resolve, number_at, open};
 use crate::decode::is_omitted;
 use crate::schema::{AnyForm, Field, Schema, Shape, Struct, TypeId};
 use base64::Engine as _;
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
 
     fn structure(self, bytes: &[u8], structure: &'a Struct) -> Result<Value, ProtobufError> {
         let mut object = Map::new();
-        self.deeper()?.level(bytes, structure, structure.numbered(), 0, &mut object)?;
+        self.deeper()?.level(bytes, structure, &structure.by_number, 0, &mut object)?;
         Ok(Value::Object(object))
     }
 
@@ -140,20 +140,21 @@ impl<'a> Reader<'a> {
         self,
         bytes: &[u8],
         structure: &'a Struct,
-        fields: &[u16],
+        fields: &[(u32, u16)],
         depth: usize,
         object: &mut Map<String, Value>,
     ) -> Result<(), ProtobufError> {
-        let number_at = |at: &u16| u32::from(structure.fields[usize::from(*at)].path()[depth]);
         for field in Fields(bytes) {
             let (number, wire) = field?;
-            let from = fields.partition_point(|at| number_at(at) < number);
-            let Some(field) = fields.get(from).filter(|at| number_at(at) == number) else { continue };
-            let field = &structure.fields[usize::from(*field)];
+            let from = fields.partition_point(|(path, _)| number_at(*path, depth) < number);
+            let Some((_, at)) = fields.get(from).filter(|(path, _)| number_at(*path, depth) == number) else {
+                continue;
+            };
+            let field = &structure.fields[usize::from(*at)];
             if depth + 1 == field.depth() {
                 self.field(wire, field, object)?;
             } else {
-                let until = fields.partition_point(|at| number_at(at) <= number);
+                let until = fields.partition_point(|(path, _)| number_at(*path, depth) <= number);
                 let Wire::Bytes(inner) = wire else { return Err(unfit(&wire, field)) };
                 self.deeper()?.level(inner, structure, &fields[from..until], depth + 1, object)?;
             }

@@ -1,7 +1,7 @@
 //! From canonical values to messages, as gogo's generated marshallers write them: fields by
 //! number, everything that is no pointer written even when zero, map entries by key.
 
-use super::{ProtobufError, put_bytes, put_varint};
+use super::{ProtobufError, number_at, put_bytes, put_varint};
 use crate::encode::write_any;
 use crate::schema::{AnyForm, Field, List, Map, Schema, Shape, Struct, TypeId};
 use base64::Engine as _;
@@ -26,7 +26,7 @@ impl Writer<'_> {
     fn structure(&mut self, value: &Value, structure: &Struct) -> Written {
         let empty = Object::new();
         let object = value.as_object().unwrap_or(&empty);
-        let fields = structure.numbered();
+        let fields = structure.by_number.as_slice();
         if fields.is_empty() && !structure.fields.is_empty() {
             return Err(ProtobufError::NoForm(structure.name.clone().into_owned()));
         }
@@ -35,18 +35,17 @@ impl Writer<'_> {
 
     /// Writes fields whose number paths agree down to `depth`; those going deeper belong to a
     /// message that JSON flattens.
-    fn level(&mut self, object: &Object, structure: &Struct, fields: &[u16], depth: usize) -> Written {
+    fn level(&mut self, object: &Object, structure: &Struct, fields: &[(u32, u16)], depth: usize) -> Written {
         let mut rest = fields;
-        while let Some(first) = rest.first() {
-            let field = &structure.fields[usize::from(*first)];
-            let number = u32::from(field.path()[depth]);
+        while let Some((path, at)) = rest.first() {
+            let field = &structure.fields[usize::from(*at)];
+            let number = number_at(*path, depth);
             if depth + 1 == field.depth() {
                 self.field(object.get(field.name.as_ref()), field, number)?;
                 rest = &rest[1..];
                 continue;
             }
-            let same = |at: &u16| u32::from(structure.fields[usize::from(*at)].path()[depth]) == number;
-            let (group, others) = rest.split_at(rest.iter().take_while(|at| same(at)).count());
+            let (group, others) = rest.split_at(rest.partition_point(|(path, _)| number_at(*path, depth) <= number));
             rest = others;
             // A named list type (Verbs) is a message too, but one that may be nil.
             if matches!(field.shape, Shape::List(_)) && group.len() == 1 && is_nil(object.get(field.name.as_ref())) {
