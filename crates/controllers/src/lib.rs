@@ -7,6 +7,8 @@
 mod accounts;
 mod action;
 mod deployment;
+mod endpoints;
+mod endpointslice;
 mod executor;
 mod kinds;
 mod metrics;
@@ -14,6 +16,7 @@ mod namespace;
 mod ownership;
 mod replicaset;
 mod rig;
+mod services;
 #[cfg(test)]
 mod testing;
 mod views;
@@ -30,6 +33,9 @@ use std::sync::Arc;
 /// Every controller, in upstream's order of starting.
 pub const ALL: &[Def] = &[
     accounts::TOKENS,
+    endpoints::DEF,
+    endpointslice::DEF,
+    endpointslice::MIRRORING,
     replicaset::REPLICATION_CONTROLLER,
     namespace::DEF,
     accounts::DEFAULT_ACCOUNT,

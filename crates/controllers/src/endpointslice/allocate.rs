@@ -1,0 +1,143 @@
+//! Which endpoints stand in which slice: those that stay stay where they are, the new ones fill what
+//! is touched anyway, so that as few slices as possible change. Pure.
+
+use super::{Endpoint, Port, Slice, Standing};
+use crate::action::{Action, Create, Delete, Update};
+use crate::kinds::resource;
+use client::Key;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Endpoints in one slice.
+const CAPACITY: usize = 100;
+
+/// What the slices of one Service and manager are to say.
+pub(super) struct Wanted {
+    pub namespace: String,
+    /// Slices are named after it.
+    pub base_name: String,
+    pub owner: Value,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    /// Endpoints by address type and ports. A type without endpoints stands with an empty group, and
+    /// gets one empty slice.
+    pub groups: BTreeMap<(String, Vec<Port>), Vec<Endpoint>>,
+}
+
+/// What makes an endpoint the same though its state changed.
+type Identity = (Vec<String>, Option<String>, Option<String>);
+
+fn identity(endpoint: &Endpoint) -> Identity {
+    let uid = endpoint.target_ref.as_ref().map(|target| target.uid.clone());
+    (endpoint.addresses.clone(), endpoint.hostname.clone(), uid)
+}
+
+pub(super) fn allocate(mut wanted: Wanted, standing: Vec<Standing>) -> Vec<Action> {
+    let mut by_group: BTreeMap<(String, Vec<Port>), Vec<Standing>> = BTreeMap::new();
+    for it in standing {
+        let mut ports = it.slice.ports.clone();
+        ports.sort();
+        by_group.entry((it.slice.address_type.clone(), ports)).or_default().push(it);
+    }
+    let mut actions = Vec::new();
+    for (group, endpoints) in std::mem::take(&mut wanted.groups) {
+        let standing = by_group.remove(&group).unwrap_or_default();
+        actions.extend(allocate_group(&wanted, &group, endpoints, standing));
+    }
+    let delete = |it: &Standing| {
+        let meta = &it.slice.metadata;
+        Delete::new(&resource::ENDPOINT_SLICES, &Key::of(meta), &meta.uid)
+    };
+    let deletes: Vec<_> = by_group.values().flatten().map(delete).collect();
+    if !deletes.is_empty() {
+        actions.push(Action::Delete(deletes));
+    }
+    actions
+}
+
+/// A slice being refilled.
+struct Refill {
+    standing: Standing,
+    endpoints: Vec<Endpoint>,
+    changed: bool,
+}
+
+fn allocate_group(
+    wanted: &Wanted,
+    group: &(String, Vec<Port>),
+    endpoints: Vec<Endpoint>,
+    standing: Vec<Standing>,
+) -> Vec<Action> {
+    let mut new: BTreeMap<Identity, Endpoint> = endpoints.into_iter().map(|it| (identity(&it), it)).collect();
+    let is_empty = new.is_empty();
+    let mut refills: Vec<Refill> = standing.into_iter().map(|it| keep(wanted, it, &mut new)).collect();
+    // First those that change anyway, then the fullest that still has room for all.
+    refills.sort_by_key(|refill| (!refill.changed, std::cmp::Reverse(refill.endpoints.len())));
+    let mut left: Vec<Endpoint> = new.into_values().collect();
+    for refill in refills.iter_mut() {
+        let room = CAPACITY.saturating_sub(refill.endpoints.len());
+        if !left.is_empty() && (refill.changed && room > 0 || room >= left.len() % CAPACITY && room > 0) {
+            refill.endpoints.extend(left.drain(..room.min(left.len())));
+            refill.changed = true;
+        }
+    }
+    let mut actions = Vec::new();
+    let mut empty = Vec::new();
+    let mut standing = 0;
+    for refill in refills {
+        // One empty slice says that there is nothing; more say no more.
+        if refill.endpoints.is_empty() && !(is_empty && standing == 0) {
+            empty.push(refill.standing);
+            continue;
+        }
+        standing += 1;
+        if refill.changed {
+            actions.push(update(wanted, refill));
+        }
+    }
+    let creates: Vec<_> = left.chunks(CAPACITY).map(|piece| create(wanted, group, piece)).collect();
+    if !creates.is_empty() {
+        actions.push(Action::Create(creates));
+    } else if is_empty && standing == 0 {
+        actions.push(Action::Create(vec![create(wanted, group, &[])]));
+    }
+    let delete = |it: &Standing| {
+        let meta = &it.slice.metadata;
+        Delete::new(&resource::ENDPOINT_SLICES, &Key::of(meta), &meta.uid)
+    };
+    if !empty.is_empty() {
+        actions.push(Action::Delete(empty.iter().map(delete).collect()));
+    }
+    actions
+}
+
+/// Keeps the endpoints that are still wanted, in their new state.
+fn keep(wanted: &Wanted, standing: Standing, new: &mut BTreeMap<Identity, Endpoint>) -> Refill {
+    let Slice { metadata, endpoints, .. } = &standing.slice;
+    let kept: Vec<Endpoint> = endpoints.iter().filter_map(|old| new.remove(&identity(old))).collect();
+    let changed = kept != *endpoints || metadata.labels != wanted.labels;
+    Refill { endpoints: kept, changed, standing }
+}
+
+fn update(wanted: &Wanted, refill: Refill) -> Action {
+    let key = Key::of(&refill.standing.slice.metadata);
+    let mut object = refill.standing.object;
+    object["endpoints"] = json!(refill.endpoints);
+    object["metadata"]["labels"] = json!(wanted.labels);
+    for (name, value) in &wanted.annotations {
+        object["metadata"]["annotations"][name] = json!(value);
+    }
+    Action::Update(Update { resource: resource::ENDPOINT_SLICES, key, subresource: None, object })
+}
+
+fn create(wanted: &Wanted, (address_type, ports): &(String, Vec<Port>), endpoints: &[Endpoint]) -> Create {
+    let object = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {
+            "generateName": format!("{}-", wanted.base_name), "labels": wanted.labels,
+            "annotations": wanted.annotations, "ownerReferences": [wanted.owner],
+        },
+        "addressType": address_type, "ports": ports, "endpoints": endpoints,
+    });
+    Create::new(&resource::ENDPOINT_SLICES, &wanted.namespace, object)
+}

@@ -1,0 +1,228 @@
+//! EndpointSlices: the addresses of a Service in pieces of at most a hundred, for pods
+//! ([`DEF`]) and for Endpoints made by hand ([`MIRRORING`]).
+
+mod allocate;
+mod mirror;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+pub use mirror::MIRRORING;
+
+use crate::action::Plan;
+use crate::kinds::resource;
+use crate::rig::{Def, Rig, Room, RoomError};
+use crate::services::{self, TargetRef};
+use crate::views::{NodeView, PodView, ServiceView};
+use base::Timestamp;
+use client::{Cache, Change, Item, Key, Projection, WorkQueue};
+use meta::ObjectMeta;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Slices come back a second after a failure, not at once: there is one for a hundred pods.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(1000));
+
+pub const DEF: Def = Def {
+    name: "endpointslice-controller",
+    identity: "endpointslice-controller",
+    component: "endpoint-slice-controller",
+    workers: 5,
+    retry: RETRY,
+    build,
+};
+
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const MANAGER: &str = "endpointslice-controller.k8s.io";
+
+/// Whose slice it is.
+struct SliceView {
+    service: String,
+    manager: String,
+}
+
+const BY_SERVICE: &str = "service";
+
+impl Projection for SliceView {
+    fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Envelope {
+            metadata: ObjectMeta,
+        }
+        let Envelope { metadata } = serde_json::from_slice(object)?;
+        let label = |name: &str| metadata.labels.get(name).cloned().unwrap_or_default();
+        Ok(SliceView { service: label(SERVICE_NAME), manager: label(MANAGED_BY) })
+    }
+
+    fn index(item: &Item<Self>, add: &mut dyn FnMut(&'static str, &str)) {
+        add(BY_SERVICE, Key::new(&item.meta.namespace, &item.view.service).as_str());
+    }
+}
+
+/// A slice as it stands: as read, and as it is.
+#[derive(Debug, Clone)]
+struct Standing {
+    slice: Slice,
+    object: Value,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Slice {
+    metadata: ObjectMeta,
+    address_type: String,
+    #[serde(deserialize_with = "null_as_default")]
+    endpoints: Vec<Endpoint>,
+    #[serde(deserialize_with = "null_as_default")]
+    ports: Vec<Port>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Endpoint {
+    addresses: Vec<String>,
+    conditions: Conditions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hostname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_ref: Option<TargetRef>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hints: Option<Hints>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+struct Conditions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ready: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serving: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terminating: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Hints {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    for_zones: Vec<Hint>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    for_nodes: Vec<Hint>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+struct Hint {
+    name: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Port {
+    name: String,
+    protocol: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_protocol: Option<String>,
+}
+
+fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+struct Observed {
+    service: Arc<Item<ServiceView>>,
+    /// Each with the zone of its node.
+    pods: Vec<(Arc<Item<PodView>>, Option<String>)>,
+    standing: Vec<Standing>,
+}
+
+struct Slices {
+    services: Arc<Cache<ServiceView>>,
+    pods: Arc<Cache<PodView>>,
+    nodes: Arc<Cache<NodeView>>,
+    slices: Arc<Cache<SliceView>>,
+}
+
+fn build(rig: &Rig) -> Box<dyn Room> {
+    let services = rig.cache::<ServiceView>(&resource::SERVICES);
+    let pods = rig.cache::<PodView>(&resource::PODS);
+    let nodes = rig.cache::<NodeView>(&resource::NODES);
+    let slices = rig.cache::<SliceView>(&resource::ENDPOINT_SLICES);
+    rig.on_itself(&services);
+    let all = services.clone();
+    rig.on(&pods, move |change, queue| services::pod_changed(&all, change, queue));
+    rig.on(&slices, |change, queue| slice_changed(MANAGER, change, queue));
+    let (all, on_nodes) = (services.clone(), pods.clone());
+    rig.on(&nodes, move |change, queue| zone_changed(&all, &on_nodes, change, queue));
+    Box::new(Slices { services, pods, nodes, slices })
+}
+
+/// Repairs what somebody else did to a slice of ours.
+fn slice_changed(manager: &str, change: &Change<SliceView>, queue: &WorkQueue<Key>) {
+    for slice in change.states().filter(|slice| slice.view.manager == manager && !slice.view.service.is_empty()) {
+        queue.add(Key::new(&slice.meta.namespace, &slice.view.service));
+    }
+}
+
+/// A node that moved to another zone (or came after its pods) takes its endpoints along.
+fn zone_changed(
+    services: &Cache<ServiceView>,
+    pods: &Cache<PodView>,
+    change: &Change<NodeView>,
+    queue: &WorkQueue<Key>,
+) {
+    let zone =
+        |node: &Option<Arc<Item<NodeView>>>| node.as_ref().map(|node| node.view.zone.clone()).unwrap_or_default();
+    if zone(&change.old) == zone(&change.new) {
+        return;
+    }
+    let Some(node) = change.latest() else { return };
+    for pod in pods.by_index(crate::views::NODE, &node.meta.name) {
+        for service in services.list_in(&pod.meta.namespace) {
+            if service.view.matches(&pod.meta.labels) {
+                queue.add(service.key.clone());
+            }
+        }
+    }
+}
+
+/// The slices of a Service that this manager made.
+fn standing(slices: &Cache<SliceView>, service: &Key, manager: &str) -> Result<Vec<Standing>, RoomError> {
+    let all = slices.by_index(BY_SERVICE, service.as_str());
+    let ours = all.iter().filter(|slice| slice.view.manager == manager && !slice.meta.is_deleting());
+    let read = |item: &Arc<Item<SliceView>>| {
+        let unreadable = |why| RoomError::Decode { key: item.key.clone(), why };
+        Ok(Standing { slice: item.decode().map_err(unreadable)?, object: item.decode().map_err(unreadable)? })
+    };
+    ours.map(read).collect()
+}
+
+impl Room for Slices {
+    fn reconcile(&self, key: &Key, _now: Timestamp) -> Result<Plan, RoomError> {
+        // Slices of a Service that is gone are collected as its own.
+        let service =
+            self.services.get_key(key).filter(|service| service.view.selects() && !service.meta.is_deleting());
+        let Some(service) = service else { return Ok(Plan::nothing()) };
+        let zone = |pod: &Arc<Item<PodView>>| {
+            let node = self.nodes.get("", &pod.view.node)?;
+            Some(node.view.zone.clone()).filter(|zone| !zone.is_empty())
+        };
+        let pods = services::reachable(&self.pods, &service);
+        let pods = pods.into_iter().map(|pod| (pod.clone(), zone(&pod))).collect();
+        let standing = standing(&self.slices, key, MANAGER)?;
+        Ok(plan::plan(&Observed { service, pods, standing }))
+    }
+}

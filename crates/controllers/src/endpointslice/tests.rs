@@ -1,0 +1,162 @@
+//! Slices of Services and of hand-made Endpoints on the fake API server.
+
+use super::*;
+use crate::kinds::resource::{ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES};
+use crate::testing::Stage;
+use serde_json::json;
+
+fn service() -> Value {
+    json!({
+        "metadata": {"namespace": "ns", "name": "web", "labels": {"team": "a"}, "uid": "svc-web"},
+        "spec": {
+            "clusterIP": "10.96.0.9", "ipFamilies": ["IPv4"], "selector": {"app": "web"},
+            "ports": [{"protocol": "TCP", "port": 80}],
+        },
+    })
+}
+
+fn pod(number: usize, ready: bool) -> Value {
+    let ip = format!("10.0.{}.{}", number / 250, number % 250);
+    let status = if ready { "True" } else { "False" };
+    json!({
+        "metadata": {"namespace": "ns", "name": format!("p{number}"), "uid": format!("pod-{number}"), "labels": {"app": "web"}},
+        "spec": {"nodeName": "n1"},
+        "status": {"phase": "Running", "podIPs": [{"ip": ip}], "conditions": [{"type": "Ready", "status": status}]},
+    })
+}
+
+fn slices(stage: &Stage) -> Vec<Slice> {
+    stage.api.all(&ENDPOINT_SLICES).into_iter().map(|slice| serde_json::from_value(slice).unwrap()).collect()
+}
+
+fn sizes(stage: &Stage) -> Vec<usize> {
+    let mut sizes: Vec<_> = slices(stage).iter().map(|slice| slice.endpoints.len()).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_is_told_with_its_state_and_place() {
+    let node = json!({"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "z1"}}});
+    let stage = Stage::new(&DEF, &[(&SERVICES, service()), (&NODES, node), (&PODS, pod(1, true))]).await;
+    let made = &stage.api.all(&ENDPOINT_SLICES)[0];
+    let labels = json!({
+        "team": "a", "kubernetes.io/service-name": "web",
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+    });
+    assert_eq!(made["metadata"]["labels"], labels);
+    assert!(made["metadata"]["name"].as_str().unwrap().starts_with("web-"));
+    assert_eq!(made["metadata"]["ownerReferences"][0]["uid"], "svc-web");
+    assert_eq!(made["ports"], json!([{"name": "", "protocol": "TCP", "port": 80}]));
+    let endpoint = json!({
+        "addresses": ["10.0.0.1"], "nodeName": "n1", "zone": "z1",
+        "conditions": {"ready": true, "serving": true, "terminating": false},
+        "targetRef": {"kind": "Pod", "namespace": "ns", "name": "p1", "uid": "pod-1"},
+    });
+    assert_eq!(made["endpoints"], json!([endpoint]));
+    stage.edit(&PODS, "ns", "p1", |pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
+    stage.settle(1).await;
+    let conditions = &stage.api.all(&ENDPOINT_SLICES)[0]["endpoints"][0]["conditions"];
+    assert_eq!(conditions, &json!({"ready": false, "serving": true, "terminating": true}));
+    stage.writes();
+    stage.settle(3600).await;
+    assert!(stage.writes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_without_pods_has_one_empty_slice() {
+    let stage = Stage::new(&DEF, &[(&SERVICES, service())]).await;
+    assert_eq!(sizes(&stage), [0]);
+    stage.api.put(&PODS, pod(1, true));
+    stage.settle(2).await;
+    assert_eq!(sizes(&stage), [1]);
+    stage.api.remove(&PODS, "ns", "p1");
+    stage.settle(2).await;
+    assert_eq!(sizes(&stage), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slices_hold_a_hundred_and_few_change_at_once() {
+    let stage = Stage::new(&DEF, &[]).await;
+    (0..250).for_each(|number| drop(stage.api.put(&PODS, pod(number, true))));
+    stage.api.put(&SERVICES, service());
+    stage.settle(1).await;
+    assert_eq!(sizes(&stage), [50, 100, 100]);
+    stage.writes();
+    stage.api.put(&PODS, pod(300, true));
+    stage.settle(1).await;
+    assert_eq!(stage.writes().len(), 1, "one new pod changes one slice");
+    (0..150).for_each(|number| stage.api.remove(&PODS, "ns", &format!("p{number}")));
+    stage.settle(5).await;
+    let total: usize = sizes(&stage).iter().sum();
+    assert_eq!(total, 101);
+    // All state changes of one moment are one write per slice.
+    stage.writes();
+    (150..250).for_each(|number| drop(stage.api.put(&PODS, pod(number, false))));
+    stage.settle(5).await;
+    assert!(
+        slices(&stage).iter().flat_map(|slice| &slice.endpoints).filter(|it| it.conditions.ready == Some(true)).count()
+            == 1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_families_have_slices_of_their_own() {
+    let mut dual = service();
+    dual["spec"]["ipFamilies"] = json!(["IPv4", "IPv6"]);
+    let mut both = pod(1, true);
+    both["status"]["podIPs"] = json!([{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]);
+    let stage = Stage::new(&DEF, &[(&SERVICES, dual), (&PODS, both)]).await;
+    let mut told: Vec<_> =
+        slices(&stage).iter().map(|it| format!("{} {}", it.address_type, it.endpoints[0].addresses[0])).collect();
+    told.sort();
+    assert_eq!(told, ["IPv4 10.0.0.1", "IPv6 fd00::1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_slice_is_repaired_and_foreign_ones_stay() {
+    let foreign = json!({
+        "metadata": {"namespace": "ns", "name": "mine", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4", "endpoints": [{"addresses": ["9.9.9.9"]}], "ports": [],
+    });
+    let stage = Stage::new(&DEF, &[(&SERVICES, service()), (&PODS, pod(1, true)), (&ENDPOINT_SLICES, foreign)]).await;
+    let name = slices(&stage).iter().map(|it| it.metadata.name.clone()).find(|name| name != "mine").unwrap();
+    stage.edit(&ENDPOINT_SLICES, "ns", &name, |slice| slice["endpoints"][0]["addresses"] = json!(["6.6.6.6"]));
+    stage.settle(2).await;
+    let addresses: Vec<_> = slices(&stage).iter().map(|it| it.endpoints[0].addresses[0].clone()).collect();
+    assert_eq!(addresses.len(), 2);
+    assert!(addresses.contains(&"9.9.9.9".to_owned()) && addresses.contains(&"10.0.0.1".to_owned()), "{addresses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_that_is_to_stay_near_is_hinted() {
+    let mut near = service();
+    near["spec"]["trafficDistribution"] = json!("PreferSameZone");
+    let node = json!({"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "z1"}}});
+    let stage = Stage::new(&DEF, &[(&SERVICES, near), (&NODES, node), (&PODS, pod(1, true))]).await;
+    assert_eq!(stage.api.all(&ENDPOINT_SLICES)[0]["endpoints"][0]["hints"], json!({"forZones": [{"name": "z1"}]}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hand_made_endpoints_are_mirrored() {
+    let mut bare = service();
+    bare["spec"]["selector"] = Value::Null;
+    let ports = json!([{"port": 80, "protocol": "TCP"}]);
+    let subset = json!({"addresses": [{"ip": "1.2.3.4"}, {"ip": "nonsense"}], "notReadyAddresses": [{"ip": "fd00::2"}], "ports": ports});
+    let hand = json!({"metadata": {"namespace": "ns", "name": "web", "uid": "ep"}, "subsets": [subset]});
+    let stage = Stage::new(&MIRRORING, &[(&SERVICES, bare), (&ENDPOINTS, hand)]).await;
+    let mut told: Vec<_> = slices(&stage)
+        .iter()
+        .map(|it| {
+            format!("{} {} {:?}", it.address_type, it.endpoints[0].addresses[0], it.endpoints[0].conditions.ready)
+        })
+        .collect();
+    told.sort();
+    assert_eq!(told, ["IPv4 1.2.3.4 Some(true)", "IPv6 fd00::2 Some(false)"]);
+    assert_eq!(stage.events(), ["InvalidIPAddress Skipped 1 invalid IP addresses when mirroring to EndpointSlices"]);
+    stage.edit(&ENDPOINTS, "ns", "web", |it| {
+        it["metadata"]["labels"] = json!({"endpointslice.kubernetes.io/skip-mirror": "true"})
+    });
+    stage.settle(2).await;
+    assert!(slices(&stage).is_empty());
+}

@@ -1,0 +1,134 @@
+//! What controllers need of a Service.
+
+use client::Projection;
+use meta::labels::Selector;
+use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    IPv4,
+    IPv6,
+}
+
+impl Family {
+    /// As IP families and address types are spelt.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Family::IPv4 => "IPv4",
+            Family::IPv6 => "IPv6",
+        }
+    }
+
+    pub fn of(address: &str) -> Self {
+        if address.contains(':') { Family::IPv6 } else { Family::IPv4 }
+    }
+}
+
+/// Where a Service's port leads to in a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Target {
+    Number(i32),
+    Name(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePort {
+    #[serde(default)]
+    pub name: String,
+    #[serde(default = "tcp")]
+    pub protocol: String,
+    pub port: i32,
+    target_port: Option<Target>,
+    pub app_protocol: Option<String>,
+}
+
+fn tcp() -> String {
+    "TCP".to_owned()
+}
+
+impl ServicePort {
+    pub fn target(&self) -> Target {
+        match &self.target_port {
+            Some(target) => target.clone(),
+            None => Target::Number(self.port),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceView {
+    /// Empty: its endpoints are made by somebody else.
+    pub selector: BTreeMap<String, String>,
+    pub external_name: bool,
+    pub headless: bool,
+    pub publish_not_ready: bool,
+    pub ports: Vec<ServicePort>,
+    pub families: Vec<Family>,
+    pub traffic_distribution: String,
+}
+
+impl ServiceView {
+    /// Whether controllers find its endpoints.
+    pub fn selects(&self) -> bool {
+        !self.selector.is_empty() && !self.external_name
+    }
+
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.selects() && Selector::from_set(&self.selector).matches(labels)
+    }
+}
+
+impl Projection for ServiceView {
+    fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
+        let Service { spec } = serde_json::from_slice(object)?;
+        let headless = spec.cluster_ip == "None";
+        let mut families: Vec<Family> =
+            spec.ip_families.iter().map(|family| if family == "IPv6" { Family::IPv6 } else { Family::IPv4 }).collect();
+        if families.is_empty() {
+            families.push(Family::of(&spec.cluster_ip));
+        }
+        Ok(ServiceView {
+            selector: spec.selector,
+            external_name: spec.kind == "ExternalName",
+            headless,
+            publish_not_ready: spec.publish_not_ready_addresses,
+            ports: spec.ports,
+            families,
+            traffic_distribution: spec.traffic_distribution,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Service {
+    #[serde(default)]
+    spec: Spec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    #[serde(deserialize_with = "null_as_default")]
+    selector: BTreeMap<String, String>,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(rename = "clusterIP")]
+    cluster_ip: String,
+    publish_not_ready_addresses: bool,
+    #[serde(deserialize_with = "null_as_default")]
+    ports: Vec<ServicePort>,
+    #[serde(deserialize_with = "null_as_default")]
+    ip_families: Vec<String>,
+    traffic_distribution: String,
+}
+
+fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
