@@ -1,5 +1,7 @@
 //! What a container sees and may do: mounts, users, capabilities, filters, namespaces.
 
+#![allow(clippy::unwrap_used)]
+
 mod rig;
 
 use container::runtime::{ContainerConfig, Device, Mount, Propagation, Runtime, Seccomp};

@@ -1,5 +1,7 @@
 //! Containers from start to end on the real kernel: logs, exit codes, signals, limits, restarts.
 
+#![allow(clippy::unwrap_used)]
+
 mod rig;
 
 use container::runtime::{ContainerState, Runtime, RuntimeError};

@@ -1,5 +1,7 @@
 //! exec, attach, port-forward and log rotation.
 
+#![allow(clippy::unwrap_used)]
+
 mod rig;
 
 use container::runtime::{Runtime, RuntimeError};

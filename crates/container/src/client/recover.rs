@@ -16,6 +16,9 @@ use tracing::{debug, warn};
 /// A pod init answers within milliseconds unless the host is on its knees.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Ids of running containers and their host pids.
+type Running = BTreeMap<String, Option<i32>>;
+
 impl Inner {
     /// Reads the state directory and asks every pod init what runs.
     pub async fn recover(self: &Arc<Self>) -> Result<(), RuntimeError> {
@@ -56,6 +59,15 @@ impl Inner {
 
     /// Connects to a pod init, learns what runs, and goes on listening in a task.
     pub async fn follow(self: &Arc<Self>, sandbox: &str) -> Result<(), RuntimeError> {
+        let (connection, running) = self.greet_init(sandbox).await?;
+        self.take_over(sandbox, &running);
+        let (inner, sandbox) = (self.clone(), sandbox.to_owned());
+        self.env.tasks.spawn("pod watch", async move { inner.listen(&sandbox, connection).await });
+        Ok(())
+    }
+
+    /// A watching connection to a pod init, and its running containers with their pids.
+    async fn greet_init(&self, sandbox: &str) -> Result<(Connection, Running), RuntimeError> {
         let connection = self.init(sandbox)?;
         let greeting = async {
             match connection.call(&InitRequest::Hello, &[]).await?.0 {
@@ -73,17 +85,16 @@ impl Inner {
                 }
             }
         };
-        let greeted = self.env.clock.timeout(ANSWER_TIMEOUT, greeting).await;
-        let greeted: std::io::Result<Result<_, String>> =
-            greeted.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        let greeted: std::io::Result<Result<Running, String>> =
+            match self.env.clock.timeout(ANSWER_TIMEOUT, greeting).await {
+                Ok(greeted) => greeted,
+                Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+            };
         let running = greeted.map_err(failed("reach the pod"))?.map_err(RuntimeError::Invalid)?;
-        self.take_over(sandbox, &running);
-        let (inner, sandbox) = (self.clone(), sandbox.to_owned());
-        self.env.tasks.spawn("pod watch", async move { inner.listen(&sandbox, &connection).await });
-        Ok(())
+        Ok((connection, running))
     }
 
-    fn take_over(&self, sandbox: &str, running: &BTreeMap<String, Option<i32>>) {
+    fn take_over(&self, sandbox: &str, running: &Running) {
         let mut table = self.table();
         for (id, pid) in running {
             if let Some(container) = table.containers.get_mut(id) {
@@ -97,23 +108,33 @@ impl Inner {
         }
     }
 
-    async fn listen(&self, sandbox: &str, connection: &Connection) {
-        while let Ok((reply, _)) = connection.receive::<InitReply>().await {
-            if let InitReply::Exited { container, .. } = reply {
-                self.exited(sandbox, &container);
+    async fn listen(&self, sandbox: &str, mut connection: Connection) {
+        loop {
+            while let Ok((reply, _)) = connection.receive::<InitReply>().await {
+                if let InitReply::Exited { container, .. } = reply {
+                    self.exited(sandbox, &container);
+                }
             }
-        }
-        // What ended just before the pod did has its record on disk.
-        let running: Vec<String> = {
-            let table = self.table();
-            let of = table.containers.values().filter(|one| one.sandbox == sandbox);
-            of.filter(|one| one.state == ContainerState::Running).map(|one| one.record.id.clone()).collect()
-        };
-        for container in running {
-            self.exited(sandbox, &container);
+            // The pod has ended, or has closed on us because we were too slow.
+            let again = self.greet_init(sandbox).await;
+            let known = again.as_ref().map(|(_, running)| running.clone()).unwrap_or_default();
+            // What ended meanwhile has its record on disk.
+            for container in self.running_in(sandbox).iter().filter(|id| !known.contains_key(*id)) {
+                self.exited(sandbox, container);
+            }
+            match again {
+                Ok((next, _)) => connection = next,
+                Err(_) => break,
+            }
         }
         self.table().lose(sandbox);
         self.announce(sandbox, None);
+    }
+
+    fn running_in(&self, sandbox: &str) -> Vec<String> {
+        let table = self.table();
+        let of = table.containers.values().filter(|one| one.sandbox == sandbox);
+        of.filter(|one| one.state == ContainerState::Running).map(|one| one.record.id.clone()).collect()
     }
 
     /// A container has ended: its record says how.

@@ -1,6 +1,6 @@
 //! What the tests stand on: a state directory, an image made of Debian's static busybox, and an
 //! end that leaves nothing behind.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use container::runtime::{
     ContainerConfig, ContainerState, ContainerStatus, ExecOptions, Resources, Runtime, SandboxConfig, SandboxStatus,
