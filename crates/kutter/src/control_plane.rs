@@ -72,6 +72,11 @@ impl ControlPlane {
         format!("https://{}", SocketAddr::new(host, self.address.port()))
     }
 
+    /// Signs the tokens of service accounts.
+    pub fn issuer(&self, options: &Options) -> Issuer {
+        issuer(&self.pki, options)
+    }
+
     /// A door into the server under the identity of one component.
     pub fn api(&self, user: User) -> Arc<dyn Api> {
         Arc::new(Local::new(self.server.clone(), user))
@@ -146,9 +151,13 @@ fn admission_chain(env: &Env, options: &Options) -> anyhow::Result<admission::Ch
     Ok(admission::Chain::from_flags(&setup, &[], &[])?)
 }
 
-fn identity(pki: &Pki, options: &Options) -> anyhow::Result<Identity> {
+fn issuer(pki: &Pki, options: &Options) -> Issuer {
     let issuer = format!("https://kubernetes.default.svc.{}", options.cluster_domain);
-    let audiences = vec![issuer.clone()];
+    Issuer { key: pki.service_account.clone(), audiences: vec![issuer.clone()], issuer }
+}
+
+fn identity(pki: &Pki, options: &Options) -> anyhow::Result<Identity> {
+    let issuer = issuer(pki, options);
     let token_file = match &options.token_auth_file {
         Some(path) => {
             let file = TokenFile::load(path)?;
@@ -163,10 +172,10 @@ fn identity(pki: &Pki, options: &Options) -> anyhow::Result<Identity> {
         token_file,
         verifier: Some(Verifier {
             keys: vec![pki.service_account.public().clone()],
-            issuers: vec![issuer.clone()],
-            audiences: audiences.clone(),
+            issuers: vec![issuer.issuer.clone()],
+            audiences: issuer.audiences.clone(),
         }),
-        issuer: Some(Issuer { key: pki.service_account.clone(), issuer, audiences }),
+        issuer: Some(issuer),
     })
 }
 

@@ -4,6 +4,7 @@ mod command_line;
 mod control_plane;
 mod failure;
 mod instance;
+mod rooms;
 mod sealing;
 mod up;
 
@@ -12,6 +13,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
+    // The node's own small processes are this binary under another name.
+    if let Some(code) = container::dispatch(&args) {
+        return code;
+    }
     match command_line::run(args) {
         Ok(code) => code,
         Err(failure) => {

@@ -3,6 +3,7 @@
 use crate::control_plane::ControlPlane;
 use crate::failure;
 use crate::instance::{self, Instance};
+use crate::rooms;
 use anyhow::Context as _;
 use base::Env;
 use std::collections::BTreeMap;
@@ -82,6 +83,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
             node_name: place.node_name.clone(),
         };
         instance.write(&options.data_dir)?;
+        rooms::start(&env, &plane, &options);
         plane.set_ready();
         println!("ready in {} ms", began.elapsed().as_millis());
         let ended = until_told(&env).await;
