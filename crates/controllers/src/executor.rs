@@ -7,20 +7,21 @@ mod send;
 
 use crate::action::{Action, Outcome, Plan};
 use crate::metrics::QueueMetrics;
-use crate::rig::{Def, Rig, Room};
+use crate::rig::{Def, Rig, Room, Watched};
 use base::Env;
 use bytes::Bytes;
-use client::cache::Observed;
 use client::events::Style;
 use client::{Api, Error, Key, Recorder, WorkQueue};
 use meta::{GroupVersionResource, Reason};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// How long to wait for one's own writes to show before looking at the caches as they are.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long caches that a room can do without are waited for.
+const LATECOMERS: Duration = Duration::from_secs(10);
 /// A plan may lead to another this often: read, then act, then write the status.
 const PLANS: usize = 8;
 
@@ -37,7 +38,7 @@ pub(crate) struct Executor {
     recorder: Recorder,
     queue: WorkQueue<Key>,
     room: Box<dyn Room>,
-    caches: BTreeMap<GroupVersionResource, Arc<dyn Observed>>,
+    caches: BTreeMap<GroupVersionResource, Watched>,
     metrics: QueueMetrics,
     pending: Mutex<BTreeMap<Key, Vec<Pending>>>,
 }
@@ -79,9 +80,7 @@ impl Executor {
 
     /// One worker; runs until its task group ends.
     pub async fn work(self: Arc<Self>) {
-        for cache in self.caches.values() {
-            cache.synced().await;
-        }
+        self.see_everything().await;
         loop {
             let key = self.queue.next().await;
             self.metrics.depth.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
@@ -90,6 +89,21 @@ impl Executor {
             self.reconcile(&key).await;
             self.metrics.worked.observe(started.elapsed().as_secs_f64());
             self.queue.done(&key);
+        }
+    }
+
+    /// Waits until the caches are there; for those that may not be served, only a while.
+    async fn see_everything(&self) {
+        for watched in self.caches.values().filter(|watched| watched.needed) {
+            watched.cache.synced().await;
+        }
+        let others = async {
+            for watched in self.caches.values() {
+                watched.cache.synced().await;
+            }
+        };
+        if self.env.clock.timeout(LATECOMERS, others).await.is_err() {
+            info!(controller = self.def.name, "not every kind can be watched; going on with those that can");
         }
     }
 
@@ -172,12 +186,12 @@ impl Executor {
             for write in pending.iter().flatten() {
                 match write {
                     Pending::Write { resource, version } => {
-                        let Some(cache) = self.caches.get(resource) else { continue };
-                        cache.wait_seen(*version).await;
+                        let Some(watched) = self.caches.get(resource) else { continue };
+                        watched.cache.wait_seen(*version).await;
                     }
                     Pending::Deletion { resource, key, uid } => {
-                        let Some(cache) = self.caches.get(resource) else { continue };
-                        cache.wait_gone(key, uid).await;
+                        let Some(watched) = self.caches.get(resource) else { continue };
+                        watched.cache.wait_gone(key, uid).await;
                     }
                 }
             }

@@ -10,10 +10,12 @@ mod deployment;
 mod endpoints;
 mod endpointslice;
 mod executor;
+mod garbage;
 mod kinds;
 mod metrics;
 mod namespace;
 mod ownership;
+mod podgc;
 mod replicaset;
 mod rig;
 mod services;
@@ -37,8 +39,10 @@ pub const ALL: &[Def] = &[
     endpointslice::DEF,
     endpointslice::MIRRORING,
     replicaset::REPLICATION_CONTROLLER,
+    podgc::DEF,
     namespace::DEF,
     accounts::DEFAULT_ACCOUNT,
+    garbage::DEF,
     deployment::DEF,
     replicaset::REPLICA_SET,
     accounts::ROOT_CA,

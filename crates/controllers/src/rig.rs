@@ -46,7 +46,15 @@ pub struct Rig {
     pub env: Env,
     pub options: Arc<Options>,
     pub queue: WorkQueue<Key>,
-    watched: Mutex<BTreeMap<GroupVersionResource, Arc<dyn Observed>>>,
+    watched: Mutex<BTreeMap<GroupVersionResource, Watched>>,
+}
+
+/// A cache as the executor knows it.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub cache: Arc<dyn Observed>,
+    /// Nothing is planned before it is there.
+    pub needed: bool,
 }
 
 impl Rig {
@@ -63,13 +71,23 @@ impl Rig {
 
     /// The same of some objects only; the room must write to no others.
     pub fn cache_of<P: Projection>(&self, selection: Selection) -> Arc<Cache<P>> {
+        self.watch(selection, true)
+    }
+
+    /// A cache that the room can do without: the kind may not be served.
+    pub fn cache_if_served<P: Projection>(&self, resource: &GroupVersionResource) -> Arc<Cache<P>> {
+        self.watch(Selection::all(resource.clone()), false)
+    }
+
+    fn watch<P: Projection>(&self, selection: Selection, needed: bool) -> Arc<Cache<P>> {
         let resource = selection.resource.clone();
         let cache = self.options.caches.watch::<P>(selection);
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(resource, cache.clone());
+        let watched = Watched { cache: cache.clone(), needed };
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(resource, watched);
         cache
     }
 
-    pub(crate) fn watched(&self) -> BTreeMap<GroupVersionResource, Arc<dyn Observed>> {
+    pub(crate) fn watched(&self) -> BTreeMap<GroupVersionResource, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -26,6 +26,8 @@ use tokio::sync::oneshot;
 /// The index every cache has: objects by the uid of the owner that controls them.
 pub const CONTROLLER: &str = "controller";
 
+/// Another: objects by the uid of any owner.
+const OWNED: &str = "owned";
 /// Another: by namespace, the objects that no owner controls.
 const ORPHANS: &str = "orphans";
 
@@ -182,6 +184,11 @@ impl<P: Projection> Cache<P> {
     /// The items controlled by the owner of this uid.
     pub fn controlled_by(&self, uid: &str) -> Vec<Arc<Item<P>>> {
         self.by_index(CONTROLLER, uid)
+    }
+
+    /// The items that name this uid among their owners.
+    pub fn owned_by(&self, uid: &str) -> Vec<Arc<Item<P>>> {
+        self.by_index(OWNED, uid)
     }
 
     /// The items of a namespace that no owner controls.

@@ -1,6 +1,6 @@
 //! The state behind a cache: items, indices, subscribers. Only the reflector changes it.
 
-use super::{CONTROLLER, Change, Item, Key, ORPHANS, Projection};
+use super::{CONTROLLER, Change, Item, Key, ORPHANS, OWNED, Projection};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -73,6 +73,7 @@ fn for_each_index<P: Projection>(item: &Item<P>, mut add: impl FnMut(&'static st
         Some(owner) => add(CONTROLLER, &owner.uid),
         None => add(ORPHANS, &item.meta.namespace),
     }
+    item.meta.owner_references.iter().for_each(|owner| add(OWNED, &owner.uid));
     P::index(item, &mut add);
 }
 

@@ -1,0 +1,218 @@
+//! The garbage collector: objects whose owners are gone go, too; foreground deletion waits for
+//! dependents, orphaning cuts them loose.
+//!
+//! Watches the metadata of every kind that can be deleted. It keeps no graph of its own: the caches
+//! know owners by name and dependents by owner uid. Before anything is deleted, the server itself is
+//! asked, since a cache may be behind.
+
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use crate::action::Plan;
+use crate::rig::{Def, Rig, Room, RoomError};
+use base::Timestamp;
+use client::queue::RETRY;
+use client::{Cache, Change, Item, Key, WorkQueue};
+use meta::{GroupVersion, GroupVersionKind, GroupVersionResource, ObjectMeta, OwnerReference};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+
+pub const DEF: Def = Def {
+    name: "garbage-collector-controller",
+    identity: "generic-garbage-collector",
+    component: "garbage-collector-controller",
+    workers: 20,
+    retry: RETRY,
+    build,
+};
+
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
+
+/// One kind under watch.
+struct Watched {
+    resource: GroupVersionResource,
+    kind: GroupVersionKind,
+    namespaced: bool,
+    cache: Arc<Cache<()>>,
+}
+
+/// All of them, found by group and resource.
+struct World(BTreeMap<(String, String), Watched>);
+
+/// An object as the plan sees it.
+#[derive(Debug, Clone)]
+struct Object {
+    resource: GroupVersionResource,
+    kind: GroupVersionKind,
+    meta: ObjectMeta,
+}
+
+impl Object {
+    fn key(&self) -> Key {
+        Key::of(&self.meta)
+    }
+}
+
+fn has_finalizer(meta: &ObjectMeta, name: &str) -> bool {
+    meta.finalizers.iter().any(|finalizer| finalizer == name)
+}
+
+/// Is being deleted, and waits for what depends on it.
+fn waits_for_dependents(meta: &ObjectMeta) -> bool {
+    meta.is_deleting() && has_finalizer(meta, FOREGROUND)
+}
+
+/// What is known of an owner without asking.
+#[derive(Debug, Clone, PartialEq)]
+enum OwnerState {
+    Solid,
+    /// It is being deleted and waits for its dependents.
+    Waiting,
+    /// Not in the cache: to be asked for.
+    Unseen {
+        resource: GroupVersionResource,
+        key: Key,
+    },
+    /// It cannot own this object: another namespace, or a namespace where there is none.
+    OutOfReach,
+    /// Its kind is not served.
+    UnknownKind,
+}
+
+struct Observed {
+    object: Object,
+    owners: Vec<(OwnerReference, OwnerState)>,
+    dependents: Vec<Object>,
+}
+
+struct Garbage {
+    world: Arc<World>,
+}
+
+fn build(rig: &Rig) -> Box<dyn Room> {
+    let watched = collectable().into_iter().map(|kind| {
+        let resource = GroupVersionResource::of(kind.group, kind.version, kind.resource);
+        let cache = rig.cache_if_served::<()>(&resource);
+        let name = GroupVersionKind::of(kind.group, kind.version, kind.kind);
+        let place = (kind.group.to_owned(), kind.resource.to_owned());
+        (place, Watched { resource, kind: name, namespaced: kind.namespaced, cache })
+    });
+    let world = Arc::new(World(watched.collect()));
+    for (place, watched) in &world.0 {
+        // Weak: the caches would keep each other alive.
+        let (place, weak) = (place.clone(), Arc::downgrade(&world));
+        rig.on(&watched.cache, move |change, queue| changed(&weak, &place, change, queue));
+    }
+    Box::new(Garbage { world })
+}
+
+/// Every kind that can be watched and deleted, once. Events own nothing and are owned by nobody.
+fn collectable() -> Vec<&'static kinds::Kind> {
+    let mut seen = BTreeSet::new();
+    let usable = kinds::all()
+        .iter()
+        .filter(|kind| kind.served_by_default && ["list", "watch", "delete"].iter().all(|verb| kind.has_verb(verb)));
+    let usable = usable.filter(|kind| kind.resource != "events");
+    let preferred = usable.filter_map(|kind| kinds::find_resource(kind.group, kind.resource));
+    preferred.filter(|kind| seen.insert((kind.group, kind.resource))).collect()
+}
+
+/// Keys name the kind first: `replicasets.apps/namespace/name`.
+fn queue_key(place: &(String, String), key: &Key) -> Key {
+    Key::new(&format!("{}.{}", place.1, place.0), key.as_str())
+}
+
+fn changed(world: &Weak<World>, place: &(String, String), change: &Change<()>, queue: &WorkQueue<Key>) {
+    let Some(world) = world.upgrade() else { return };
+    let Some(item) = change.latest() else { return };
+    let owners = |item: &Option<Arc<Item<()>>>| item.as_ref().map(|item| item.meta.owner_references.clone());
+    let (old, new) = (owners(&change.old), owners(&change.new));
+    let ending = change.new.as_ref().is_some_and(|item| {
+        item.meta.is_deleting() && (has_finalizer(&item.meta, FOREGROUND) || has_finalizer(&item.meta, ORPHAN))
+    });
+    if ending || (change.new.is_some() && old != new && !item.meta.owner_references.is_empty()) {
+        queue.add(queue_key(place, &item.key));
+    }
+    if ending || change.new.is_none() {
+        world.wake_dependents(&item.meta.uid, queue);
+    }
+    if old != new {
+        world.wake_waiting_owners(item, old.iter().flatten(), queue);
+    }
+}
+
+impl World {
+    fn find(&self, reference: &OwnerReference) -> Option<(&(String, String), &Watched)> {
+        let version = GroupVersion::parse(&reference.api_version)?;
+        let kind = kinds::find_kind(&version.group, &version.version, &reference.kind)?;
+        self.0.get_key_value(&(kind.group.to_owned(), kind.resource.to_owned()))
+    }
+
+    fn wake_dependents(&self, uid: &str, queue: &WorkQueue<Key>) {
+        for (place, watched) in &self.0 {
+            watched.cache.owned_by(uid).iter().for_each(|item| queue.add(queue_key(place, &item.key)));
+        }
+    }
+
+    /// An owner may have waited for this dependent.
+    fn wake_waiting_owners<'a>(
+        &self,
+        item: &Item<()>,
+        owners: impl Iterator<Item = &'a OwnerReference>,
+        queue: &WorkQueue<Key>,
+    ) {
+        for reference in owners {
+            let Some((place, watched)) = self.find(reference) else { continue };
+            let namespace = if watched.namespaced { item.meta.namespace.as_str() } else { "" };
+            let owner = watched.cache.get(namespace, &reference.name);
+            if let Some(owner) = owner.filter(|owner| waits_for_dependents(&owner.meta)) {
+                queue.add(queue_key(place, &owner.key));
+            }
+        }
+    }
+
+    fn dependents(&self, uid: &str) -> Vec<Object> {
+        let of_kind = |watched: &Watched| {
+            let object = |item: Arc<Item<()>>| Object {
+                resource: watched.resource.clone(),
+                kind: watched.kind.clone(),
+                meta: item.meta.clone(),
+            };
+            watched.cache.owned_by(uid).into_iter().map(object).collect::<Vec<_>>()
+        };
+        self.0.values().flat_map(of_kind).collect()
+    }
+
+    fn owner_state(&self, object: &ObjectMeta, reference: &OwnerReference) -> OwnerState {
+        let Some((_, watched)) = self.find(reference) else { return OwnerState::UnknownKind };
+        let namespace = if watched.namespaced { object.namespace.as_str() } else { "" };
+        if watched.namespaced && namespace.is_empty() {
+            return OwnerState::OutOfReach;
+        }
+        let key = Key::new(namespace, &reference.name);
+        match watched.cache.get_key(&key).filter(|owner| owner.meta.uid == reference.uid) {
+            Some(owner) if waits_for_dependents(&owner.meta) => OwnerState::Waiting,
+            Some(_) => OwnerState::Solid,
+            None => OwnerState::Unseen { resource: watched.resource.clone(), key },
+        }
+    }
+}
+
+impl Room for Garbage {
+    fn reconcile(&self, key: &Key, _now: Timestamp) -> Result<Plan, RoomError> {
+        let (resource, group) = key.namespace().split_once('.').unwrap_or((key.namespace(), ""));
+        let watched = self.world.0.get(&(group.to_owned(), resource.to_owned()));
+        let found = watched.and_then(|watched| {
+            let (namespace, name) = key.name().split_once('/').unwrap_or(("", key.name()));
+            Some((watched, watched.cache.get(namespace, name)?))
+        });
+        let Some((watched, item)) = found else { return Ok(Plan::nothing()) };
+        let object = Object { resource: watched.resource.clone(), kind: watched.kind.clone(), meta: item.meta.clone() };
+        let states = item.meta.owner_references.iter();
+        let owners: Vec<_> = states.map(|owner| (owner.clone(), self.world.owner_state(&item.meta, owner))).collect();
+        let dependents = self.world.dependents(&item.meta.uid);
+        Ok(plan::plan(Observed { object, owners, dependents }))
+    }
+}
