@@ -11,6 +11,8 @@ mod manifest;
 pub mod reference;
 pub mod service;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use archive::{Archive, ImportError};
 pub use reference::{Reference, ReferenceError};
