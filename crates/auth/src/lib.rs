@@ -14,6 +14,7 @@ pub mod pki;
 pub mod policy;
 pub mod rbac;
 pub mod secret;
+pub mod signers;
 
 pub use authorizer::{Attributes, Authorizer, Decision, Union};
 pub use meta::User;

@@ -59,6 +59,11 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The SHA-256 of `bytes`, in hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

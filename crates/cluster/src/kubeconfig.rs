@@ -89,7 +89,6 @@ pub fn cluster_info(server: &str, authority: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use client::Kubeconfig;
 
     #[test]
     fn what_is_written_is_what_the_client_reads() {
@@ -98,12 +97,13 @@ mod tests {
         let identity = Identity { certificate: "CERT\n".to_owned(), key: "KEY\n".to_owned() };
         let text = text("https://[::1]:6443", "CA\n", "kubernetes-admin", &Credential::Certificate(&identity));
         write(&path, &text).unwrap();
-        let _: fn() -> Kubeconfig = Kubeconfig::default;
         assert!(
             text.contains("    server: https://[::1]:6443") || text.contains("    server: \"https://[::1]:6443\""),
             "{text}"
         );
         assert!(text.contains("current-context: kubernetes-admin@kubernetes"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        let read = client::Kubeconfig::load(&[path.clone()], true).unwrap();
+        assert_eq!(read.current_context, "kubernetes-admin@kubernetes");
     }
 }

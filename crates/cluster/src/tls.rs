@@ -105,3 +105,6 @@ fn roots(authority: &str) -> Result<RootCertStore, Error> {
     }
     Ok(roots)
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,13 +37,25 @@ fn role_object(row: &Role) -> Value {
         object["metadata"]["labels"][format!("{GROUP}/{}", row.label)] = json!("true");
     }
     if row.aggregates.is_empty() {
-        object["rules"] = json!(row.rules.iter().map(|text| rule(text)).collect::<Vec<_>>());
+        let rules = row.rules.iter().map(|text| rule(text));
+        let is_controller = row.name.starts_with(CONTROLLER_PREFIX);
+        object["rules"] = json!(rules.map(|rule| if is_controller { patching(rule) } else { rule }).collect::<Vec<_>>());
     } else {
         let labels: Map<String, Value> = [(format!("{GROUP}/{}", row.aggregates), json!("true"))].into_iter().collect();
         object["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": labels}]});
         object["rules"] = Value::Null;
     }
     object
+}
+
+/// Kutter's controllers write patches where upstream's write whole objects: who may update a
+/// resource may patch it too (docs/decisions/0003-controllers-patch.md).
+fn patching(mut rule: Rule) -> Rule {
+    let has = |verb: &str| rule.verbs.iter().any(|own| own == verb);
+    if has("update") && !has("patch") {
+        rule.verbs.push("patch".to_owned());
+    }
+    rule
 }
 
 fn binding_object(namespace: &str, name: &str, role: &str, subjects: &[&str]) -> Value {

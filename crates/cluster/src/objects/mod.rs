@@ -7,6 +7,7 @@ mod access;
 mod ensure;
 mod network;
 
+pub use access::{DNS_ACCOUNT, PROXY_ACCOUNT};
 pub use ensure::{Error, ensure};
 
 use meta::GroupVersionResource;
