@@ -33,6 +33,8 @@ pub enum QuantityError {
     Format,
     #[error("unable to parse quantity's suffix")]
     Suffix,
+    #[error("unable to parse numeric part of quantity")]
+    Numeric,
 }
 
 const UNIT: i128 = 1_000_000_000;
@@ -148,16 +150,23 @@ impl FromStr for Quantity {
             Some(b'+') => (false, &text[1..]),
             _ => (false, text),
         };
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, suffix) = rest.split_at(end);
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        if text.is_empty() {
             return Err(QuantityError::Format);
         }
+        // No digits at all pass for zero, as upstream's reader has it.
+        let (whole, rest) = split_digits(rest);
+        let (fraction, suffix) = rest.strip_prefix('.').map_or(("", rest), split_digits);
         let (format, scale) = read_suffix(suffix)?;
-        let nanos = scaled(whole, fraction, scale);
+        if format == Format::BinarySi && whole.is_empty() && fraction.is_empty() {
+            return Err(QuantityError::Numeric);
+        }
+        let nanos = scaled(whole, fraction, scale).ok_or(QuantityError::Numeric)?;
         Ok(Quantity { nanos: if negative { -nanos } else { nanos }, format })
     }
+}
+
+fn split_digits(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
 enum Scale {
@@ -182,28 +191,27 @@ fn read_suffix(suffix: &str) -> Result<(Format, Scale), QuantityError> {
     Ok((Format::DecimalExponent, Scale::Ten(power.clamp(-40, 40))))
 }
 
-/// `whole.fraction` times the scale in billionths; away from zero where it does not come out even,
-/// the largest number where it is too big.
-fn scaled(whole: &str, fraction: &str, scale: Scale) -> i128 {
+/// `whole.fraction` times the scale in billionths, away from zero where it does not come out even.
+/// Upstream bounds binary ones; of the others those above 10^29 are None.
+fn scaled(whole: &str, fraction: &str, scale: Scale) -> Option<i128> {
     let fraction = fraction.trim_end_matches('0');
     let digits = fold(whole).and_then(|n| fraction.bytes().try_fold(n, push));
     let places = i32::try_from(fraction.len()).unwrap_or(i32::MAX);
-    let (power, factor) = match scale {
-        Scale::Ten(power) => (9 + power - places, 1),
-        Scale::Two(power) => (9 - places, 1i128 << power),
+    let (power, factor) = match &scale {
+        Scale::Ten(power) => (9 + *power - places, 1),
+        Scale::Two(power) => (9 - places, 1i128 << *power),
     };
-    let limit = i128::from(i64::MAX) * UNIT;
+    let limit = matches!(scale, Scale::Two(_)).then_some(i128::from(i64::MAX) * UNIT);
     let Some(number) = digits.and_then(|n| n.checked_mul(factor)) else { return limit };
-    if power >= 0 {
-        let ten = 10i128.checked_pow(power.unsigned_abs());
-        return ten
-            .and_then(|ten| number.checked_mul(ten))
-            .map_or(if number == 0 { 0 } else { limit }, |n| n.min(limit));
-    }
-    match 10i128.checked_pow(power.unsigned_abs()) {
-        Some(ten) => ceil(number, ten),
-        None => i128::from(number != 0),
-    }
+    let ten = 10i128.checked_pow(power.unsigned_abs());
+    let nanos = match ten {
+        _ if number == 0 => Some(0),
+        Some(ten) if power < 0 => Some(ceil(number, ten)),
+        Some(ten) => number.checked_mul(ten),
+        None if power < 0 => Some(1),
+        None => None,
+    };
+    nanos.map(|nanos| limit.map_or(nanos, |limit| nanos.min(limit))).or(limit)
 }
 
 fn fold(digits: &str) -> Option<i128> {
@@ -217,8 +225,8 @@ fn push(number: i128, digit: u8) -> Option<i128> {
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.format {
-            Format::BinarySi if self.nanos.abs() >= 1024 * UNIT => {
-                let mut number = ceil(self.nanos.abs(), UNIT);
+            Format::BinarySi if self.nanos.abs() >= 1024 * UNIT && self.is_whole() => {
+                let mut number = self.nanos.abs() / UNIT;
                 let mut suffix = "";
                 for (name, _) in BINARY {
                     if number % 1024 != 0 {
@@ -328,6 +336,9 @@ mod tests {
             ("5.", "5"),
             ("0.1n", "1n"),
             ("1023Ki", "1023Ki"),
+            ("1.0001Ki", "1024102400u"),
+            (".", "0"),
+            ("m", "0"),
         ] {
             assert_eq!(text.parse::<Quantity>().map(|q| q.to_string()).as_deref(), Ok(canonical), "{text}");
         }
@@ -355,7 +366,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_quantity() {
-        for text in ["", "m", "1.2.3", "1x", "1mm", "abc", "1 ", "--1", "1ee3", "."] {
+        for text in ["", "1.2.3", "1x", "1mm", "abc", "1 ", "--1", "1ee3", "1e", "K"] {
             assert!(text.parse::<Quantity>().is_err(), "{text}");
         }
     }
@@ -365,7 +376,9 @@ mod tests {
         let quantity: Quantity = "1500m".parse().unwrap();
         assert_eq!((quantity.value(), quantity.milli_value()), (2, 1500));
         assert_eq!("1Gi".parse::<Quantity>().unwrap().divided_by("1Mi".parse().unwrap()), 1024);
-        assert_eq!("9999999999999999999999999E".parse::<Quantity>().unwrap().value(), i64::MAX);
+        assert_eq!("9999999999999999999Ei".parse::<Quantity>().unwrap().value(), i64::MAX);
+        assert_eq!("9999999999999999999999999E".parse::<Quantity>(), Err(QuantityError::Numeric));
+        assert_eq!("99999999999E".parse::<Quantity>().unwrap().value(), i64::MAX);
         assert_eq!("-1500m".parse::<Quantity>().unwrap().value(), -2);
         let parse = |text: &str| text.parse::<Quantity>().unwrap();
         assert!(parse("1Ki") == parse("1024") && parse("1") < parse("1001m"));

@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
             return Err(self.fail("Z07:00"));
         };
         self.check(hours <= 24, "time zone offset hour")?;
-        self.check(minutes < 60, "time zone offset minute")?;
+        self.check(minutes <= 60, "time zone offset minute")?;
         self.rest = &self.rest[6..];
         Ok(sign * (hours * 3600 + minutes * 60))
     }
