@@ -39,7 +39,8 @@ fn role_object(row: &Role) -> Value {
     if row.aggregates.is_empty() {
         let rules = row.rules.iter().map(|text| rule(text));
         let is_controller = row.name.starts_with(CONTROLLER_PREFIX);
-        object["rules"] = json!(rules.map(|rule| if is_controller { patching(rule) } else { rule }).collect::<Vec<_>>());
+        object["rules"] =
+            json!(rules.map(|rule| if is_controller { patching(rule) } else { rule }).collect::<Vec<_>>());
     } else {
         let labels: Map<String, Value> = [(format!("{GROUP}/{}", row.aggregates), json!("true"))].into_iter().collect();
         object["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": labels}]});
@@ -49,7 +50,7 @@ fn role_object(row: &Role) -> Value {
 }
 
 /// Kutter's controllers write patches where upstream's write whole objects: who may update a
-/// resource may patch it too (docs/decisions/0003-controllers-patch.md).
+/// resource may patch it too (docs/decisions/controllers-patch.md).
 fn patching(mut rule: Rule) -> Rule {
     let has = |verb: &str| rule.verbs.iter().any(|own| own == verb);
     if has("update") && !has("patch") {
