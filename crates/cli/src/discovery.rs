@@ -194,21 +194,7 @@ impl Discovery {
                 .or_else(|| self.resources.iter().find(|one| one.is_called(name)))
                 .or_else(|| self.resources.iter().find(short))
         };
-        found.ok_or_else(|| {
-            let text = match (wanted.contains('.'), version, group) {
-                (false, ..) => format!("the server doesn't have a resource type {word:?}"),
-                (true, _, "") => format!("the server doesn't have a resource type {name:?} in group {rest:?}"),
-                (true, ..) => {
-                    let plain = format!("the server doesn't have a resource type {name:?} in group {rest:?}");
-                    if version.starts_with('v') {
-                        format!("the server doesn't have a resource type {name:?} in group {group:?} and version {version:?}")
-                    } else {
-                        plain
-                    }
-                }
-            };
-            Failure::message(text)
-        })
+        found.ok_or_else(|| Failure::message(format!("the server doesn't have a resource type {name:?}")))
     }
 
     /// The resource that objects of a kind are served as.

@@ -81,7 +81,11 @@ pub async fn from_words(session: &Session, words: &[String], all_namespaces: boo
                 let text = "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'kubectl get resource/<resource_name>' instead of 'kubectl get resource resource/<resource_name>'";
                 return Err(Failure::message(text));
             };
-            if kind.is_empty() || name.is_empty() || name.contains('/') {
+            if name.contains('/') {
+                let text = "arguments in resource/name form may not have more than one slash";
+                return Err(Failure::message(text));
+            }
+            if kind.is_empty() || name.is_empty() {
                 let text = "arguments in resource/name form must have a single resource and name";
                 return Err(Failure::message(text));
             }
@@ -287,7 +291,7 @@ pub async fn fetched(session: &Session, args: &Args, targets: Vec<Target>) -> Ou
 pub async fn listed(session: &Session, args: &Args, target: Target) -> Outcome<Vec<(Target, Value)>> {
     let mut call = Call::get(target.collection());
     call = call.query("labelSelector", args.text("selector")).query("fieldSelector", args.text("field-selector"));
-    let list = session.json(call).await?;
+    let list = session.json(call).await.map_err(|failure| selecting(failure, args, &target.resource))?;
     let items = list["items"].as_array().cloned().unwrap_or_default();
     let own = |mut item: Value| {
         // Items of a list go without what the list says already.
@@ -300,4 +304,20 @@ pub async fn listed(session: &Session, args: &Args, target: Target) -> Outcome<V
         (Target { namespace, name, ..target.clone() }, item)
     };
     Ok(items.into_iter().map(own).collect())
+}
+
+/// What kubectl says before the server's reason why a selection cannot be listed.
+pub fn selecting(failure: Failure, args: &Args, resource: &Resource) -> Failure {
+    let selectors = (args.text("selector"), args.text("field-selector"));
+    match failure {
+        Failure::Status(mut status) if status.reason == "BadRequest" && selectors != ("", "") => {
+            let what = format!("{}/{}, Resource={}", resource.group, resource.version, resource.name);
+            status.message = format!(
+                "Unable to find {what:?} that match label selector {:?}, field selector {:?}: {}",
+                selectors.0, selectors.1, status.message
+            );
+            Failure::Status(status)
+        }
+        other => other,
+    }
 }

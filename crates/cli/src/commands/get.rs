@@ -120,7 +120,8 @@ impl Get<'_> {
             if !self.args.text("sort-by").is_empty() && accept == TABLE {
                 call = call.query("includeObject", "Object");
             }
-            let mut page = self.session.json(call).await?;
+            let page = self.session.json(call).await;
+            let mut page = page.map_err(|failure| crate::targets::selecting(failure, self.args, &target.resource))?;
             token = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
             if whole.is_null() {
                 whole = page;

@@ -3,22 +3,39 @@
 mod api_resources;
 mod api_versions;
 mod apply;
+mod cluster_info;
 mod create;
 mod delete;
+mod expose;
 mod get;
+mod label;
+mod logs;
+mod patch;
+mod scale;
+mod set;
 mod version;
+mod wait;
 
 use crate::command::Command;
 
 /// Every command, as `kubectl help` lists them.
 pub static ALL: &[&Command] = &[
+    &label::ANNOTATE,
     &api_resources::COMMAND,
     &api_versions::COMMAND,
     &apply::COMMAND,
+    &cluster_info::COMMAND,
     &create::COMMAND,
     &delete::COMMAND,
+    &expose::COMMAND,
     &get::COMMAND,
+    &label::LABEL,
+    &logs::COMMAND,
+    &patch::COMMAND,
+    &scale::COMMAND,
+    &set::COMMAND,
     &version::COMMAND,
+    &wait::COMMAND,
 ];
 
 pub static ROOT: Command = Command {

@@ -73,7 +73,7 @@ pub fn rows_of(columns: &[(String, i64)], table: &Value, view: &View, event: Opt
             });
         }
         for key in &view.label_columns {
-            cells.push(metadata["labels"][key].as_str().unwrap_or("<none>").to_owned());
+            cells.push(metadata["labels"][key].as_str().unwrap_or_default().to_owned());
         }
         if view.show_labels {
             cells.push(label_text(&metadata["labels"]));
