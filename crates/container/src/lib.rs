@@ -24,4 +24,4 @@ mod supervisor;
 
 pub use client::shutdown::shutdown_all;
 pub use client::{Supervisor, SupervisorOptions};
-pub use supervisor::{SUPERVISOR_ARGUMENT, dispatch};
+pub use supervisor::{SUPERVISOR_ARGUMENT, dispatch, join_mounts};

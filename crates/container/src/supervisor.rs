@@ -15,7 +15,8 @@ use rustix::event::{PollFd, PollFlags};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use sys::cgroup::devices::Rule;
 use sys::cgroup::{CgroupError, Cgroups, Limits};
@@ -42,6 +43,33 @@ pub fn dispatch(args: &[OsString]) -> Option<ExitCode> {
             Some(ExitCode::FAILURE)
         }
     }
+}
+
+/// Moves this process, which must have one thread yet, to the mount namespace of the living
+/// supervisor, if there is one in another. Then a kutter that is started in a new mount namespace
+/// each time (`ip netns exec`) still finds the volumes it mounted before. True when it moved.
+pub fn join_mounts(state_dir: &Path) -> io::Result<bool> {
+    let connected = match state::open_directory(state_dir) {
+        Ok(directory) => socket::connect(directory.as_fd(), SUPERVISOR_SOCKET),
+        Err(error) => Err(error),
+    };
+    let connection = match connected {
+        // No supervisor, no mounts.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(false);
+        }
+        connected => connected?,
+    };
+    let (uid, pid) = socket::peer(connection.as_fd())?;
+    if uid != rustix::process::geteuid().as_raw() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let kept = std::fs::File::open(format!("/proc/{pid}/ns/mnt"))?;
+    if kept.metadata()?.ino() == std::fs::metadata("/proc/self/ns/mnt")?.ino() {
+        return Ok(false);
+    }
+    sys::namespace::join(kept.as_fd(), Kinds::MOUNT)?;
+    Ok(true)
 }
 
 struct Supervisor {

@@ -5,7 +5,7 @@
 mod rig;
 
 use container::runtime::{ContainerState, Runtime, RuntimeError};
-use rig::{Rig, memory, supervisor};
+use rig::{Rig, memory, pod_init, supervisor};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -130,6 +130,27 @@ async fn containers_outlive_supervisor_and_kutter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kutter_in_another_mount_namespace_finds_its_mounts_again() {
+    let rig = Rig::new("mounts").await;
+    let kept = std::fs::read_link(format!("/proc/{}/ns/mnt", supervisor(&rig))).unwrap();
+    let mut command = std::process::Command::new("unshare");
+    let output = command.args(["-m", env!("CARGO_BIN_EXE_container-supervisor"), "mounts"]).arg(&rig.options.state_dir);
+    let output = output.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        said,
+        format!("joined true, now in {}\n", kept.display()),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let state = rig.options.state_dir.clone();
+    let mut alone = std::process::Command::new(env!("CARGO_BIN_EXE_container-supervisor"));
+    let output = alone.arg("mounts").arg(&state).output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("joined false"));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_supervisor_is_replaced() {
     let mut rig = Rig::new("stuck").await;
     let (_, id) = rig.shell("stuck", "sleep 1000").await;
@@ -145,8 +166,7 @@ async fn a_stuck_supervisor_is_replaced() {
 async fn a_killed_pod_init_is_noticed() {
     let rig = Rig::new("lost").await;
     let (sandbox, id) = rig.shell("lost", "sleep 1000").await;
-    let netns = sandbox.netns.clone().unwrap();
-    let init: i32 = netns.components().nth(2).unwrap().as_os_str().to_str().unwrap().parse().unwrap();
+    let init = pod_init(&sandbox);
     let pid = rig.runtime.container(&id).await.unwrap().pid.unwrap();
     sys::process::kill(init).unwrap();
     assert_eq!(rig.ended(&id).await.state, ContainerState::Unknown);

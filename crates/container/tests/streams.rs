@@ -152,3 +152,29 @@ async fn logs_are_rotated() {
     assert_eq!(number(std::fs::read_to_string(&path).unwrap(), true), last + 1);
     rig.end().await;
 }
+
+/// A pod init lives for months: nothing may stay open behind what has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_init_keeps_no_files_open() {
+    let rig = Rig::new("open").await;
+    let (sandbox, id) = rig.shell("open", "sleep 1000").await;
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", rig::pod_init(&sandbox))).unwrap().count();
+    rig.exec(&id, &["true"]).await;
+    let before = open();
+    for number in 0..20 {
+        rig.exec(&id, &["true"]).await;
+        let _ = rig.runtime.exec_sync(&id, vec!["nonesuch".to_owned()], None).await;
+        drop(rig.runtime.exec(&id, options(&["true"], true)).await.unwrap());
+        drop(rig.runtime.attach(&id).await.unwrap());
+        let short = rig.start(&sandbox, rig.container(&format!("short{number}"), &["true"])).await;
+        rig.ended(&short).await;
+    }
+    let all_gone = async {
+        while open() > before {
+            rig.env.clock.sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let gone = rig.env.clock.timeout(Duration::from_secs(5), all_gone).await;
+    assert!(gone.is_ok(), "{before} files before, {} after", open());
+    rig.end().await;
+}

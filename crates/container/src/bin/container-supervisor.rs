@@ -6,5 +6,25 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
+    if let [_, command, state] = args.as_slice()
+        && command == "mounts"
+    {
+        return show_mounts(state.as_ref());
+    }
     container::dispatch(&args).unwrap_or(ExitCode::from(2))
+}
+
+/// Joins the supervisor's mount namespace and says which it is.
+fn show_mounts(state: &std::path::Path) -> ExitCode {
+    let joined = container::join_mounts(state);
+    match joined.and_then(|joined| Ok((joined, std::fs::read_link("/proc/self/ns/mnt")?))) {
+        Ok((joined, now)) => {
+            println!("joined {joined}, now in {}", now.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

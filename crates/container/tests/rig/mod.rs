@@ -162,6 +162,12 @@ pub fn supervisor(rig: &Rig) -> i32 {
     sys::socket::peer(connection.as_fd()).unwrap().1
 }
 
+/// A sandbox's pod init.
+pub fn pod_init(sandbox: &SandboxStatus) -> i32 {
+    let netns = sandbox.netns.as_ref().unwrap();
+    netns.components().nth(2).unwrap().as_os_str().to_str().unwrap().parse().unwrap()
+}
+
 fn image(root: &Path) {
     for directory in ["bin", "etc", "tmp", "root", "proc"] {
         std::fs::create_dir_all(root.join(directory)).unwrap();
