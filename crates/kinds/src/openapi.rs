@@ -1,8 +1,8 @@
 //! The API described as OpenAPI: `/openapi/v3` by group and version, `/openapi/v2` in one piece,
 //! as `kubectl explain` and `kubectl apply` read them.
 //!
-//! Written from the type and resource tables on request; the server keeps the bytes as long as it
-//! likes. Descriptions come from the build ([`descriptions`]). Custom resources are added by whoever
+//! Written from the type and resource tables on each request, which takes milliseconds: keeping
+//! megabytes for the few clients that ask would cost more. Descriptions come from the build ([`descriptions`]). Custom resources are added by whoever
 //! holds their definitions.
 
 mod descriptions;
@@ -12,6 +12,7 @@ mod paths;
 mod writer;
 
 use crate::resources::{Kind, all};
+use bytes::Bytes;
 use std::collections::BTreeSet;
 use wire::schema::TypeId;
 use writer::Writer;
@@ -32,9 +33,49 @@ pub const V2_PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.
 /// What `info` calls the server.
 const VERSION: &str = "v1.37.0";
 
+/// A document as it is sent.
+pub struct Document {
+    pub body: Bytes,
+    pub media_type: &'static str,
+    /// With its quotes; the same until the program is another.
+    pub etag: String,
+}
+
+const JSON: &str = "application/json";
+
+/// The list of documents of what is served by default.
+pub fn v3_index() -> Document {
+    document(write_v3_index("/openapi/v3", group_versions()), JSON)
+}
+
+/// The document of one group and version; None where nothing is known of it.
+pub fn v3_document(group: &str, version: &str) -> Option<Document> {
+    Some(document(write_v3(group, version)?, JSON))
+}
+
+/// Version 2 of all that is served by default, in the form that `accept` asks for.
+pub fn v2_document(accept: &str) -> Document {
+    let json = write_v2(&|row| row.served_by_default);
+    match accept.contains(V2_PROTOBUF) {
+        true => document(write_v2_protobuf(&json), V2_PROTOBUF_ANSWER),
+        false => document(json, JSON),
+    }
+}
+
+fn document(body: Vec<u8>, media_type: &'static str) -> Document {
+    let kind = media_type.len();
+    Document { body: body.into(), media_type, etag: format!("\"{:016X}-{kind}\"", fingerprint()) }
+}
+
+/// Groups and versions served by default.
+fn group_versions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let served = all().iter().filter(|row| row.served_by_default);
+    served.map(|row| (row.group, row.version)).collect::<BTreeSet<_>>().into_iter()
+}
+
 /// The list of documents: `{"paths": {"api/v1": {"serverRelativeURL": …}}}`, one for each group and
 /// version. `base` is the path that documents stand under, `/openapi/v3`.
-pub fn v3_index<'a>(base: &str, group_versions: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+pub fn write_v3_index<'a>(base: &str, group_versions: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let hash = format!("{:016X}", fingerprint());
     let mut out = Writer::default();
     out.object(|out| {
@@ -52,8 +93,8 @@ pub fn v3_index<'a>(base: &str, group_versions: impl IntoIterator<Item = (&'a st
     out.finish()
 }
 
-/// The document of one group and version; None where nothing is known of it.
-pub fn v3_document(group: &str, version: &str) -> Option<Vec<u8>> {
+/// The bytes of [`v3_document`].
+pub fn write_v3(group: &str, version: &str) -> Option<Vec<u8>> {
     let kinds: Vec<&Kind> = all().iter().filter(|row| row.group == group && row.version == version).collect();
     if kinds.is_empty() {
         return None;
@@ -75,7 +116,7 @@ pub fn v3_document(group: &str, version: &str) -> Option<Vec<u8>> {
 }
 
 /// The document of all kinds that `served` admits.
-pub fn v2_document(served: &dyn Fn(&Kind) -> bool) -> Vec<u8> {
+pub fn write_v2(served: &dyn Fn(&Kind) -> bool) -> Vec<u8> {
     let kinds: Vec<&Kind> = all().iter().filter(|row| served(row)).collect();
     let mut out = Writer::default();
     out.object(|out| {
@@ -89,8 +130,8 @@ pub fn v2_document(served: &dyn Fn(&Kind) -> bool) -> Vec<u8> {
     out.finish()
 }
 
-/// The same in protobuf, from the bytes of [`v2_document`].
-pub fn v2_protobuf(document: &[u8]) -> Vec<u8> {
+/// The same in protobuf, from the bytes of [`write_v2`].
+pub fn write_v2_protobuf(document: &[u8]) -> Vec<u8> {
     gnostic::transcode(document)
 }
 

@@ -31,17 +31,17 @@ fn assert_closed(document: &Value, models: &Value, prefix: &str) {
 fn every_reference_leads_to_a_model() {
     let served: BTreeSet<_> = all().iter().map(|row| (row.group, row.version)).collect();
     for (group, version) in served {
-        let document = parse(&v3_document(group, version).unwrap());
+        let document = parse(&write_v3(group, version).unwrap());
         assert_closed(&document, &document["components"]["schemas"], "#/components/schemas/");
     }
-    let document = parse(&v2_document(&|row| row.served_by_default));
+    let document = parse(&write_v2(&|row| row.served_by_default));
     assert_closed(&document, &document["definitions"], "#/definitions/");
-    assert!(v3_document("example.com", "v1").is_none());
+    assert!(write_v3("example.com", "v1").is_none());
 }
 
 #[test]
 fn models_say_what_explain_and_apply_need() {
-    let document = parse(&v3_document("", "v1").unwrap());
+    let document = parse(&write_v3("", "v1").unwrap());
     let models = &document["components"]["schemas"];
     let spec = &models["io.k8s.api.core.v1.PodSpec"];
     let containers = &spec["properties"]["containers"];
@@ -61,7 +61,7 @@ fn models_say_what_explain_and_apply_need() {
 
 #[test]
 fn the_index_names_each_document() {
-    let index = parse(&v3_index("/openapi/v3", [("", "v1"), ("apps", "v1")]));
+    let index = parse(&write_v3_index("/openapi/v3", [("", "v1"), ("apps", "v1")]));
     let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
     assert!(url.starts_with("/openapi/v3/apis/apps/v1?hash="));
     assert!(index["paths"]["api/v1"].is_object());
@@ -70,10 +70,21 @@ fn the_index_names_each_document() {
 /// Reads back what old clients look for: kubectl 1.27 itself is the judge of the whole.
 #[test]
 fn the_protobuf_form_has_the_models() {
-    let document = v2_document(&|row| row.group == "apps");
-    let bytes = v2_protobuf(&document);
+    let document = write_v2(&|row| row.group == "apps");
+    let bytes = write_v2_protobuf(&document);
     let holds = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
     assert!(holds("io.k8s.api.apps.v1.Deployment") && holds("x-kubernetes-patch-merge-key"));
     // swagger: "2.0", then info.
     assert_eq!(bytes[..7], *b"\x0a\x032.0\x12\x15");
+}
+
+#[test]
+fn documents_come_in_the_form_asked_for() {
+    let plain = v2_document("application/json");
+    let old = v2_document(&format!("{V2_PROTOBUF}, */*"));
+    assert_eq!((plain.media_type, old.media_type), ("application/json", V2_PROTOBUF_ANSWER));
+    assert_ne!(plain.etag, old.etag);
+    assert!(plain.body.starts_with(b"{\"swagger\":\"2.0\"") && old.body.starts_with(b"\x0a\x032.0"));
+    assert!(parse(&v3_index().body)["paths"]["apis/apps/v1"].is_object());
+    assert!(v3_document("apps", "v1").is_some() && v3_document("apps", "v9").is_none());
 }
