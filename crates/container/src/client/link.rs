@@ -8,6 +8,7 @@ use crate::runtime::RuntimeError;
 use crate::supervisor::{SUPERVISOR_ARGUMENT, build};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tracing::debug;
@@ -93,7 +94,10 @@ async fn greet(env: &base::Env, connection: &Connection) -> Option<String> {
 
 /// Starts a supervisor. It listens when the process started here has ended; its child goes on.
 fn start(options: &SupervisorOptions) -> io::Result<()> {
-    let output = Command::new(&options.executable)
+    // After an upgrade the file this program came from may be gone; the kernel still has it.
+    let gone = !options.executable.exists();
+    let executable = if gone { Path::new("/proc/self/exe") } else { &options.executable };
+    let output = Command::new(executable)
         .arg(SUPERVISOR_ARGUMENT)
         .arg(&options.state_dir)
         .arg(&options.instance)
