@@ -16,6 +16,7 @@ pub mod http;
 mod local;
 mod lookup;
 mod object;
+mod openapi;
 mod read;
 mod resources;
 mod review;

@@ -14,6 +14,7 @@ pub use payload::Payload;
 
 use crate::connect::Connector;
 use crate::discovery;
+use crate::openapi;
 use crate::server::Server;
 use crate::table::Include;
 use crate::write::{Caller, Media};
@@ -140,6 +141,7 @@ impl Front {
             ["apis", group] => discovery::group(resources, group),
             ["apis", group, version] => discovery::resource_list(resources, group, version),
             ["healthz" | "livez" | "readyz", ..] => return Ok(self.health(parts[0], request.uri().query())),
+            ["openapi", rest @ ..] => return openapi::answer(rest, request),
             ["metrics"] => return Ok(text_response(StatusCode::OK, self.server.env.metrics.render())),
             [".well-known", "openid-configuration"] => self.server.openid_configuration(),
             ["openid", "v1", "jwks"] => self.server.jwks(),
