@@ -1,3 +1,4 @@
 //! What tests share: test images, network namespaces, servers under test.
 
+pub mod images;
 pub mod net;

@@ -154,14 +154,6 @@ pub fn inside<T: Send>(namespace: &Namespace, work: impl FnOnce() -> T + Send) -
     namespace.run(work).expect("a thread in the namespace")
 }
 
-/// Runs a command in the namespace and returns what it printed.
-pub fn command(namespace: &Namespace, line: &[&str]) -> String {
-    let output = inside(namespace, || std::process::Command::new(line[0]).args(&line[1..]).output()).unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{line:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    text
-}
-
 /// A TCP and UDP server that answers everyone with its name and the address it saw, such as
 /// `web 10.244.0.7`.
 pub struct Server {

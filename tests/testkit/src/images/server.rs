@@ -1,0 +1,63 @@
+//! `kutter-test`: the project's own test server beside busybox; and `tomcat`, the same server where
+//! people expect Tomcat.
+
+use super::docker_archive::Image;
+use super::files::Files;
+use super::{Family, Made, busybox, debian, root, sources_below};
+use anyhow::Result;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub const KUTTER_TEST: Family = Family { name: "kutter-test", tags: &["latest"], sources, make: make_test };
+
+pub const TOMCAT: Family = Family { name: "tomcat", tags: &["latest"], sources, make: make_tomcat };
+
+fn sources() -> Vec<PathBuf> {
+    let mut sources = busybox::sources();
+    sources.extend(sources_below("tests/testserver/src"));
+    sources
+}
+
+fn make_test(_work: &Path) -> Result<Made> {
+    let files = with_server()?;
+    let run = json!({
+        "Entrypoint": ["/bin/testserver"],
+        "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"],
+        "ExposedPorts": {"8080/tcp": {}},
+    });
+    Ok(Made { files, images: vec![Image { tags: KUTTER_TEST.tags, run }] })
+}
+
+fn make_tomcat(_work: &Path) -> Result<Made> {
+    let mut files = with_server()?;
+    let start = "#!/bin/sh\nexec /bin/testserver serve --http 8080 --greeting 'Apache Tomcat stand-in'\n";
+    files.script("usr/local/tomcat/bin/catalina.sh", start);
+    let run = json!({
+        "Cmd": ["catalina.sh", "run"],
+        "Env": ["PATH=/usr/local/tomcat/bin:/usr/local/bin:/usr/bin:/bin", "CATALINA_HOME=/usr/local/tomcat"],
+        "ExposedPorts": {"8080/tcp": {}},
+        "WorkingDir": "/usr/local/tomcat",
+    });
+    Ok(Made { files, images: vec![Image { tags: TOMCAT.tags, run }] })
+}
+
+fn with_server() -> Result<Files> {
+    let mut files = Files::base();
+    busybox::add(&mut files, &[])?;
+    files.copy("bin/testserver", &build()?)?;
+    Ok(files)
+}
+
+/// Builds the server statically. Naming the machine's own target keeps the flags, and so the
+/// build, apart from everything else.
+fn build() -> Result<PathBuf> {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let folder = root().join("target");
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "testserver", "--target", &target, "--target-dir"]).arg(&folder);
+    build.current_dir(root()).env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    debian::run(&mut build)?;
+    Ok(folder.join(target).join("debug/testserver"))
+}
