@@ -189,7 +189,7 @@ async fn process_namespaces() {
     assert_eq!(rig.ended(&first).await.exit_code, 143);
     let third = rig.start(&shared, rig.container("third", &["sleep", "1000"])).await;
     let pid = rig.runtime.container(&third).await.unwrap().pid.unwrap();
-    assert!(std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().starts_with("sleep\01000"));
+    assert!(std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().starts_with("sleep\x001000"));
     assert_eq!(rig.exec(&third, &["sh", "-c", "exit 3"]).await.2, 3);
     rig.runtime.stop_sandbox(&shared.id).await.unwrap();
     assert_eq!(rig.ended(&third).await.exit_code, 137);
@@ -205,7 +205,7 @@ async fn process_namespaces() {
     let number = |line: &String| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap();
     assert!(number(&log[0]) > 10 && number(&log[1]) > 10, "{log:?}");
     // What it left in the background has ended with it.
-    assert!(rig::processes_with("sleep\04321").is_empty());
+    assert!(rig::processes_with("sleep\x004321").is_empty());
     rig.end().await;
 }
 

@@ -169,7 +169,8 @@ async fn a_killed_pod_init_is_noticed() {
     let init = pod_init(&sandbox);
     let pid = rig.runtime.container(&id).await.unwrap().pid.unwrap();
     sys::process::kill(init).unwrap();
-    assert_eq!(rig.ended(&id).await.state, ContainerState::Unknown);
+    let status = rig.ended(&id).await;
+    assert_eq!((status.state, status.exit_code, status.reason.as_str()), (ContainerState::Unknown, 255, "Unknown"));
     assert!(!rig.runtime.sandboxes().await.unwrap()[0].ready);
     rig.runtime.stop_sandbox(&sandbox.id).await.unwrap();
     assert!(!std::path::Path::new(&format!("/proc/{pid}/root/bin")).exists(), "the container still runs");

@@ -32,7 +32,7 @@ async fn exec_sync_gives_output_and_code() {
     let late = rig.runtime.exec_sync(&id, command, Some(Duration::from_millis(200))).await;
     assert!(matches!(late, Err(RuntimeError::Timeout(_))), "{late:?}");
     rig.env.clock.sleep(Duration::from_millis(100)).await;
-    assert!(rig::processes_with("sleep\0555").is_empty(), "the timed out command still runs");
+    assert!(rig::processes_with("sleep\x00555").is_empty(), "the timed out command still runs");
     rig.end().await;
 }
 

@@ -67,7 +67,14 @@ impl Sandbox {
 impl Container {
     pub fn status(&self) -> ContainerStatus {
         let config = &self.record.config;
-        let exit = self.exit.clone().unwrap_or_default();
+        let exit = match (&self.exit, self.state) {
+            (Some(exit), _) => exit.clone(),
+            // As containerd says it of a container it lost sight of.
+            (None, ContainerState::Unknown) => {
+                ExitRecord { exit_code: 255, reason: "Unknown".to_owned(), ..ExitRecord::default() }
+            }
+            (None, _) => ExitRecord::default(),
+        };
         let started = self.started.as_ref();
         let started_at = if self.exit.is_some() { exit.started_at } else { started.map_or(0, |one| one.started_at) };
         ContainerStatus {

@@ -31,7 +31,9 @@ impl Rig {
         image(&directory.path().join("image"));
         let state_dir = directory.path().join("state");
         let instance = format!("kt{name}{}", std::process::id());
-        let executable = PathBuf::from(env!("CARGO_BIN_EXE_container-supervisor"));
+        // Another one may be named, to measure it.
+        let executable = std::env::var_os("KUTTER_SUPERVISOR").map(PathBuf::from);
+        let executable = executable.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_container-supervisor")));
         let options = SupervisorOptions { executable, state_dir, instance };
         let env = base::Env::real();
         let runtime = Supervisor::start(options.clone(), env.clone()).await.unwrap();

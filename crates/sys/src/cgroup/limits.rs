@@ -35,7 +35,11 @@ impl Cgroups {
         for (size, bytes) in &limits.huge_pages {
             let result = match self.place("hugetlb") {
                 Place::V1(root) => set(root, path, &format!("hugetlb.{size}.limit_in_bytes"), &bytes.to_string()),
-                Place::V2(root) => set(root, path, &format!("hugetlb.{size}.max"), &bytes.to_string()),
+                Place::V2(root) => {
+                    // Where this fails the file below is missing, which says it better.
+                    let _ = self.hand_down(path, &["hugetlb"]);
+                    set(root, path, &format!("hugetlb.{size}.max"), &bytes.to_string())
+                }
                 Place::Nowhere => Ok(()),
             };
             // A page size the host does not have needs no limit of none.

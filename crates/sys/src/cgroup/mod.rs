@@ -127,15 +127,20 @@ impl Cgroups {
                 }
             }
         }
-        self.hand_down(path).map_err(fail)
+        // Beside v1 hierarchies what is left to v2 is not ours to turn on for the whole host.
+        let names: &[&str] =
+            if self.is_unified() { &["cpu", "memory", "pids", "hugetlb", "io", "cpuset"] } else { &[] };
+        self.hand_down(path, names).map_err(fail)
     }
 
     /// On v2 a controller works in a cgroup only when all above hand it down.
-    fn hand_down(&self, path: &str) -> io::Result<()> {
+    fn hand_down(&self, path: &str, names: &[&str]) -> io::Result<()> {
         let Some(v2) = &self.v2 else { return Ok(()) };
-        let names = ["cpu", "memory", "pids", "hugetlb", "io", "cpuset"];
         let names = names.iter().filter(|name| v2.controllers.iter().any(|have| have == *name));
         let wanted: Vec<String> = names.map(|name| format!("+{name}")).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
         let above = path.match_indices('/').map(|(end, _)| &path[..end]);
         for level in [""].into_iter().chain(above) {
             let file = if level.is_empty() { String::new() } else { format!("{level}/") } + "cgroup.subtree_control";
