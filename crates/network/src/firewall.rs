@@ -7,6 +7,7 @@
 use sys::net::nftables::{Batch, Expression, Family, ListedChain, Nftables, Table, Verdict, rule};
 use sys::net::{Error, Ipv4Net};
 
+const HOOK_INPUT: u32 = 1;
 const HOOK_FORWARD: u32 = 2;
 const CHAINS: [&str; 2] = ["DOCKER-USER", "FORWARD"];
 
@@ -19,28 +20,43 @@ fn owner(instance: &str) -> String {
     format!("kutter-{instance}")
 }
 
-/// Lets the pods' packets through where that can be done, and says where it cannot.
+/// Lets the pods' packets through where that can be done, and says where it cannot. Whether a
+/// chain that drops by default has rules for the pods is not to be seen from here.
 pub(crate) fn open(nft: &mut Nftables, instance: &str, pods: Ipv4Net) -> Result<Option<String>, Error> {
     let chains = nft.chains()?;
     let mut problem = None;
-    for chain in chains.iter().filter(|chain| drops_forwarded(chain)) {
-        if chain.family == Family::Ip as u8 && chain.table == "filter" && chain.name == "FORWARD" {
-            accept(nft, &chains, instance, pods)?;
-        } else {
-            problem.get_or_insert_with(|| {
-                format!(
-                    "the firewall chain {} of table {} drops forwarded packets: allow {pods} in it, or pods cannot be reached",
-                    chain.name, chain.table
-                )
-            });
+    for chain in chains.iter().filter(|chain| chain.drops_by_default && sees_ipv4(chain)) {
+        let (name, table) = (&chain.name, &chain.table);
+        match chain.hook {
+            Some(HOOK_FORWARD) if is_iptables_forward(chain) => accept(nft, &chains, instance, pods)?,
+            Some(HOOK_FORWARD) => {
+                problem.get_or_insert_with(|| {
+                    format!(
+                        "the firewall chain {name} of table {table} drops forwarded packets by default: \
+                         pods cannot be reached unless it allows {pods}"
+                    )
+                });
+            }
+            Some(HOOK_INPUT) => {
+                problem.get_or_insert_with(|| {
+                    format!(
+                        "the firewall chain {name} of table {table} drops packets to this host by default: \
+                         pods cannot reach DNS and the API server unless it allows {pods}"
+                    )
+                });
+            }
+            _ => {}
         }
     }
     Ok(problem)
 }
 
-fn drops_forwarded(chain: &ListedChain) -> bool {
-    let sees_ipv4 = chain.family == Family::Ip as u8 || chain.family == Family::Inet as u8;
-    sees_ipv4 && chain.hook == Some(HOOK_FORWARD) && chain.drops_by_default
+fn sees_ipv4(chain: &ListedChain) -> bool {
+    chain.family == Family::Ip as u8 || chain.family == Family::Inet as u8
+}
+
+fn is_iptables_forward(chain: &ListedChain) -> bool {
+    chain.family == Family::Ip as u8 && chain.table == iptables().name && chain.name == "FORWARD"
 }
 
 fn accept(nft: &mut Nftables, chains: &[ListedChain], instance: &str, pods: Ipv4Net) -> Result<(), Error> {

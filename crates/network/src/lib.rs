@@ -84,17 +84,34 @@ pub(crate) struct State {
 
 impl Network {
     /// Loads what was in use before a restart, and follows the nodes and this node's pods from
-    /// then on.
+    /// then on. Nodes are watched under the proxy's identity and this node's pods under the
+    /// kubelet's, as neither may watch both.
     ///
     /// # Errors
     /// The state folder cannot be used, or forwarding cannot be switched on.
-    pub fn start(env: &Env, caches: &Caches, options: NetworkOptions) -> Result<Arc<Network>, StartError> {
+    pub fn start(
+        env: &Env,
+        proxy: &Caches,
+        kubelet: &Caches,
+        options: NetworkOptions,
+    ) -> Result<Arc<Network>, StartError> {
+        Self::start_with(env, caches, caches, options)
+    }
+
+    /// As [`Network::start`], under two identities: a kubelet may see its own pods, but not all
+    /// nodes, and a service proxy the other way round.
+    pub fn start_with(
+        env: &Env,
+        nodes: &Caches,
+        pods: &Caches,
+        options: NetworkOptions,
+    ) -> Result<Arc<Network>, StartError> {
         let addresses = Addresses::load(options.state_dir.join("addresses"))?;
         sys::net::sysctl::set("ipv4/ip_forward", "1")?;
         let state = State { addresses, ready: false, mtu: pod::DEFAULT_MTU, restored: false, problem: None };
-        let nodes = caches.watch::<nodes::Node>(Selection::all(resource_of::<core::Node>()));
+        let nodes = nodes.watch::<nodes::Node>(Selection::all(resource_of::<core::Node>()));
         let here = format!("spec.nodeName={}", options.node_name);
-        let pods = caches.watch::<ports::PodPorts>(Selection::all(resource_of::<core::Pod>()).fields(here));
+        let pods = pods.watch::<ports::PodPorts>(Selection::all(resource_of::<core::Pod>()).fields(here));
         let network = Arc::new(Network { options, env: env.clone(), state: Mutex::new(state) });
         env.tasks.spawn("pod network", reconcile::run(network.clone(), nodes, pods));
         Ok(network)

@@ -1,3 +1,5 @@
+//! Questions over the wire.
+
 use super::{populated, put_service, put_slice};
 use crate::{Dns, DnsOptions, StartError};
 use base::Env;

@@ -1,3 +1,5 @@
+//! The pod network on hosts and pods made of namespaces.
+
 use crate::{Network, NetworkOptions};
 use base::Env;
 use client::fake::FakeApi;
@@ -44,7 +46,7 @@ impl Node1 {
         let network = room.run(&host.namespace, async {
             let env = Env::real();
             let caches = Caches::new(Arc::new(api.clone()), &env);
-            Network::start(&env, &caches, options).unwrap()
+            Network::start(&env, &caches, &caches, options).unwrap()
         });
         eventually("the network is ready", || network.ready().is_ok());
         (room, network)
@@ -236,9 +238,18 @@ fn docker_s_forward_policy_is_opened_and_other_firewalls_are_reported() {
         batch.drop_by_default(&strange, "fwd");
         Nftables::open().unwrap().commit(batch).unwrap();
     });
+    let input = Table { family: Family::Inet, name: "guard".to_owned() };
     eventually("the firewall is reported", || node.network.problem().is_some());
     let problem = node.network.problem().unwrap();
     assert!(problem.contains("chain fwd of table strict") && problem.contains("10.244.2.0/24"), "{problem}");
+    inside(&node.host.namespace, || {
+        let mut batch = Batch::new();
+        batch.remove_table(&strange).add_table(&input);
+        batch.add_chain(&input, Chain { name: "in", hook: Some((ChainKind::Filter, Hook::Input, 5)) });
+        batch.drop_by_default(&input, "in");
+        Nftables::open().unwrap().commit(batch).unwrap();
+    });
+    eventually("the other one is reported", || node.network.problem().is_some_and(|problem| problem.contains("DNS")));
     inside(&node.host.namespace, || crate::remove("kt1").unwrap());
     assert_eq!(rules().len(), 0);
 }

@@ -1,3 +1,5 @@
+//! Addresses, paths and ports: what is decided without the kernel.
+
 use crate::addresses::Addresses;
 use crate::nodes::{self, Node, Path};
 use crate::ports::{self, Entry, PodPorts};

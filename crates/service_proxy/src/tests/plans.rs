@@ -1,3 +1,5 @@
+//! Services and slices in, fronts and endpoints out.
+
 use super::{endpoint, service, slice};
 use crate::layout::Pick;
 use crate::objects::{Service, Slice};
@@ -52,100 +54,106 @@ fn cluster_ip(extra: Value) -> Value {
     service("web", spec)
 }
 
+type Case<'a> = (&'a str, Value, &'a [Value], &'a [&'a str]);
+
+fn check(cases: &[Case<'_>]) {
+    for (what, service, slices, expected) in cases {
+        assert_eq!(print(&fronts(service, slices)), *expected, "{what}");
+    }
+}
+
+/// A slice with one endpoint here and one there.
+fn two() -> [Value; 1] {
+    let endpoints = [endpoint("10.244.0.2", "here", true), endpoint("10.244.1.2", "there", true)];
+    [slice("web", "web-1", web_ports(), &endpoints)]
+}
+
+fn far() -> [Value; 1] {
+    [slice("web", "web-1", web_ports(), &[endpoint("10.244.1.2", "there", true)])]
+}
+
+fn on_port(port: Value) -> [Value; 1] {
+    [slice("web", "web-1", json!([port]), &[endpoint("10.244.0.2", "here", true)])]
+}
+
+const BOTH: &str = "10.96.0.5/6:80 -> service-2: 10.244.0.2:8080 10.244.1.2:8080";
+const FAR: &str = "10.96.0.5/6:80 -> service-1: 10.244.1.2:8080";
+const HERE: &str = "10.96.0.5/6:80 -> service-1: 10.244.0.2:8080";
+const REFUSED: &str = "10.96.0.5/6:80 -> refuse";
+
 #[test]
-fn services_become_fronts() {
-    let two = [slice(
-        "web",
-        "web-1",
-        web_ports(),
-        &[endpoint("10.244.0.2", "here", true), endpoint("10.244.1.2", "there", true)],
-    )];
-    let far = [slice("web", "web-1", web_ports(), &[endpoint("10.244.1.2", "there", true)])];
+fn endpoints_are_the_ready_ones_of_the_port() {
     let unready = [slice("web", "web-1", web_ports(), &[endpoint("10.244.0.2", "here", false)])];
     let mut leaving = endpoint("10.244.0.2", "here", false);
     leaving["conditions"] = json!({"ready": false, "serving": true, "terminating": true});
-    let terminating = [slice("web", "web-1", web_ports(), &[leaving.clone()])];
+    let terminating = [slice("web", "web-1", web_ports(), std::slice::from_ref(&leaving))];
     let one_leaving = [slice("web", "web-1", web_ports(), &[leaving, endpoint("10.244.1.2", "there", true)])];
-    let other_port = [slice(
-        "web",
-        "web-1",
-        json!([{"name": "admin", "port": 9, "protocol": "TCP"}]),
-        &[endpoint("10.244.0.2", "here", true)],
-    )];
-    let udp = [slice(
-        "web",
-        "web-1",
-        json!([{"name": "web", "port": 8080, "protocol": "UDP"}]),
-        &[endpoint("10.244.0.2", "here", true)],
-    )];
-    let six = json!({"addressType": "IPv6", "endpoints": [endpoint("fd00::1", "here", true)], "ports": web_ports()});
+    let other_port = on_port(json!({"name": "admin", "port": 9, "protocol": "TCP"}));
+    let udp = on_port(json!({"name": "web", "port": 8080, "protocol": "UDP"}));
+    let six = [json!({"addressType": "IPv6", "endpoints": [endpoint("fd00::1", "here", true)], "ports": web_ports()})];
+    let nothing = [json!({"addressType": "IPv4", "endpoints": null, "ports": null})];
+    let plain = || cluster_ip(json!({}));
+    check(&[
+        ("two endpoints", plain(), &two(), &[BOTH]),
+        ("no slice", plain(), &[], &[REFUSED]),
+        ("an empty slice", plain(), &nothing, &[REFUSED]),
+        ("not ready", plain(), &unready, &[REFUSED]),
+        ("only terminating", plain(), &terminating, &[HERE]),
+        ("terminating beside ready", plain(), &one_leaving, &[FAR]),
+        ("another port's name", plain(), &other_port, &[REFUSED]),
+        ("another protocol", plain(), &udp, &[REFUSED]),
+        ("an IPv6 slice", plain(), &six, &[REFUSED]),
+    ]);
+}
+
+#[test]
+fn some_services_are_not_served() {
+    let mut other_proxy = cluster_ip(json!({}));
+    other_proxy["metadata"]["labels"] = json!({"service.kubernetes.io/service-proxy-name": "mine"});
+    check(&[
+        ("headless", cluster_ip(json!({"clusterIP": "None", "clusterIPs": ["None"]})), &two(), &[]),
+        ("external name", cluster_ip(json!({"type": "ExternalName"})), &two(), &[]),
+        ("another proxy's", other_proxy, &two(), &[]),
+        ("answered by the node", cluster_ip(json!({"clusterIP": "10.96.0.10", "clusterIPs": []})), &[], &[]),
+    ]);
+}
+
+#[test]
+fn affinity_and_local_policies_choose_other_chains() {
+    let sixty = json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}});
+    let local = json!({"internalTrafficPolicy": "Local"});
+    check(&[
+        ("affinity", cluster_ip(sixty), &far(), &["10.96.0.5/6:80 -> service-60s-1: 10.244.1.2:8080"]),
+        (
+            "affinity by default",
+            cluster_ip(json!({"sessionAffinity": "ClientIP"})),
+            &far(),
+            &["10.96.0.5/6:80 -> service-10800s-1: 10.244.1.2:8080"],
+        ),
+        ("internal policy Local", cluster_ip(local.clone()), &two(), &[HERE]),
+        ("internal policy Local, none here", cluster_ip(local), &far(), &["10.96.0.5/6:80 -> drop"]),
+    ]);
+}
+
+#[test]
+fn services_are_open_to_the_outside() {
     let node_port = |extra: Value| {
-        let mut spec =
-            json!({"type": "NodePort", "ports": [{"name": "web", "port": 80, "protocol": "TCP", "nodePort": 30001}]});
+        let ports = json!([{"name": "web", "port": 80, "protocol": "TCP", "nodePort": 30001}]);
+        let mut spec = json!({"type": "NodePort", "ports": ports});
         spec.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         cluster_ip(spec)
     };
     let mut balanced = node_port(json!({"type": "LoadBalancer", "externalIPs": ["198.51.100.7"]}));
-    balanced["status"] = json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}, {"ip": "203.0.113.10", "ipMode": "Proxy"}, {"hostname": "x"}]}});
-    let mut other_proxy = cluster_ip(json!({}));
-    other_proxy["metadata"]["labels"] = json!({"service.kubernetes.io/service-proxy-name": "mine"});
-    let both = "service-2: 10.244.0.2:8080 10.244.1.2:8080";
-    let cases: &[(&str, Value, &[Value], &[&str])] = &[
-        ("two endpoints", cluster_ip(json!({})), &two, &[&format!("10.96.0.5/6:80 -> {both}")]),
-        ("no slice", cluster_ip(json!({})), &[], &["10.96.0.5/6:80 -> refuse"]),
-        ("not ready", cluster_ip(json!({})), &unready, &["10.96.0.5/6:80 -> refuse"]),
-        ("only terminating", cluster_ip(json!({})), &terminating, &["10.96.0.5/6:80 -> service-1: 10.244.0.2:8080"]),
-        (
-            "terminating beside ready",
-            cluster_ip(json!({})),
-            &one_leaving,
-            &["10.96.0.5/6:80 -> service-1: 10.244.1.2:8080"],
-        ),
-        ("another port's name", cluster_ip(json!({})), &other_port, &["10.96.0.5/6:80 -> refuse"]),
-        ("another protocol", cluster_ip(json!({})), &udp, &["10.96.0.5/6:80 -> refuse"]),
-        ("an IPv6 slice", cluster_ip(json!({})), std::slice::from_ref(&six), &["10.96.0.5/6:80 -> refuse"]),
-        ("headless", cluster_ip(json!({"clusterIP": "None", "clusterIPs": ["None"]})), &two, &[]),
-        ("external name", cluster_ip(json!({"type": "ExternalName"})), &two, &[]),
-        ("another proxy's", other_proxy, &two, &[]),
-        ("answered by the node", cluster_ip(json!({"clusterIP": "10.96.0.10", "clusterIPs": []})), &[], &[]),
-        (
-            "affinity",
-            cluster_ip(
-                json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}}),
-            ),
-            &far,
-            &["10.96.0.5/6:80 -> service-60s-1: 10.244.1.2:8080"],
-        ),
-        (
-            "affinity by default",
-            cluster_ip(json!({"sessionAffinity": "ClientIP"})),
-            &far,
-            &["10.96.0.5/6:80 -> service-10800s-1: 10.244.1.2:8080"],
-        ),
-        (
-            "internal policy Local",
-            cluster_ip(json!({"internalTrafficPolicy": "Local"})),
-            &two,
-            &["10.96.0.5/6:80 -> service-1: 10.244.0.2:8080"],
-        ),
-        (
-            "internal policy Local, none here",
-            cluster_ip(json!({"internalTrafficPolicy": "Local"})),
-            &far,
-            &["10.96.0.5/6:80 -> drop"],
-        ),
-        (
-            "node port",
-            node_port(json!({})),
-            &far,
-            &["10.96.0.5/6:80 -> service-1: 10.244.1.2:8080", "node/6:30001 -> node-masquerade-1: 10.244.1.2:8080"],
-        ),
+    let ingress = json!([{"ip": "203.0.113.9"}, {"ip": "203.0.113.10", "ipMode": "Proxy"}, {"hostname": "x"}]);
+    balanced["status"] = json!({"loadBalancer": {"ingress": ingress}});
+    check(&[
+        ("node port", node_port(json!({})), &far(), &[FAR, "node/6:30001 -> node-masquerade-1: 10.244.1.2:8080"]),
         (
             "node port, external policy Local",
             node_port(json!({"externalTrafficPolicy": "Local"})),
-            &two,
+            &two(),
             &[
-                &format!("10.96.0.5/6:80 -> {both}"),
+                BOTH,
                 "node/6:30001 -> node-direct-1: 10.244.0.2:8080",
                 "node/6:30001 inside -> node-inside-2: 10.244.0.2:8080 10.244.1.2:8080",
             ],
@@ -153,18 +161,15 @@ fn services_become_fronts() {
         (
             "load balancer and external address",
             balanced,
-            &far,
+            &far(),
             &[
-                "10.96.0.5/6:80 -> service-1: 10.244.1.2:8080",
+                FAR,
                 "198.51.100.7/6:80 -> service-masquerade-1: 10.244.1.2:8080",
                 "203.0.113.9/6:80 -> service-masquerade-1: 10.244.1.2:8080",
                 "node/6:30001 -> node-masquerade-1: 10.244.1.2:8080",
             ],
         ),
-    ];
-    for (what, service, slices, expected) in cases {
-        assert_eq!(print(&fronts(service, slices)), *expected, "{what}");
-    }
+    ]);
 }
 
 fn endpoints_of(fronts: &Fronts) -> Vec<u8> {

@@ -1,3 +1,5 @@
+//! Links, addresses, routes, neighbours and sysctls.
+
 use super::super::*;
 use super::namespace;
 use std::net::Ipv4Addr;

@@ -1,3 +1,5 @@
+//! Batches and listings; nft(8), where there is one, must print them.
+
 use super::super::Error;
 use super::super::nftables::*;
 use super::namespace;
