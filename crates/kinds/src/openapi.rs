@@ -2,8 +2,8 @@
 //! as `kubectl explain` and `kubectl apply` read them.
 //!
 //! Written from the type and resource tables on each request, which takes milliseconds: keeping
-//! megabytes for the few clients that ask would cost more. Descriptions come from the build ([`descriptions`]). Custom resources are added by whoever
-//! holds their definitions.
+//! megabytes for the few clients that ask would cost more. Descriptions come from the build
+//! ([`descriptions`]). Custom resources are added by whoever holds their definitions.
 
 mod descriptions;
 mod gnostic;
