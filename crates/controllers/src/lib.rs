@@ -14,16 +14,20 @@ mod garbage;
 mod kinds;
 mod metrics;
 mod namespace;
+mod node;
+mod node_ipam;
 mod ownership;
 mod podgc;
 mod replicaset;
 mod rig;
 mod services;
+mod taint_eviction;
 #[cfg(test)]
 mod testing;
 mod views;
 
 pub use accounts::TokenIssuer;
+pub use node_ipam::{Range, RangeError};
 pub use rig::Def;
 
 use base::Env;
@@ -45,6 +49,9 @@ pub const ALL: &[Def] = &[
     garbage::DEF,
     deployment::DEF,
     replicaset::REPLICA_SET,
+    node_ipam::DEF,
+    node::DEF,
+    taint_eviction::DEF,
     accounts::ROOT_CA,
 ];
 
@@ -57,6 +64,8 @@ pub struct Options {
     pub root_ca: Option<String>,
     /// Fills token Secrets; None: they stay empty.
     pub token_issuer: Option<Arc<dyn TokenIssuer>>,
+    /// The ranges that nodes get theirs from, one per address family; empty: none are given.
+    pub node_ranges: Vec<Range>,
     /// `LegacyServiceAccountTokenNoAutoGeneration=false`: a token Secret for every account.
     pub secret_for_each_account: bool,
 }
@@ -64,7 +73,7 @@ pub struct Options {
 impl Options {
     /// Only what needs nothing but the API.
     pub fn new(caches: Caches) -> Self {
-        Options { caches, root_ca: None, token_issuer: None, secret_for_each_account: false }
+        Options { caches, root_ca: None, token_issuer: None, node_ranges: Vec::new(), secret_for_each_account: false }
     }
 }
 
