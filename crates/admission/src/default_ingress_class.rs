@@ -31,10 +31,10 @@ impl Plugin for DefaultIngressClass {
             return Ok(());
         }
         let classes = lookup.list(GROUP, "ingressclasses", "");
-        if let Some(class) = newest(classes, &["ingressclass.kubernetes.io/is-default-class"]) {
-            if let Some(place) = slot(request.object, &["spec", "ingressClassName"]) {
-                *place = json!(text(&class, &["metadata", "name"]));
-            }
+        if let Some(class) = newest(classes, &["ingressclass.kubernetes.io/is-default-class"])
+            && let Some(place) = slot(request.object, &["spec", "ingressClassName"])
+        {
+            *place = json!(text(&class, &["metadata", "name"]));
         }
         Ok(())
     }

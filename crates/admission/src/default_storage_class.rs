@@ -35,10 +35,10 @@ impl Plugin for DefaultStorageClass {
             return Ok(());
         }
         let classes = lookup.list("storage.k8s.io", "storageclasses", "");
-        if let Some(class) = newest(classes, &IS_DEFAULT) {
-            if let Some(place) = slot(request.object, &["spec", "storageClassName"]) {
-                *place = json!(text(&class, &["metadata", "name"]));
-            }
+        if let Some(class) = newest(classes, &IS_DEFAULT)
+            && let Some(place) = slot(request.object, &["spec", "storageClassName"])
+        {
+            *place = json!(text(&class, &["metadata", "name"]));
         }
         Ok(())
     }

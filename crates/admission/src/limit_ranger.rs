@@ -37,10 +37,10 @@ impl Plugin for LimitRanger {
                 fill(request.object, limit, &mut set);
             }
         }
-        if !set.is_empty() {
-            if let Some(note) = slot(request.object, &["metadata", "annotations", ANNOTATION]) {
-                *note = json!(format!("LimitRanger plugin set: {}", set.join("; ")));
-            }
+        if !set.is_empty()
+            && let Some(note) = slot(request.object, &["metadata", "annotations", ANNOTATION])
+        {
+            *note = json!(format!("LimitRanger plugin set: {}", set.join("; ")));
         }
         Ok(())
     }

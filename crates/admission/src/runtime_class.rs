@@ -47,11 +47,11 @@ impl Plugin for RuntimeClass {
             }
         }
         let wanted = items(&class, &["scheduling", "tolerations"]);
-        if !wanted.is_empty() {
-            if let Some(own) = items_mut(request.object, &["spec", "tolerations"]) {
-                let missing: Vec<Value> = wanted.iter().filter(|one| !own.contains(one)).cloned().collect();
-                own.extend(missing);
-            }
+        if !wanted.is_empty()
+            && let Some(own) = items_mut(request.object, &["spec", "tolerations"])
+        {
+            let missing: Vec<Value> = wanted.iter().filter(|one| !own.contains(one)).cloned().collect();
+            own.extend(missing);
         }
         Ok(())
     }

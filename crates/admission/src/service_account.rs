@@ -53,10 +53,11 @@ impl Plugin for ServiceAccount {
             mount_token(request.object, || format!("{VOLUME_PREFIX}{}", self.rng.name_suffix(5)));
         }
         let secrets = items(&account, &["imagePullSecrets"]);
-        if items(request.object, &["spec", "imagePullSecrets"]).is_empty() && !secrets.is_empty() {
-            if let Some(place) = slot(request.object, &["spec", "imagePullSecrets"]) {
-                *place = Value::Array(secrets.to_vec());
-            }
+        if items(request.object, &["spec", "imagePullSecrets"]).is_empty()
+            && !secrets.is_empty()
+            && let Some(place) = slot(request.object, &["spec", "imagePullSecrets"])
+        {
+            *place = Value::Array(secrets.to_vec());
         }
         Ok(())
     }

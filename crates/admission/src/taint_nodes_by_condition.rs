@@ -26,10 +26,10 @@ impl Plugin for TaintNodesByCondition {
         if !request.is("", "nodes") {
             return Ok(());
         }
-        if let Some(taints) = items_mut(request.object, &["spec", "taints"]) {
-            if !taints.iter().any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule") {
-                taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));
-            }
+        if let Some(taints) = items_mut(request.object, &["spec", "taints"])
+            && !taints.iter().any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule")
+        {
+            taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));
         }
         Ok(())
     }

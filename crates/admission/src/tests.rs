@@ -389,39 +389,54 @@ fn certificates_make_nobody_almighty_nor_another_node() {
     );
 }
 
+fn node(labels: Value) -> Value {
+    json!({"metadata": {"name": "n1", "uid": "u1", "labels": labels}})
+}
+
+/// A mirror pod of node n1.
+fn mirror_of(uid: &str, spec: Value) -> Value {
+    let mut pod = pod(json!({"nodeName": "n1"}));
+    pod["metadata"]["uid"] = json!("p1");
+    pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+    pod["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": uid, "controller": true}]);
+    pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    pod
+}
+
+fn node_world() -> World {
+    world(vec![("nodes", node(json!({}))), ("pods", mirror_of("u1", json!({})))])
+}
+
+fn as_node(write: crate::testing::Write<'static>) -> crate::testing::Write<'static> {
+    write.by("system:node:n1", &["system:nodes"])
+}
+
 #[test]
-fn kubelets_keep_to_their_own() {
-    let node = |labels: Value| json!({"metadata": {"name": "n1", "uid": "u1", "labels": labels}});
-    let own = |uid: &str, spec: Value| {
-        let mut pod = pod(json!({"nodeName": "n1"}));
-        pod["metadata"]["uid"] = json!("p1");
-        pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
-        pod["metadata"]["ownerReferences"] =
-            json!([{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": uid, "controller": true}]);
-        pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        pod
-    };
-    let world = world(vec![("nodes", node(json!({}))), ("pods", own("u1", json!({})))]);
-    let as_node = |write: crate::testing::Write<'static>| write.by("system:node:n1", &["system:nodes"]);
+fn kubelets_make_and_report_on_their_own_pods_only() {
+    let world = node_world();
     let creates = as_node(create("NodeRestriction", "/pods"));
-    assert!(creates.run(&world, own("u1", json!({}))).is_ok());
+    assert!(creates.run(&world, mirror_of("u1", json!({}))).is_ok());
     for (object, why) in [
         (
             pod(json!({})),
             "pod does not have \"kubernetes.io/config.mirror\" annotation, node \"n1\" can only create mirror pods",
         ),
-        (own("u2", json!({})), "node n1 UID mismatch: expected u1 got u2"),
-        (own("u1", json!({"nodeName": "n2"})), "node \"n1\" can only create pods with spec.nodeName set to itself"),
+        (mirror_of("u2", json!({})), "node n1 UID mismatch: expected u1 got u2"),
         (
-            own("u1", json!({"serviceAccountName": "a"})),
+            mirror_of("u1", json!({"nodeName": "n2"})),
+            "node \"n1\" can only create pods with spec.nodeName set to itself",
+        ),
+        (
+            mirror_of("u1", json!({"serviceAccountName": "a"})),
             "node \"n1\" can not create pods that reference a service account",
         ),
         (
-            own("u1", json!({"volumes": [{"name": "v", "secret": {}}]})),
+            mirror_of("u1", json!({"volumes": [{"name": "v", "secret": {}}]})),
             "node \"n1\" can not create pods that reference secrets",
         ),
         (
-            own("u1", json!({"containers": [{"envFrom": [{"configMapRef": {}}]}]})),
+            mirror_of("u1", json!({"containers": [{"envFrom": [{"configMapRef": {}}]}]})),
             "node \"n1\" can not create pods that reference configmaps",
         ),
     ] {
@@ -429,17 +444,21 @@ fn kubelets_keep_to_their_own() {
     }
     assert!(create("NodeRestriction", "/pods").run(&world, pod(json!({}))).is_ok());
     let status = |old: Value, new: Value| as_node(update("NodeRestriction", "/pods/status", old)).run(&world, new);
-    assert!(status(own("u1", json!({})), own("u1", json!({}))).is_ok());
+    assert!(status(mirror_of("u1", json!({})), mirror_of("u1", json!({}))).is_ok());
     assert!(status(pod(json!({"nodeName": "n2"})), pod(json!({"nodeName": "n2"}))).is_err());
-    let mut labelled = own("u1", json!({}));
+    let mut labelled = mirror_of("u1", json!({}));
     labelled["metadata"]["labels"] = json!({"a": "b"});
     assert!(
-        status(own("u1", json!({})), labelled)
+        status(mirror_of("u1", json!({})), labelled)
             .unwrap_err()
             .message
             .ends_with("cannot update labels through pod status")
     );
+}
 
+#[test]
+fn kubelets_label_their_own_node_within_limits() {
+    let world = node_world();
     let nodes = as_node(create("NodeRestriction", "/nodes"));
     assert!(
         nodes
@@ -463,7 +482,11 @@ fn kubelets_keep_to_their_own() {
     tainted["spec"] = json!({"taints": [{"key": "a"}]});
     let updates = as_node(update("NodeRestriction", "/nodes", tainted));
     assert!(updates.refusal(&world, node(json!({}))).ends_with("is not allowed to modify taints"));
+}
 
+#[test]
+fn kubelets_get_tokens_of_their_own_pods() {
+    let world = node_world();
     let token = |kind: &str, uid: &str, audiences: Value| {
         json!({"metadata": {"name": "a", "namespace": "shop"}, "spec": {"audiences": audiences,
             "boundObjectRef": {"apiVersion": "v1", "kind": kind, "name": "web", "uid": uid}}})

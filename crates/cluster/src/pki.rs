@@ -213,10 +213,10 @@ fn service_account_key(dir: &Path) -> Result<Key, Error> {
 /// The identity kept as `<name>.pem`, if it still serves; a new one otherwise.
 fn identity(dir: &Path, name: &str, ca: &Authority, profile: &Profile, now: Timestamp) -> Result<Identity, Error> {
     let path = dir.join(format!("{name}.pem"));
-    if let Some(kept) = pki::read(&path)?.and_then(|text| split(&text)) {
-        if serves(&kept, ca, profile, now) {
-            return Ok(kept);
-        }
+    if let Some(kept) = pki::read(&path)?.and_then(|text| split(&text))
+        && serves(&kept, ca, profile, now)
+    {
+        return Ok(kept);
     }
     let issued = ca.issue(profile, now)?;
     pki::write_replaceable(&path, join(&issued).as_bytes())?;

@@ -1,3 +1,5 @@
+//! Levels, versions and messages, on pods, workloads and namespaces.
+
 use crate::testing::{World, create, update};
 use serde_json::{Value, json};
 

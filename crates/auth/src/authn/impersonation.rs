@@ -19,10 +19,10 @@ pub fn impersonate<'h>(
 ) -> Result<Option<User>, Status> {
     let Some(mut wanted) = requested(headers)? else { return Ok(None) };
     allowed(user, &wanted, authorizer)?;
-    if let Some((namespace, _)) = service_account::split_user_name(&wanted.name) {
-        if wanted.groups.is_empty() {
-            wanted.groups = service_account::groups(namespace);
-        }
+    if let Some((namespace, _)) = service_account::split_user_name(&wanted.name)
+        && wanted.groups.is_empty()
+    {
+        wanted.groups = service_account::groups(namespace);
     }
     let known = wanted.in_group(names::AUTHENTICATED) || wanted.in_group(names::UNAUTHENTICATED);
     if !known {

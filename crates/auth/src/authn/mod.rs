@@ -73,11 +73,14 @@ pub struct Credentials<'a> {
 #[error("Unauthorized")]
 pub struct Unauthorized;
 
+/// Tokens found good, by their digest, with the time until which they need not be looked into again.
+type Remembered = HashMap<[u8; 32], (Arc<User>, Timestamp)>;
+
 pub struct Authenticator {
     directory: Arc<dyn Directory>,
     token_file: Option<TokenFile>,
     accounts: Option<Verifier>,
-    remembered: Mutex<HashMap<[u8; 32], (Arc<User>, Timestamp)>>,
+    remembered: Mutex<Remembered>,
     anonymous: Arc<User>,
 }
 
@@ -112,10 +115,10 @@ impl Authenticator {
     /// The user behind a bearer token that is meant for this server.
     pub fn token(&self, token: &str, now: Timestamp) -> Option<Arc<User>> {
         let key = digest(token);
-        if let Some((user, until)) = self.memory().get(&key) {
-            if now < *until {
-                return Some(user.clone());
-            }
+        if let Some((user, until)) = self.memory().get(&key)
+            && now < *until
+        {
+            return Some(user.clone());
         }
         let (user, expires) = self.look_into(token, now)?;
         let user = Arc::new(authenticated(user));
@@ -133,11 +136,11 @@ impl Authenticator {
     /// For TokenReview: the user behind a token and those of `audiences` it is meant for; an empty
     /// list means this server's own.
     pub fn review(&self, token: &str, audiences: &[String], now: Timestamp) -> Option<(User, Vec<String>)> {
-        if let (Some(accounts), false) = (&self.accounts, audiences.is_empty()) {
-            if accounts.is_concerned(token) {
-                let verified = accounts.verify(token, audiences, &*self.directory, now).ok()?;
-                return Some((authenticated(verified.user), verified.audiences));
-            }
+        if let (Some(accounts), false) = (&self.accounts, audiences.is_empty())
+            && accounts.is_concerned(token)
+        {
+            let verified = accounts.verify(token, audiences, &*self.directory, now).ok()?;
+            return Some((authenticated(verified.user), verified.audiences));
         }
         let own = self.accounts.as_ref().map(|accounts| accounts.audiences.clone()).unwrap_or_default();
         let fitting: Vec<String> = match audiences.is_empty() {
@@ -170,7 +173,7 @@ impl Authenticator {
                 && self.directory.bootstrap_secrets().iter().any(|secret| bootstrap_token::is_usable(secret, now))
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], (Arc<User>, Timestamp)>> {
+    fn memory(&self) -> std::sync::MutexGuard<'_, Remembered> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

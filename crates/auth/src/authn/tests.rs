@@ -1,3 +1,5 @@
+//! Each kind of credential, good, wrong, ended and bound to something that is gone.
+
 use super::*;
 use crate::authorizer::{Attributes, Authorizer, Decision};
 use crate::pki::{Authority, Key, Profile};

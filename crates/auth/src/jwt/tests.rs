@@ -1,3 +1,5 @@
+//! The RFC's own token, its forgeries, and ours.
+
 use super::*;
 use serde_json::json;
 

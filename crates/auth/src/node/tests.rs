@@ -1,3 +1,5 @@
+//! What a kubelet may reach through its pods, and what it is told otherwise.
+
 use super::*;
 use serde_json::json;
 
@@ -153,7 +155,11 @@ fn refusals_and_limits_are_upstreams() {
             "{asked:?}"
         );
     }
-    // Only a kubelet is one.
+}
+
+#[test]
+fn only_a_kubelet_is_one() {
+    let (_, authorizer) = setup();
     let impostor = User::new("system:node:n1", &[]);
     assert_eq!(
         authorizer.authorize(&Attributes::resource(&impostor, "list", "", "services")),

@@ -36,7 +36,7 @@ enum Inner {
         asn1: EcdsaKeyPair,
         fixed: EcdsaKeyPair,
     },
-    Rsa(RsaKeyPair),
+    Rsa(Box<RsaKeyPair>),
 }
 
 /// A public key, as SubjectPublicKeyInfo.
@@ -95,7 +95,7 @@ impl Key {
 
     fn rsa(pair: RsaKeyPair, pem: String) -> Self {
         let raw = pair.public().as_ref().to_vec();
-        Key { inner: Inner::Rsa(pair), pem, public: PublicKey::new(Algorithm::Rsa, raw) }
+        Key { inner: Inner::Rsa(Box::new(pair)), pem, public: PublicKey::new(Algorithm::Rsa, raw) }
     }
 
     pub fn to_pem(&self) -> &str {

@@ -1,3 +1,5 @@
+//! Bindings, reasons, changes, escalation and reviews on a small set of roles.
+
 use super::*;
 use crate::authorizer::{Attributes, Authorizer, Decision};
 use meta::User;

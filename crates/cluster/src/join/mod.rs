@@ -28,9 +28,9 @@ use tracing::{info, warn};
 const LOOK: Duration = Duration::from_secs(3600);
 /// How soon something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(60);
-/// The kubelet can do nothing without its client certificate, and serve later without the other.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(300);
-const SERVING_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a certificate is waited for. Without the client's the kubelet can do nothing; the other is
+/// approved once the Node exists, which it cannot before the kubelet runs.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -117,22 +117,23 @@ pub async fn join(env: &Env, options: &JoinOptions) -> Result<Joined, Error> {
             }
             info!(server = options.server, node = options.node_name, "asking to join");
             let wanted = client_certificate(options);
-            certificate::get(env, &api, &options.dir, &wanted, CLIENT_PATIENCE).await?
+            certificate::get(env, &api, &options.dir, &wanted, PATIENCE).await?
         }
     };
+    let kubelet = Arc::new(ClientCertificate::new(identity.certificate.as_bytes(), identity.key.as_bytes())?);
     if fresh {
         // Last, so that a crash before it joins again from the start.
         pki::write_private(&options.dir.join("ca.crt"), ca.as_bytes())?;
         pki::write_private(&options.dir.join("kubelet.pem"), as_file(&identity).as_bytes())?;
     }
-    let kubelet = Arc::new(ClientCertificate::new(identity.certificate.as_bytes(), identity.key.as_bytes())?);
     let api = Https::new(https(options, &ca).certificate(kubelet.clone()), env)?;
     let serving = Served::new(&serving_identity(env, options, &api).await?)?;
     let [proxy, dns] = tokens;
     Ok(Joined { ca, kubelet, serving, proxy, dns })
 }
 
-/// Renews certificates and tokens in time, for ever.
+/// Gets the serving certificate, then renews certificates and tokens in time, for ever. To be run as
+/// soon as the kubelet is.
 pub async fn keep_fresh(env: Env, options: JoinOptions, joined: Joined) {
     loop {
         let wait = match renew(&env, &options, &joined).await {
@@ -155,7 +156,7 @@ async fn renew(env: &Env, options: &JoinOptions, joined: &Joined) -> Result<bool
     let path = options.dir.join("kubelet.pem");
     let kept = pki::read(&path)?.unwrap_or_default();
     if pki::needs_renewal(&kept, now) {
-        let identity = certificate::get(env, &api, &options.dir, &client_certificate(options), CLIENT_PATIENCE).await?;
+        let identity = certificate::get(env, &api, &options.dir, &client_certificate(options), PATIENCE).await?;
         pki::write_private(&path, as_file(&identity).as_bytes())?;
         joined.kubelet.replace(identity.certificate.as_bytes(), identity.key.as_bytes())?;
         info!("renewed the kubelet's client certificate");
@@ -169,7 +170,7 @@ async fn renew(env: &Env, options: &JoinOptions, joined: &Joined) -> Result<bool
     if !serving_is_needed(options, now)? {
         return Ok(true);
     }
-    match certificate::get(env, &api, &options.dir, &serving_certificate(options), SERVING_PATIENCE).await {
+    match certificate::get(env, &api, &options.dir, &serving_certificate(options), PATIENCE).await {
         Ok(identity) => {
             pki::write_private(&options.dir.join("kubelet-serving.pem"), as_file(&identity).as_bytes())?;
             joined.serving.replace(&identity)?;
@@ -181,24 +182,24 @@ async fn renew(env: &Env, options: &JoinOptions, joined: &Joined) -> Result<bool
     }
 }
 
-/// What the port shows: a certificate of the cluster's or, as long as nobody approves one, of nobody,
-/// with which the node works but for logs and exec.
+/// What the port shows at first: the certificate of an earlier start or, until the cluster has approved
+/// one, a certificate of nobody, with which the node works but for logs and exec.
 async fn serving_identity(env: &Env, options: &JoinOptions, api: &Https) -> Result<Identity, Error> {
     let path = options.dir.join("kubelet-serving.pem");
     let now = env.clock.now();
-    if !serving_is_needed(options, now)? {
-        if let Some(kept) = pki::read(&path)?.and_then(|text| split(&text)) {
-            return Ok(kept);
-        }
+    if !serving_is_needed(options, now)?
+        && let Some(kept) = pki::read(&path)?.and_then(|text| split(&text))
+    {
+        return Ok(kept);
     }
     let wanted = serving_certificate(options);
-    match certificate::get(env, api, &options.dir, &wanted, SERVING_PATIENCE).await {
+    match certificate::get(env, api, &options.dir, &wanted, Duration::ZERO).await {
         Ok(identity) => {
             pki::write_private(&path, as_file(&identity).as_bytes())?;
             Ok(identity)
         }
         Err(error @ (Error::NotApproved { .. } | Error::Denied { .. } | Error::Failed { .. })) => {
-            warn!(%error, "the kubelet serves with a certificate of its own until then; logs and exec do not work");
+            info!(%error, "the kubelet serves with a certificate of its own until then; logs and exec do not work");
             let own = Authority::generate(&format!("{}-ca", options.node_name), now)?;
             Ok(own.issue(&Profile::server(options.node_name.clone(), wanted.names), now)?)
         }

@@ -1,3 +1,5 @@
+//! First and later starts against a server in memory.
+
 use super::*;
 use auth::{Attributes, Authorizer as _, User, rbac::Index};
 use client::fake::FakeApi;

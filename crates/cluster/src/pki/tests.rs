@@ -1,3 +1,5 @@
+//! What a data directory keeps, renews and refuses.
+
 use super::*;
 use jiff::SignedDuration;
 use std::os::unix::fs::PermissionsExt as _;
