@@ -34,19 +34,28 @@ pub async fn shutdown_all(state_dir: &Path, env: &base::Env) -> Result<(), Runti
         // What is left of it is killed with its cgroup.
         let _ = env.clock.timeout(STOP_TIMEOUT, bye).await;
     }
-    for entry in std::fs::read_dir(layout.sandboxes()).into_iter().flatten().flatten() {
-        if let Ok(init) = Connection::open(&entry.path(), INIT_SOCKET) {
-            let stop = async {
-                init.send(&InitRequest::Stop, &[]).await?;
-                while init.receive::<InitReply>().await.is_ok() {}
-                io::Result::Ok(())
-            };
-            let _ = env.clock.timeout(STOP_TIMEOUT, stop).await;
-        }
-    }
+    stop_pods(&layout, env).await;
     remove_cgroups(&format!("kutter-{instance}"), env).await?;
     let forget = env.tasks.spawn_blocking(move || forget(&layout));
     forget.await.map_err(|error| RuntimeError::Unreachable(error.to_string()))?.map_err(failed("remove the state"))
+}
+
+/// Tells every pod to end, then waits for all. What does not obey is killed with its cgroup.
+async fn stop_pods(layout: &Layout, env: &base::Env) {
+    let mut told = Vec::new();
+    for entry in std::fs::read_dir(layout.sandboxes()).into_iter().flatten().flatten() {
+        if let Ok(init) = Connection::open(&entry.path(), INIT_SOCKET)
+            && init.send(&InitRequest::Stop, &[]).await.is_ok()
+        {
+            told.push(init);
+        }
+    }
+    let ended = async {
+        for init in &told {
+            while init.receive::<InitReply>().await.is_ok() {}
+        }
+    };
+    let _ = env.clock.timeout(STOP_TIMEOUT, ended).await;
 }
 
 async fn remove_cgroups(root: &str, env: &base::Env) -> Result<(), RuntimeError> {
