@@ -9,6 +9,7 @@ mod digest;
 mod layer;
 mod manifest;
 pub mod reference;
+mod registry;
 pub mod service;
 mod store;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use service::{Image, ImageConfig, ImageError, ImageService, RegistryAuth};
 pub use store::StoreError;
 
 use base::Env;
+use registry::Registries;
 use service::BoxFuture;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,12 +43,15 @@ pub struct ImagesOptions {
 pub struct Images {
     store: Arc<Store>,
     env: Env,
+    registries: Arc<Registries>,
 }
 
 impl Images {
     /// Opens or makes the store and throws away what a crash left behind. Blocks.
-    pub fn open(root: &Path, env: &Env, _options: ImagesOptions) -> Result<Self, StoreError> {
-        Ok(Images { store: Arc::new(Store::open(root, env.rng.clone())?), env: env.clone() })
+    pub fn open(root: &Path, env: &Env, options: ImagesOptions) -> Result<Self, StoreError> {
+        let store = Arc::new(Store::open(root, env.rng.clone())?);
+        let registries = Arc::new(Registries::new(store.clone(), env, options));
+        Ok(Images { store, env: env.clone(), registries })
     }
 
     /// Imports every image of an archive that this machine can run.
@@ -89,10 +94,10 @@ impl Images {
 }
 
 impl ImageService for Images {
-    fn pull<'a>(&'a self, reference: &'a str, _auths: &'a [RegistryAuth]) -> BoxFuture<'a, Result<Image, ImageError>> {
+    fn pull<'a>(&'a self, reference: &'a str, auths: &'a [RegistryAuth]) -> BoxFuture<'a, Result<Image, ImageError>> {
         Box::pin(async move {
             let name = Reference::parse(reference).map_err(|why| ImageError::InvalidName(why.to_string()))?;
-            Err(ImageError::Unreachable { image: name.to_string(), why: "pulling is not built in yet".to_owned() })
+            self.registries.pull(&name, auths).await
         })
     }
 

@@ -180,19 +180,13 @@ impl Store {
         let _lock = Lock::exclusive(&self.root.join("table.lock"))?;
         let path = self.table_path();
         let mut table = Table::read(&path)?;
-        let tags: Vec<String> = new.names.iter().filter_map(Reference::tagged).collect();
-        for record in &mut table.images {
-            record.tags.retain(|tag| !tags.contains(tag));
-        }
         let at = table.images.iter().position(|record| record.id == id).unwrap_or_else(|| {
             table.images.push(Record::new(id.clone(), config.diff_ids.clone()));
             table.images.len() - 1
         });
+        table.give_tags(&id, new.names.iter().filter_map(Reference::tagged).collect());
         let record = &mut table.images[at];
         record.size = new.size;
-        record.tags.extend(tags);
-        record.tags.sort();
-        record.tags.dedup();
         if let Some(manifest) = manifest {
             let digests = new.names.iter().map(|name| name.with_digest(&manifest));
             record.digests = digests.chain(record.digests.drain(..)).collect::<BTreeSet<_>>().into_iter().collect();
@@ -200,6 +194,20 @@ impl Store {
         }
         table.write(&path, &work.path("images.json"))?;
         self.image(&table.images[at])
+    }
+
+    /// Gives an image that is here one more name; none when it is gone meanwhile.
+    pub fn name(&self, work: &Work, id: &str, name: &Reference) -> Result<Option<Image>> {
+        let _lock = Lock::exclusive(&self.root.join("table.lock"))?;
+        let path = self.table_path();
+        let mut table = Table::read(&path)?;
+        let Some(at) = table.images.iter().position(|record| record.id.to_string() == id) else { return Ok(None) };
+        let id = table.images[at].id.clone();
+        if let Some(tag) = name.tagged().filter(|tag| !table.images[at].tags.contains(tag)) {
+            table.give_tags(&id, vec![tag]);
+            table.write(&path, &work.path("images.json"))?;
+        }
+        self.image(&table.images[at]).map(Some)
     }
 
     /// Takes the image out of the table. False when it is not there.

@@ -72,6 +72,18 @@ impl Table {
         serde_json::from_slice(&bytes).map_err(damaged)
     }
 
+    /// A tag is one image's alone: the others lose it.
+    pub fn give_tags(&mut self, id: &Digest, tags: Vec<String>) {
+        for record in &mut self.images {
+            record.tags.retain(|tag| !tags.contains(tag));
+        }
+        if let Some(record) = self.images.iter_mut().find(|record| record.id == *id) {
+            record.tags.extend(tags);
+            record.tags.sort();
+            record.tags.dedup();
+        }
+    }
+
     /// By way of the file `made`, in the same file system.
     pub fn write(&self, path: &Path, made: &Path) -> Result<(), StoreError> {
         let damaged = |why| StoreError::Table { path: path.to_owned(), why };

@@ -57,7 +57,7 @@ fn build() -> Result<PathBuf> {
     let folder = root().join("target");
     let mut build = Command::new(cargo);
     build.args(["build", "--quiet", "--package", "testserver", "--target", &target, "--target-dir"]).arg(&folder);
-    build.current_dir(root()).env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    build.current_dir(root()).env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static\x1f-Cstrip=symbols");
     debian::run(&mut build)?;
     Ok(folder.join(target).join("debug/testserver"))
 }
