@@ -6,6 +6,9 @@
 
 mod accounts;
 mod action;
+mod bootstrap;
+mod certificates;
+mod cluster_roles;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -27,6 +30,7 @@ mod testing;
 mod views;
 
 pub use accounts::TokenIssuer;
+pub use certificates::{Asked, Signer};
 pub use node_ipam::{Range, RangeError};
 pub use rig::Def;
 
@@ -52,6 +56,12 @@ pub const ALL: &[Def] = &[
     node_ipam::DEF,
     node::DEF,
     taint_eviction::DEF,
+    certificates::SIGNING,
+    certificates::APPROVING,
+    certificates::CLEANER,
+    cluster_roles::DEF,
+    bootstrap::SIGNER,
+    bootstrap::CLEANER,
     accounts::ROOT_CA,
 ];
 
@@ -64,6 +74,8 @@ pub struct Options {
     pub root_ca: Option<String>,
     /// Fills token Secrets; None: they stay empty.
     pub token_issuer: Option<Arc<dyn TokenIssuer>>,
+    /// Signs certificate requests; None: nobody does.
+    pub signer: Option<Arc<dyn Signer>>,
     /// The ranges that nodes get theirs from, one per address family; empty: none are given.
     pub node_ranges: Vec<Range>,
     /// `LegacyServiceAccountTokenNoAutoGeneration=false`: a token Secret for every account.
@@ -73,7 +85,14 @@ pub struct Options {
 impl Options {
     /// Only what needs nothing but the API.
     pub fn new(caches: Caches) -> Self {
-        Options { caches, root_ca: None, token_issuer: None, node_ranges: Vec::new(), secret_for_each_account: false }
+        Options {
+            caches,
+            root_ca: None,
+            token_issuer: None,
+            signer: None,
+            node_ranges: Vec::new(),
+            secret_for_each_account: false,
+        }
     }
 }
 
