@@ -95,23 +95,12 @@ impl Network {
         kubelet: &Caches,
         options: NetworkOptions,
     ) -> Result<Arc<Network>, StartError> {
-        Self::start_with(env, caches, caches, options)
-    }
-
-    /// As [`Network::start`], under two identities: a kubelet may see its own pods, but not all
-    /// nodes, and a service proxy the other way round.
-    pub fn start_with(
-        env: &Env,
-        nodes: &Caches,
-        pods: &Caches,
-        options: NetworkOptions,
-    ) -> Result<Arc<Network>, StartError> {
         let addresses = Addresses::load(options.state_dir.join("addresses"))?;
         sys::net::sysctl::set("ipv4/ip_forward", "1")?;
         let state = State { addresses, ready: false, mtu: pod::DEFAULT_MTU, restored: false, problem: None };
-        let nodes = nodes.watch::<nodes::Node>(Selection::all(resource_of::<core::Node>()));
+        let nodes = proxy.watch::<nodes::Node>(Selection::all(resource_of::<core::Node>()));
         let here = format!("spec.nodeName={}", options.node_name);
-        let pods = pods.watch::<ports::PodPorts>(Selection::all(resource_of::<core::Pod>()).fields(here));
+        let pods = kubelet.watch::<ports::PodPorts>(Selection::all(resource_of::<core::Pod>()).fields(here));
         let network = Arc::new(Network { options, env: env.clone(), state: Mutex::new(state) });
         env.tasks.spawn("pod network", reconcile::run(network.clone(), nodes, pods));
         Ok(network)
