@@ -59,7 +59,7 @@ impl Responder {
         let Some(query) = question.message.queries.first() else { return Read::Ignore };
         match self.zone.resolve(query.name(), query.query_type()) {
             Answer::NotOurs | Answer::Alias { .. } => Read::Ask(question),
-            answer => Read::Answer(self.from_zone(&question, vec![], answer)),
+            answer => Read::Answer(self.zone_answer(&question, vec![], answer)),
         }
     }
 
@@ -71,17 +71,17 @@ impl Responder {
         while aliases.len() < ALIASES {
             match self.zone.resolve(&name, kind) {
                 Answer::Alias { record, target } => {
-                    aliases.push(record);
+                    aliases.push(*record);
                     name = target;
                 }
-                Answer::NotOurs => return self.from_others(&question, aliases, &name, kind).await,
-                answer => return self.from_zone(&question, aliases, answer),
+                Answer::NotOurs => return self.others_answer(&question, aliases, &name, kind).await,
+                answer => return self.zone_answer(&question, aliases, answer),
             }
         }
         question.fail(ResponseCode::ServFail)
     }
 
-    fn from_zone(&self, question: &Question, aliases: Vec<Record>, answer: Answer) -> Vec<u8> {
+    fn zone_answer(&self, question: &Question, aliases: Vec<Record>, answer: Answer) -> Vec<u8> {
         let mut response = question.response();
         response.metadata.authoritative = true;
         response.answers = aliases;
@@ -104,7 +104,7 @@ impl Responder {
         question.encode(&response)
     }
 
-    async fn from_others(&self, question: &Question, aliases: Vec<Record>, name: &Name, kind: RecordType) -> Vec<u8> {
+    async fn others_answer(&self, question: &Question, aliases: Vec<Record>, name: &Name, kind: RecordType) -> Vec<u8> {
         match self.forwarder.ask(&question.message, name, kind).await {
             Ok(answer) => {
                 let mut response = question.response();

@@ -27,7 +27,7 @@ pub(crate) enum Answer {
     NoName,
     /// The name stands for another one, which is to be looked up.
     Alias {
-        record: Record,
+        record: Box<Record>,
         target: Name,
     },
     /// Not a name of the cluster.
@@ -289,7 +289,7 @@ fn external(name: &Name, kind: RecordType, target: &str) -> Answer {
     let record = Record::from_rdata(name.clone(), TTL, RData::CNAME(CNAME(target.clone())));
     match kind {
         RecordType::CNAME => records(vec![record]),
-        RecordType::A | RecordType::AAAA => Answer::Alias { record, target },
+        RecordType::A | RecordType::AAAA => Answer::Alias { record: Box::new(record), target },
         // Upstream follows aliases for addresses alone.
         _ => Answer::NoData,
     }

@@ -84,12 +84,17 @@ pub(crate) struct State {
 
 impl Network {
     /// Loads what was in use before a restart, and follows the nodes and this node's pods from
-    /// then on. Nodes are watched under the proxy's identity and this node's pods under the
-    /// kubelet's, as neither may watch both.
+    /// then on.
     ///
     /// # Errors
     /// The state folder cannot be used, or forwarding cannot be switched on.
-    pub fn start(
+    pub fn start(env: &Env, caches: &Caches, options: NetworkOptions) -> Result<Arc<Network>, StartError> {
+        Self::start_with(env, caches, caches, options)
+    }
+
+    /// As [`Network::start`], under two identities: a kubelet may see its own pods, but not all
+    /// nodes, and a service proxy the other way round.
+    pub fn start_with(
         env: &Env,
         proxy: &Caches,
         kubelet: &Caches,

@@ -115,7 +115,7 @@ fn outside_server(namespace: &Namespace, asked: &Arc<AtomicUsize>) {
         let socket = UdpSocket::bind((OUTSIDE, 53)).unwrap();
         let listener = TcpListener::bind((OUTSIDE, 53)).unwrap();
         let count = asked.clone();
-        std::thread::spawn(move || {
+        let _ = base::tasks::thread("outside", move || {
             let mut buffer = [0; 4096];
             // Ends with the test's process.
             while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
@@ -123,7 +123,7 @@ fn outside_server(namespace: &Namespace, asked: &Arc<AtomicUsize>) {
                 let _ = socket.send_to(&outside_answer(&buffer[..length], true), peer);
             }
         });
-        std::thread::spawn(move || {
+        let _ = base::tasks::thread("outside", move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let mut length = [0; 2];

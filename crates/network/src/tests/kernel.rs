@@ -46,7 +46,7 @@ impl Node1 {
         let network = room.run(&host.namespace, async {
             let env = Env::real();
             let caches = Caches::new(Arc::new(api.clone()), &env);
-            Network::start(&env, &caches, &caches, options).unwrap()
+            Network::start(&env, &caches, options).unwrap()
         });
         eventually("the network is ready", || network.ready().is_ok());
         (room, network)
