@@ -1,5 +1,6 @@
 //! Commands and flags, each with its help; every command's work is in its own module.
 
+use crate::images;
 use crate::up;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -17,6 +18,7 @@ struct Entry {
 
 const ALL: &[Entry] = &[
     Entry { name: "up", build: up_command, run: |matches| up::run(up_options(matches)?) },
+    Entry { name: "images", build: images_command, run: images::run },
     Entry { name: "version", build: version_command, run: version },
 ];
 
@@ -111,6 +113,30 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
 fn number<N: std::str::FromStr>(matches: &ArgMatches, name: &str) -> anyhow::Result<N> {
     let given = matches.get_one::<String>(name).cloned().unwrap_or_default();
     given.parse().ok().with_context(|| format!("--{name}: {given:?} is no fitting number"))
+}
+
+fn images_command() -> Command {
+    Command::new("images")
+        .about("Look after the images of this node")
+        .subcommand_required(true)
+        .arg(data_dir().global(true))
+        .after_help("Examples:\n  docker save nginx | kutter images import -\n  kutter images list")
+        .subcommand(Command::new("list").about("List the images that are here"))
+        .subcommand(
+            Command::new("import")
+                .about("Take over images from a docker archive or OCI layout")
+                .arg(Arg::new("archive").value_name("ARCHIVE").required(true).help("File or directory; - for standard input")),
+        )
+        .subcommand(
+            Command::new("pull")
+                .about("Pull an image from its registry")
+                .arg(Arg::new("reference").value_name("REF").required(true)),
+        )
+        .subcommand(
+            Command::new("remove")
+                .about("Remove images")
+                .arg(Arg::new("reference").value_name("REF").required(true).num_args(1..)),
+        )
 }
 
 fn version_command() -> Command {

@@ -3,7 +3,9 @@
 mod command_line;
 mod control_plane;
 mod failure;
+mod images;
 mod instance;
+mod node;
 mod rooms;
 mod sealing;
 mod up;

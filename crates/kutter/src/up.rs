@@ -1,15 +1,21 @@
 //! `kutter up`: everything in one process, in the foreground, until it is told to stop.
 
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{ControlPlane, nth_address};
 use crate::failure;
 use crate::instance::{self, Instance};
+use crate::node::{self, Doors, Node, NodeOptions};
 use crate::rooms;
 use anyhow::Context as _;
 use base::Env;
+use client::Api as _;
+use futures_util::StreamExt as _;
+use meta::{GroupVersionResource, User};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+use sys::net::Ipv4Net;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
@@ -69,6 +75,11 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let began = env.clock.instant();
     make_data_dir(&options.data_dir)?;
     let place = place(&options)?;
+    if !options.no_node {
+        // Before any thread: a mount namespace is entered by a process with one thread only.
+        container::join_mounts(&node::containers_dir(&options.data_dir))
+            .context("cannot go back to the mounts of an earlier run")?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("kutter")
@@ -85,11 +96,87 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         instance.write(&options.data_dir)?;
         rooms::start(&env, &plane, &options);
         plane.set_ready();
+        let node = if options.no_node { None } else { Some(start_node(&env, &plane, &options, &place).await?) };
         println!("ready in {} ms", began.elapsed().as_millis());
         let ended = until_told(&env).await;
         plane.stop().await;
+        drop(node);
         ended
     })
+}
+
+/// The server's own node, and waits until it is Ready.
+async fn start_node(env: &Env, plane: &ControlPlane, options: &Options, place: &Place) -> anyhow::Result<Node> {
+    let user = |name: String, groups: &[&str]| {
+        let mut user = User::new(name, groups);
+        user.groups.push(auth::names::AUTHENTICATED.to_owned());
+        plane.api(user)
+    };
+    let doors = Doors {
+        kubelet: user(format!("{}{}", auth::names::NODE_PREFIX, place.node_name), &[auth::names::NODES]),
+        proxy: user("system:kube-proxy".to_owned(), &[]),
+        dns: user("system:serviceaccount:kube-system:coredns".to_owned(), &[]),
+    };
+    let IpAddr::V4(dns_address) = nth_address(&options.service_cidr, 10)? else {
+        anyhow::bail!("--service-cidr: {:?} is no IPv4 range", options.service_cidr)
+    };
+    let node_options = NodeOptions {
+        data_dir: options.data_dir.clone(),
+        instance: place.instance.clone(),
+        node_name: place.node_name.clone(),
+        node_ip: place.node_ip,
+        pod_cidr: options.pod_cidr.clone(),
+        service_cidr: options.service_cidr.clone(),
+        cluster_domain: options.cluster_domain.clone(),
+        dns_address,
+        max_pods: options.max_pods,
+        own_pod_cidr: Some(first_part(&options.pod_cidr, options.node_cidr_mask_size)?),
+        feature_gates: options.feature_gates.clone(),
+        authority: plane.pki.ca.certificate().to_owned(),
+        serving: plane.pki.kubelet_serving.clone(),
+    };
+    let node = node::start(env, doors, node_options).await?;
+    wait_ready(env, plane, &place.node_name).await?;
+    Ok(node)
+}
+
+/// The server's own node gets the first part of the pod range, so that it need not wait for the
+/// controller that gives parts to the others.
+fn first_part(pod_cidr: &str, mask: u8) -> anyhow::Result<String> {
+    let whole: Ipv4Net = pod_cidr.parse().with_context(|| format!("--pod-cidr: {pod_cidr:?}"))?;
+    anyhow::ensure!(
+        (whole.prefix()..=30).contains(&mask),
+        "--node-cidr-mask-size: {mask} is not between {} and 30",
+        whole.prefix()
+    );
+    Ok(format!("{}/{mask}", whole.address()))
+}
+
+/// How long a node may take to become Ready before something must be wrong.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+async fn wait_ready(env: &Env, plane: &ControlPlane, node: &str) -> anyhow::Result<()> {
+    let root = plane.api(User::new(auth::names::API_SERVER, &[auth::names::MASTERS]));
+    let field = format!("metadata.name={node}");
+    let options = client::Options { field_selector: Some(field), ..client::Options::default() };
+    let request = client::Request::new(client::Verb::Watch, GroupVersionResource::of("", "v1", "nodes")).options(options);
+    let watched = env.clock.timeout(READY_WITHIN, async {
+        let client::Response::Watch(mut events) = root.call(request).await? else {
+            anyhow::bail!("a watch was not answered with one");
+        };
+        let mut why = String::new();
+        while let Some(event) = events.next().await {
+            let object: serde_json::Value = serde_json::from_slice(&event?.object)?;
+            let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
+            if ready.is_some_and(|condition| condition["status"] == "True") {
+                return Ok(());
+            }
+            why = ready.and_then(|condition| condition["message"].as_str()).unwrap_or_default().to_owned();
+        }
+        anyhow::bail!("the node's watch ended; last it said {why:?}")
+    });
+    watched.await.unwrap_or_else(|_| anyhow::bail!("node {node} did not become Ready within {READY_WITHIN:?}; see the log above"))
 }
 
 /// Waits for SIGTERM or SIGINT; an error where a room broke instead.
