@@ -26,6 +26,7 @@ mod server;
 mod services;
 
 pub use server::ServerOptions;
+pub use volumes::{HostMounts, Mounts, VolumeError};
 
 use agent::Agent;
 use base::Env;
@@ -41,7 +42,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use sys::pod_network::{PodNetwork, PodNetworkError};
 use tracing::info;
-use volumes::{ApiSources, Mounts, VolumeError};
+use volumes::ApiSources;
 
 /// Everything a node needs to know and to drive.
 #[derive(Clone)]
@@ -104,6 +105,14 @@ impl Handle {
     }
 }
 
+/// Undoes what a kubelet that has ended left mounted below its `root_dir`; its pods must be gone.
+///
+/// # Errors
+/// A mount cannot be undone.
+pub fn release(root_dir: &std::path::Path) -> Result<(), VolumeError> {
+    HostMounts::release(root_dir)
+}
+
 pub struct Kubelet;
 
 impl Kubelet {
@@ -116,6 +125,7 @@ impl Kubelet {
             std::fs::create_dir_all(&path)
                 .map_err(|error| KubeletError::Directory { path: path.clone(), why: error.to_string() })?;
         }
+        options.mounts.share(&options.root_dir)?;
         let agent = Arc::new(make(env, options));
         agent.view.relist().await?;
         restore_network(&agent).await?;
@@ -219,3 +229,8 @@ fn follow_pods(agent: &Arc<Agent>) {
         }
     });
 }
+
+#[cfg(test)]
+mod fakes;
+#[cfg(test)]
+mod scenario_tests;

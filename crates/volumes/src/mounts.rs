@@ -13,6 +13,11 @@ use std::pin::Pin;
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 pub trait Mounts: Send + Sync {
+    /// Makes `directory` a place whose later mounts also containers see that were made before.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or this process may not mount.
+    fn share(&self, directory: &Path) -> Result<(), VolumeError>;
     /// Mounts an empty file system in memory over the directory; `size` in bytes, None: the
     /// kernel's half of memory.
     fn tmpfs<'a>(&'a self, target: &'a Path, size: Option<u64>) -> BoxFuture<'a, Result<(), VolumeError>>;
@@ -29,12 +34,28 @@ pub trait Mounts: Send + Sync {
 pub struct HostMounts;
 
 impl HostMounts {
-    /// Makes `directory` a mount point that passes what is mounted below it on to namespaces made
-    /// from this one, so that containers see volumes mounted after their supervisor was started.
+    /// Undoes all mounts at and below `directory`, [`Mounts::share`]'s own too.
     ///
     /// # Errors
-    /// The directory cannot be made, or this process may not mount.
-    pub fn share(directory: &Path) -> Result<(), VolumeError> {
+    /// A mount that is in use by more than a process's open files.
+    pub fn release(directory: &Path) -> Result<(), VolumeError> {
+        let Ok(directory) = directory.canonicalize() else { return Ok(()) };
+        for point in mount_points()?.into_iter().filter(|point| point.starts_with(&directory)).rev() {
+            detach(&point)?;
+        }
+        Ok(())
+    }
+}
+
+fn detach(target: &Path) -> Result<(), VolumeError> {
+    match rustix::mount::unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(VolumeError::io("unmount", target, error)),
+    }
+}
+
+impl Mounts for HostMounts {
+    fn share(&self, directory: &Path) -> Result<(), VolumeError> {
         std::fs::create_dir_all(directory).map_err(|error| VolumeError::io("create", directory, error))?;
         let directory = directory.canonicalize().map_err(|error| VolumeError::io("resolve", directory, error))?;
         if !mount_points()?.contains(&directory) {
@@ -44,9 +65,7 @@ impl HostMounts {
         rustix::mount::mount_change(&directory, MountPropagationFlags::SHARED)
             .map_err(|error| VolumeError::io("share", &directory, error))
     }
-}
 
-impl Mounts for HostMounts {
     fn tmpfs<'a>(&'a self, target: &'a Path, size: Option<u64>) -> BoxFuture<'a, Result<(), VolumeError>> {
         Box::pin(async move {
             let options = size.map(|bytes| format!("size={bytes}")).unwrap_or_default();
@@ -66,12 +85,7 @@ impl Mounts for HostMounts {
     }
 
     fn unmount<'a>(&'a self, target: &'a Path) -> BoxFuture<'a, Result<(), VolumeError>> {
-        Box::pin(async move {
-            match rustix::mount::unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-                Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Ok(()),
-                Err(error) => Err(VolumeError::io("unmount", target, error)),
-            }
-        })
+        Box::pin(async move { detach(target) })
     }
 
     fn below<'a>(&'a self, directory: &'a Path) -> BoxFuture<'a, Result<Vec<PathBuf>, VolumeError>> {

@@ -49,3 +49,6 @@ pub fn remove(path: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

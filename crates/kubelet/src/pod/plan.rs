@@ -267,3 +267,7 @@ fn lost(slot: Slot, container: &Container, status: &ContainerStatus) -> Kill {
     let message = format!("Container {} is in unknown state, try killing it before restart", container.name);
     Kill { id: status.id.clone(), slot, message, cause: KillCause::Lost }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

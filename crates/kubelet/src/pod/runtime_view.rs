@@ -27,7 +27,7 @@ impl PodRuntime {
     }
 
     /// All containers of this name, newest first.
-    pub fn history<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<ContainerStatus>> {
+    pub fn history<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<ContainerStatus>> + Clone {
         self.containers.iter().filter(move |container| container.name == name)
     }
 
@@ -57,8 +57,10 @@ struct State {
 impl State {
     /// Whether it is news. Answers may overtake each other, and a life goes one way only.
     fn put_sandbox(&mut self, sandbox: &SandboxStatus) -> bool {
-        let known = self.sandboxes.get(&sandbox.id);
-        if known.is_some_and(|known| **known == *sandbox || (!known.ready && sandbox.ready)) {
+        let older = |known: &SandboxStatus| {
+            (!known.ready && sandbox.ready) || (!known.addresses.is_empty() && sandbox.addresses.is_empty())
+        };
+        if self.sandboxes.get(&sandbox.id).is_some_and(|known| **known == *sandbox || older(known)) {
             return false;
         }
         self.sandboxes.insert(sandbox.id.clone(), Arc::new(sandbox.clone()));

@@ -33,6 +33,14 @@ pub struct Place<'a> {
 /// Starts the container; what keeps it from starting is noted in `state.waiting` and told.
 pub async fn start(agent: &Arc<Agent>, place: &Place<'_>, slot: Slot, state: &mut PodState) {
     let Some(container) = spec::container(place.pod, slot) else { return };
+    let hash = spec::hash(&container);
+    let now = agent.env.clock.now();
+    let resting = state.waiting.get(&container.name).and_then(|waiting| waiting.retry_at).is_some_and(|at| now < at);
+    if resting && state.tried.get(&container.name) == Some(&hash) {
+        // Whatever else has woken the worker, it is not time yet, and what was tried is the same.
+        return;
+    }
+    state.tried.insert(container.name.clone(), hash);
     let start = Start { agent, place, slot, container: &container, pod_ref: PodRef::of(place.pod) };
     match start.run(state).await {
         Ok(()) => {
@@ -136,11 +144,11 @@ impl Start<'_> {
         }
     }
 
-    /// Of the containers that ended only the newest stays, for its log and exit code.
+    /// Beside the newest container only the one before stays, for its log and exit code.
     async fn prune(&self) {
         let runtime = self.agent.view.pod(&self.pod_ref.uid);
-        let ended = runtime.history(&self.container.name).filter(|status| status.state != ContainerState::Running);
-        for old in ended.skip(1) {
+        let older = runtime.history(&self.container.name).skip(2);
+        for old in older.filter(|status| status.state != ContainerState::Running) {
             match stop::remove_container(self.agent, &old.id).await {
                 Ok(()) => crate::logs::remove(&self.agent.log_directory(&self.pod_ref).join(&old.log_path)),
                 Err(error) => warn!(pod = %self.pod_ref, %error, "cannot remove an old container"),

@@ -365,3 +365,7 @@ fn count_main(counts: &mut Counts, status: &ContainerStatus) {
         counts.waiting += 1;
     }
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

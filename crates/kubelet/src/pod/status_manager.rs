@@ -222,7 +222,7 @@ fn difference(known: &[u8], wanted: &Value) -> Option<Value> {
     let mut patch = Map::new();
     for field in FIELDS {
         let (old, new) = (&known[field], &wanted[field]);
-        if old == new {
+        if old == new || (field == "conditions" && same_conditions(old, new)) {
             continue;
         }
         let value = match field {
@@ -230,10 +230,7 @@ fn difference(known: &[u8], wanted: &Value) -> Option<Value> {
             "podIPs" | "hostIPs" => merge_addresses(old, new),
             _ => new.clone(),
         };
-        let nothing = value.as_array().is_some_and(Vec::is_empty);
-        if !nothing {
-            patch.insert(field.to_owned(), value);
-        }
+        patch.insert(field.to_owned(), value);
     }
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
@@ -252,10 +249,15 @@ fn lean(value: &Value) -> Option<Value> {
     }
 }
 
-/// Conditions merge by type, so that those of others stay.
+/// Conditions merge by type, so that those of others stay and do not count.
+fn same_conditions(old: &Value, new: &Value) -> bool {
+    let old = old.as_array().map_or(&[][..], Vec::as_slice);
+    new.as_array().into_iter().flatten().all(|condition| old.contains(condition))
+}
+
+/// The merge keeps what is not named, so what is no longer so is named as null.
 fn changed_conditions(old: &Value, new: &Value) -> Value {
     let old = old.as_array().map_or(&[][..], Vec::as_slice);
-    let changed = new.as_array().into_iter().flatten().filter(|condition| !old.contains(condition));
     let explicit = |condition: &Value| {
         let mut condition = condition.clone();
         let before = old.iter().find(|before| before["type"] == condition["type"]);
@@ -271,7 +273,7 @@ fn changed_conditions(old: &Value, new: &Value) -> Value {
         }
         condition
     };
-    Value::Array(changed.map(explicit).collect())
+    Value::Array(new.as_array().into_iter().flatten().map(explicit).collect())
 }
 
 /// Addresses merge by `ip`: those that are no longer there must be taken out by name.

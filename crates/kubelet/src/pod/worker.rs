@@ -74,6 +74,8 @@ pub struct PodState {
     pub waiting: BTreeMap<String, Waiting>,
     pub backoff: CrashBackoff,
     pub start_failures: BTreeMap<String, Timestamp>,
+    /// Hashes of the definitions that were last tried.
+    pub tried: BTreeMap<String, String>,
     pub messages: BTreeMap<String, String>,
     pub volumes_failing_since: Option<Timestamp>,
     pub volume_backoff: Backoff,
@@ -94,6 +96,7 @@ impl Default for PodState {
             waiting: BTreeMap::new(),
             backoff: CrashBackoff::default(),
             start_failures: BTreeMap::new(),
+            tried: BTreeMap::new(),
             messages: BTreeMap::new(),
             volumes_failing_since: None,
             volume_backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(122)),

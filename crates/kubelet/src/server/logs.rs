@@ -79,15 +79,17 @@ fn choose<'a>(
         return Err((StatusCode::NOT_FOUND, format!("container {container:?} not found in pod {name:?}")));
     };
     let mut history = runtime.history(container).filter(|status| status.state != ContainerState::Created);
+    let known = crate::pod::start::known_status(pod, slot, container);
+    let waiting = known.and_then(|known| known.state.as_ref()?.waiting.as_ref()?.reason.clone());
     if previous {
-        // Where the newest has ended and waits to be started again, it is still the current one.
-        history.next();
+        // One that has ended and waits to be started again is the previous one already.
+        if history.clone().next().is_some_and(|newest| newest.state == ContainerState::Running || waiting.is_none()) {
+            history.next();
+        }
         let missing = format!("previous terminated container {container:?} in pod {name:?} not found");
         return history.next().ok_or((StatusCode::BAD_REQUEST, missing));
     }
     history.next().ok_or_else(|| {
-        let known = crate::pod::start::known_status(pod, slot, container);
-        let waiting = known.and_then(|known| known.state.as_ref()?.waiting.as_ref()?.reason.clone());
         let why = match waiting.as_deref() {
             Some("ErrImagePull") => ": image can't be pulled".to_owned(),
             Some("ImagePullBackOff") => ": trying and failing to pull image".to_owned(),

@@ -1,0 +1,322 @@
+//! Whole lives of pods: a kubelet against an API server, a runtime and a clock that are all in
+//! memory.
+
+use crate::fakes::{FakeImages, FakeNetwork, FakeRuntime, NoMounts};
+use crate::{Handle, Kubelet, KubeletOptions};
+use base::Env;
+use client::fake::FakeApi;
+use client::{Api, DeleteOptions, Request, Verb};
+use meta::GroupVersionResource;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+const PODS: GroupVersionResource = GroupVersionResource::of("", "v1", "pods");
+const EVENTS: GroupVersionResource = GroupVersionResource::of("", "v1", "events");
+
+struct Node {
+    env: Env,
+    api: FakeApi,
+    runtime: Arc<FakeRuntime>,
+    directory: tempfile::TempDir,
+    kubelet: Option<Handle>,
+}
+
+impl Node {
+    async fn new() -> Self {
+        let env = Env::simulated(7, "2026-01-01T00:00:00Z".parse().unwrap());
+        let runtime = FakeRuntime::new(&env);
+        let directory = tempfile::tempdir().unwrap();
+        let mut node = Node { env, api: FakeApi::new(), runtime, directory, kubelet: None };
+        node.start().await;
+        node
+    }
+
+    async fn start(&mut self) {
+        let options = KubeletOptions {
+            node_name: "node".to_owned(),
+            node_ips: vec![[127, 0, 0, 1].into()],
+            root_dir: self.directory.path().join("kubelet"),
+            log_dir: self.directory.path().join("logs"),
+            api: Arc::new(self.api.clone()),
+            runtime: self.runtime.clone(),
+            images: Arc::new(FakeImages),
+            network: Arc::new(FakeNetwork),
+            mounts: Arc::new(NoMounts),
+            server: None,
+            cluster_dns: vec![],
+            cluster_domain: "cluster.local".to_owned(),
+            max_pods: 110,
+            pod_cidr: None,
+            node_labels: BTreeMap::new(),
+            node_taints: vec![],
+            version: "test".to_owned(),
+            feature_gates: BTreeMap::new(),
+            parallel_pulls: 1,
+        };
+        self.env = Env { tasks: base::Tasks::new(), ..self.env.clone() };
+        self.kubelet = Some(Kubelet::start(&self.env, options).await.unwrap());
+    }
+
+    /// Kutter ends; what runs goes on.
+    async fn stop(&mut self) {
+        self.env.tasks.stop().await;
+        self.kubelet = None;
+    }
+
+    async fn wait(&self, seconds: u64) {
+        self.env.clock.sleep(Duration::from_secs(seconds)).await;
+    }
+
+    fn create(&self, name: &str, mut spec: Value) {
+        spec["nodeName"] = json!("node");
+        let meta = json!({"name": name, "namespace": "default", "uid": format!("uid-{name}"), "generation": 1});
+        self.api.put(&PODS, json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}));
+    }
+
+    fn pod(&self, name: &str) -> Option<Value> {
+        self.api.get(&PODS, "default", name)
+    }
+
+    fn status(&self, name: &str) -> Value {
+        self.pod(name).unwrap()["status"].clone()
+    }
+
+    async fn delete(&self, name: &str, grace: i64) {
+        let mut pod = self.pod(name).unwrap();
+        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        pod["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        self.api.put(&PODS, pod);
+    }
+
+    fn events(&self, reason: &str) -> Vec<String> {
+        let all = self.api.all(&EVENTS);
+        let own = all.iter().filter(|event| event["reason"] == reason);
+        own.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn one(extra: Value) -> Value {
+    let mut container = json!({"name": "c", "image": "i"});
+    container.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    json!({"containers": [container]})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_runs_and_is_gone_after_its_deletion() {
+    let node = Node::new().await;
+    node.create("a", one(json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]})).clone());
+    let mut spec = node.pod("a").unwrap();
+    spec["spec"]["volumes"] = json!([{"name": "v", "emptyDir": {}}]);
+    node.api.put(&PODS, spec);
+    node.wait(2).await;
+    let status = node.status("a");
+    assert_eq!((&status["phase"], &status["podIP"]), (&json!("Running"), &json!("127.0.0.1")), "{status}");
+    assert_eq!(status["containerStatuses"][0]["ready"], true);
+    let volume = node.directory.path().join("kubelet/pods/uid-a/volumes/kubernetes.io~empty-dir/v");
+    assert!(volume.exists());
+    for reason in ["Pulled", "Created", "Started"] {
+        assert_eq!(node.events(reason).len(), 1, "{reason}");
+    }
+    node.delete("a", 30).await;
+    node.wait(2).await;
+    assert_eq!(node.pod("a"), None, "its object goes when all is down");
+    assert!(!node.directory.path().join("kubelet/pods/uid-a").exists());
+    assert_eq!(node.events("Killing"), ["Stopping container c"]);
+    let state = node.runtime.state.lock().unwrap();
+    assert!(state.sandboxes.is_empty() && state.containers.is_empty());
+    drop(state);
+    assert_eq!(node.kubelet.as_ref().unwrap().pods(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crashing_container_waits_longer_each_time() {
+    let node = Node::new().await;
+    node.runtime.state.lock().unwrap().dies.insert("c".to_owned(), 1);
+    node.create("a", one(json!({})));
+    let mut starts = Vec::new();
+    for second in 0..160 {
+        let started = node.runtime.take_log().iter().filter(|line| *line == "start c").count();
+        starts.extend(std::iter::repeat_n(second, started));
+        node.wait(1).await;
+    }
+    let gaps: Vec<_> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(gaps, [0, 10, 20, 40, 80], "{starts:?}");
+    let container = node.status("a")["containerStatuses"][0].clone();
+    assert_eq!(container["state"]["waiting"]["reason"], "CrashLoopBackOff");
+    let message = container["state"]["waiting"]["message"].as_str().unwrap();
+    assert_eq!(message, "back-off 2m40s restarting failed container=c pod=a_default(uid-a)");
+    assert_eq!(container["restartCount"], 5);
+    assert_eq!(node.runtime.state.lock().unwrap().containers.len(), 2, "only the newest and the one before stay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_of_kutter_touches_nothing() {
+    let mut node = Node::new().await;
+    node.create("a", one(json!({"readinessProbe": {"exec": {"command": ["ready"]}}})));
+    node.create("b", one(json!({})));
+    node.wait(5).await;
+    node.stop().await;
+    node.runtime.take_log();
+    node.api.remove(&PODS, "default", "b");
+    node.start().await;
+    node.wait(1).await;
+    let status = node.status("a");
+    assert_eq!(status["containerStatuses"][0]["ready"], true, "readiness is kept until probed anew");
+    node.wait(30).await;
+    let log = node.runtime.take_log();
+    let about_a: Vec<_> = log.iter().filter(|line| !line.starts_with("exec")).collect();
+    assert_eq!(about_a, ["stop c 30s", "ended c", "stop sandbox"], "only the pod deleted meanwhile is ended");
+    assert_eq!(node.runtime.state.lock().unwrap().containers.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ending_runs_the_hook_then_signals_then_kills() {
+    let node = Node::new().await;
+    node.runtime.state.lock().unwrap().slow.insert("c".to_owned(), Duration::from_secs(1000));
+    node.create("a", one(json!({"lifecycle": {"preStop": {"sleep": {"seconds": 4}}}})));
+    node.wait(2).await;
+    node.runtime.take_log();
+    node.delete("a", 10).await;
+    node.wait(3).await;
+    assert!(node.runtime.take_log().is_empty(), "the hook is still running");
+    node.wait(2).await;
+    assert_eq!(node.runtime.take_log(), ["stop c 6s"]);
+    node.wait(7).await;
+    assert_eq!(node.runtime.take_log(), ["ended c", "stop sandbox"]);
+    assert_eq!(node.pod("a"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shorter_grace_period_counts_at_once() {
+    let node = Node::new().await;
+    node.runtime.state.lock().unwrap().slow.insert("c".to_owned(), Duration::from_secs(1000));
+    node.create("a", one(json!({})));
+    node.wait(2).await;
+    node.delete("a", 600).await;
+    node.wait(5).await;
+    assert!(node.pod("a").is_some());
+    node.delete("a", 1).await;
+    node.wait(5).await;
+    assert_eq!(node.pod("a"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_end_after_the_containers_they_serve() {
+    let node = Node::new().await;
+    node.runtime.state.lock().unwrap().slow.insert("c".to_owned(), Duration::from_secs(5));
+    let mut spec = one(json!({}));
+    spec["initContainers"] = json!([
+        {"name": "s1", "image": "i", "restartPolicy": "Always"}, {"name": "s2", "image": "i", "restartPolicy": "Always"},
+    ]);
+    node.create("a", spec);
+    node.wait(2).await;
+    let starts: Vec<_> = node.runtime.take_log().into_iter().filter(|line| line.starts_with("start")).collect();
+    assert_eq!(starts, ["start s1", "start s2", "start c"]);
+    node.delete("a", 30).await;
+    node.wait(10).await;
+    let ended: Vec<_> = node.runtime.take_log().into_iter().filter(|line| line.starts_with("ended")).collect();
+    assert_eq!(ended, ["ended c", "ended s2", "ended s1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn liveness_restarts_and_readiness_only_reports() {
+    let node = Node::new().await;
+    node.create(
+        "a",
+        one(json!({
+            "livenessProbe": {"exec": {"command": ["alive"]}, "periodSeconds": 1, "failureThreshold": 3},
+            "readinessProbe": {"exec": {"command": ["ready"]}, "periodSeconds": 1, "failureThreshold": 1},
+        })),
+    );
+    node.wait(5).await;
+    assert_eq!(node.status("a")["containerStatuses"][0]["ready"], true);
+    node.runtime.state.lock().unwrap().commands.insert("ready".to_owned(), 1);
+    node.wait(3).await;
+    let container = node.status("a")["containerStatuses"][0].clone();
+    assert_eq!((&container["ready"], &container["restartCount"]), (&json!(false), &json!(0)));
+    node.runtime.state.lock().unwrap().commands.insert("alive".to_owned(), 1);
+    node.wait(5).await;
+    assert_eq!(node.status("a")["containerStatuses"][0]["restartCount"], 1);
+    assert_eq!(node.events("Killing"), ["Container c failed liveness probe, will be restarted"]);
+    assert!(node.events("Unhealthy").contains(&"Readiness probe failed: out".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_is_told_and_tried_again() {
+    let node = Node::new().await;
+    let key = json!({"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}});
+    node.create("env", one(json!({"env": [key]})));
+    node.create("image", json!({"containers": [{"name": "c", "image": "missing:1"}]}));
+    node.wait(5).await;
+    let waiting = |name: &str| node.status(name)["containerStatuses"][0]["state"]["waiting"].clone();
+    assert_eq!(waiting("env"), json!({"reason": "CreateContainerConfigError", "message": "configmap \"m\" not found"}));
+    assert_eq!(waiting("image")["reason"], "ImagePullBackOff");
+    for text in ["Error: ErrImagePull", "Error: ImagePullBackOff", "Error: configmap \"m\" not found"] {
+        assert!(node.events("Failed").contains(&text.to_owned()), "{text}");
+    }
+    let maps = GroupVersionResource::of("", "v1", "configmaps");
+    node.api.put(&maps, json!({"metadata": {"name": "m", "namespace": "default"}, "data": {"k": "v"}}));
+    node.wait(15).await;
+    assert_eq!(node.status("env")["phase"], "Running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn finished_pods_keep_their_status_and_give_back_the_rest() {
+    let node = Node::new().await;
+    let mut spec = one(json!({}));
+    spec["restartPolicy"] = json!("Never");
+    node.create("a", spec);
+    node.wait(1).await;
+    node.runtime.finish("c", 3);
+    node.wait(1).await;
+    let status = node.status("a");
+    assert_eq!(status["phase"], "Failed");
+    assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["exitCode"], 3);
+    assert!(node.runtime.state.lock().unwrap().sandboxes.values().all(|sandbox| !sandbox.ready));
+    assert_eq!(node.runtime.state.lock().unwrap().containers.len(), 1, "its log can still be read");
+    node.delete("a", 30).await;
+    node.wait(1).await;
+    assert_eq!(node.pod("a"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_node_and_its_lease_are_reported() {
+    let node = Node::new().await;
+    node.wait(1).await;
+    let nodes = GroupVersionResource::of("", "v1", "nodes");
+    let object = node.api.get(&nodes, "", "node").unwrap();
+    assert_eq!(object["metadata"]["labels"]["kubernetes.io/hostname"], "node");
+    let conditions = object["status"]["conditions"].as_array().unwrap();
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready").unwrap();
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("True"), &json!("KubeletReady")));
+    let leases = GroupVersionResource::of("coordination.k8s.io", "v1", "leases");
+    let before = node.api.get(&leases, "kube-node-lease", "node").unwrap()["spec"]["renewTime"].clone();
+    node.api.take_log();
+    node.wait(60).await;
+    let after = node.api.get(&leases, "kube-node-lease", "node").unwrap()["spec"]["renewTime"].clone();
+    assert_ne!(before, after);
+    let writes = node.api.take_log().into_iter().filter(|line| line.contains("nodes/status")).count();
+    assert_eq!(writes, 0, "nothing changed, so nothing is sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreachable_server_holds_up_no_restart() {
+    let node = Node::new().await;
+    node.create("a", one(json!({})));
+    node.wait(2).await;
+    node.api.fault(|_: &Request| Some(client::Error::Connection("cut".to_owned())));
+    node.runtime.finish("c", 1);
+    node.wait(2).await;
+    assert_eq!(node.runtime.take_log().iter().filter(|line| *line == "start c").count(), 2);
+    node.api.clear_faults();
+    node.wait(20).await;
+    assert_eq!(node.status("a")["containerStatuses"][0]["restartCount"], 1, "told once it can be");
+    let options = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
+    let body = serde_json::to_vec(&options).unwrap();
+    let request = Request::new(Verb::Delete, PODS).namespace("default").name("a").body(body);
+    node.api.call(request).await.unwrap();
+    node.wait(5).await;
+    assert!(node.runtime.state.lock().unwrap().sandboxes.is_empty(), "a forced deletion ends it too");
+}
