@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 # A C compiler builds SQLite and ring; nothing else is needed at run time.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config
 # What tests run against or build images from: real servers and tools where users have them.
-TEST_PACKAGES := busybox-static iproute2 nftables openssl
+TEST_PACKAGES := busybox-static docker-registry iproute2 nftables openssl
 
 install = $(SUDO) tools/install $(1)
 

@@ -75,9 +75,9 @@ impl Reference {
         format!("{}/{}", self.registry, self.repository)
     }
 
-    /// `docker.io/library/nginx:1.27`; none where the name has a digest alone.
+    /// `docker.io/library/nginx:1.27`; none where there is a digest: a tag beside it is for people.
     pub fn tagged(&self) -> Option<String> {
-        self.tag.as_ref().map(|tag| format!("{}:{tag}", self.name()))
+        self.tag.as_ref().filter(|_| self.digest.is_none()).map(|tag| format!("{}:{tag}", self.name()))
     }
 
     /// `docker.io/library/nginx@sha256:…`.

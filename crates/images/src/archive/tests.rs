@@ -206,3 +206,55 @@ fn a_damaged_archive_leaves_nothing() {
         assert_eq!(std::fs::read_dir(store.root().join("layers")).unwrap().count(), 0, "{name}");
     }
 }
+
+/// Unmounts at the end, however the test ends.
+struct Mounted(std::path::PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn the_kernel_hides_what_layers_remove() {
+    use std::os::fd::AsFd;
+    let host = host_architecture();
+    let layers = [
+        tar(&[Item::File("a/one", b"1"), Item::File("a/two", b"2"), Item::File("b/old", b"3"), Item::File("c", b"4")]),
+        tar(&[Item::File("a/.wh.one", b""), Item::File("b/.wh..wh..opq", b""), Item::File("b/new", b"5")]),
+        tar(&[Item::File(".wh.c", b""), Item::Folder("c/", 0o755), Item::File("c/d", b"6")]),
+    ];
+    let mut files = Files::from([("config.json".to_owned(), config(&layers, host))]);
+    let names: Vec<_> = (0..3).map(|at| format!("{at}.tar")).collect();
+    files.extend(names.iter().cloned().zip(layers.iter().cloned()));
+    let manifest = json!([{"Config": "config.json", "RepoTags": ["x"], "Layers": names}]);
+    files.insert("manifest.json".into(), serde_json::to_vec(&manifest).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let image = import_bytes(&open(folder.path()), archive_of(&files)).unwrap().remove(0);
+    let place = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let (target, upper, work) = (place("target"), place("upper"), place("overlay-work"));
+    let open = |path: &Path| sys::mount::open_path(path).unwrap();
+    let lower: Vec<_> = image.layers.iter().map(|layer| open(layer)).collect();
+    sys::mount::overlay(&target, &lower, open(&upper).as_fd(), open(&work).as_fd(), false).unwrap();
+    let _mounted = Mounted(target.clone());
+    let names = |path: &str| {
+        let entries = std::fs::read_dir(target.join(path)).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(
+        (names(""), names("a"), names("b"), names("c")),
+        (
+            vec!["a".to_owned(), "b".to_owned(), "c".to_owned()],
+            vec!["two".to_owned()],
+            vec!["new".to_owned()],
+            vec!["d".to_owned()],
+        )
+    );
+}

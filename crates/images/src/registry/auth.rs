@@ -7,11 +7,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Uri};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 const MAX_TOKEN_ANSWER: u64 = 1 << 20;
+/// What a form must write otherwise.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// One `WWW-Authenticate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,7 +175,7 @@ fn uri(text: &str) -> Result<Uri, AuthError> {
 
 fn encode(form: &[(&str, &str)]) -> String {
     let pairs: Vec<_> =
-        form.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))).collect();
+        form.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, RESERVED))).collect();
     pairs.join("&")
 }
 
