@@ -131,7 +131,11 @@ pub async fn run(root: &'static Command, line: &[String]) -> Outcome {
         out(&help(command, &path));
         return if std::ptr::eq(command, root) { Ok(()) } else { Err(Failure::Code(1)) };
     };
-    run(&Session::new(&args, path), args).await
+    // A flag that a command has of its own says nothing about the connection.
+    let globals = args.only(|name| own.iter().all(|flag| flag.name != name));
+    let session = Session::new(globals, path);
+    run(&session, args).await?;
+    session.check_warnings()
 }
 
 /// Where the next word stands that may name a subcommand: behind global flags and their values.

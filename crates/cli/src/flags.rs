@@ -202,6 +202,12 @@ impl Args {
         Ok(())
     }
 
+    /// The same with only some of the flags.
+    pub fn only(&self, keep: impl Fn(&str) -> bool) -> Args {
+        let given = self.given.iter().filter(|(name, _)| keep(name)).cloned().collect();
+        Args { given, ..self.clone() }
+    }
+
     /// Whether the flag was given at all.
     pub fn has(&self, name: &str) -> bool {
         self.given.iter().any(|(given, _)| *given == name)

@@ -7,6 +7,7 @@
 mod changes;
 mod command;
 mod commands;
+mod describe;
 mod discovery;
 mod failure;
 mod flags;
@@ -16,6 +17,7 @@ mod output;
 mod print;
 mod session;
 mod targets;
+mod terminal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -21,6 +21,9 @@ use tokio::sync::OnceCell;
 /// An object or list may be this long: far above what a server hands out at once.
 const BODY_LIMIT: usize = 256 << 20;
 
+const IMPERSONATION: [(&str, &str); 3] =
+    [("as", "impersonate-user"), ("as-group", "impersonate-group"), ("as-uid", "impersonate-uid")];
+
 pub const JSON: &str = "application/json";
 
 pub struct Session {
@@ -86,11 +89,11 @@ const QUERY: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Session {
-    pub fn new(args: &Args, path: String) -> Self {
+    pub fn new(globals: Args, path: String) -> Self {
         Session {
             env: Env::real(),
             path,
-            globals: args.clone(),
+            globals,
             target: OnceCell::new(),
             discovery: OnceCell::new(),
             warned: Cell::new(false),
@@ -160,9 +163,7 @@ impl Session {
             .get_or_try_init(|| async {
                 let mut target = self.resolve().await?;
                 target.https.user_agent = format!("kubectl/{}", env!("CARGO_PKG_VERSION"));
-                for (flag, header) in
-                    [("as", "impersonate-user"), ("as-group", "impersonate-group"), ("as-uid", "impersonate-uid")]
-                {
+                for (flag, header) in IMPERSONATION {
                     for value in self.globals.list(flag) {
                         let value = HeaderValue::from_str(&value)
                             .map_err(|_| Failure::message(format!("invalid value for --{flag}")))?;
@@ -237,6 +238,29 @@ impl Session {
         serde_json::from_slice(&body).map_err(|why| Failure::message(format!("cannot read the server's answer: {why}")))
     }
 
+    /// A connection of its own to the server and the request to upgrade it with.
+    pub async fn dial(&self, call: Call<'_>) -> Outcome<(client::BoxIo, http::Request<()>)> {
+        let https = self.https().await?;
+        let server = https.server().to_owned();
+        let rest = server.split_once("://").map_or(server.as_str(), |(_, rest)| rest);
+        let (authority, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let mut request = http::Request::builder()
+            .method(call.method.clone())
+            .uri(format!("{prefix}{}", call.path_and_query()))
+            .header(http::header::HOST, authority);
+        if let Some(value) = https.authorization().await.map_err(|why| self.unreachable(https, why))? {
+            request = request.header(http::header::AUTHORIZATION, value);
+        }
+        for (flag, header) in IMPERSONATION {
+            for value in self.globals.list(flag) {
+                request = request.header(header, value);
+            }
+        }
+        let request = request.body(()).map_err(|why| Failure::message(why.to_string()))?;
+        let io = https.connect_http1().await.map_err(|why| self.unreachable(https, why))?;
+        Ok((io, request))
+    }
+
     fn unreachable(&self, https: &Https, why: client::Error) -> Failure {
         match why {
             client::Error::Status(status) => Failure::Status(status),
@@ -249,7 +273,14 @@ impl Session {
     fn warn(&self, header: &HeaderValue) {
         let text = header.to_str().unwrap_or_default();
         let quoted = text.splitn(3, ' ').nth(2).unwrap_or(text);
-        warning(&quoted.trim_matches('"').replace("\\\"", "\"").replace("\\\\", "\\"));
+        warning(
+            &quoted
+                .strip_prefix('"')
+                .and_then(|text| text.strip_suffix('"'))
+                .unwrap_or(quoted)
+                .replace("\\\"", "\"")
+                .replace("\\\\", "\\"),
+        );
         self.warned.set(true);
     }
 

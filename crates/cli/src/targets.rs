@@ -59,7 +59,7 @@ pub async fn targets(session: &Session, args: &Args, words: &[String]) -> Outcom
         return Err(Failure::message(NOTHING_GIVEN));
     }
     if !files.is_empty() {
-        return from_files(session, &files, args.bool("recursive")).await;
+        return from_files(session, args).await;
     }
     from_words(session, words, args.bool("all-namespaces")).await
 }
@@ -112,9 +112,11 @@ pub async fn from_words(session: &Session, words: &[String], all_namespaces: boo
 }
 
 /// All objects of the files, folders and standard input given.
-pub async fn from_files(session: &Session, files: &[String], recursive: bool) -> Outcome<Vec<Target>> {
+pub async fn from_files(session: &Session, args: &Args) -> Outcome<Vec<Target>> {
+    let validates = !["", "false", "ignore"].contains(&args.text("validate"));
+    let check = if validates { Check::Validate } else { Check::Decode };
     let mut targets = Vec::new();
-    for (source, object) in objects(files, recursive)? {
+    for (source, object) in read_objects(&args.list("filename"), args.bool("recursive"), check)? {
         targets.push(of_object(session, object, source).await?);
     }
     Ok(targets)
@@ -153,11 +155,38 @@ pub async fn of_object(session: &Session, mut object: Value, source: String) -> 
 
 /// The objects of files with their sources, lists taken apart.
 pub fn objects(files: &[String], recursive: bool) -> Outcome<Vec<(String, Value)>> {
+    read_objects(files, recursive, Check::Decode)
+}
+
+/// What is done about objects that are none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// They cannot be read.
+    Decode,
+    /// They are told to be invalid, as before a create.
+    Validate,
+}
+
+fn validate(source: &str, value: &Value) -> Outcome {
+    let lacks = |field: &str| value[field].as_str().is_none_or(str::is_empty);
+    let why = match (value.is_object(), lacks("apiVersion"), lacks("kind")) {
+        (false, ..) => "invalid object to validate",
+        (_, true, true) => "[apiVersion not set, kind not set]",
+        (_, true, false) => "apiVersion not set",
+        (_, false, true) => "kind not set",
+        _ => return Ok(()),
+    };
+    Err(Failure::message(format!(
+        "error validating {source:?}: error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
+    )))
+}
+
+fn read_objects(files: &[String], recursive: bool, check: Check) -> Outcome<Vec<(String, Value)>> {
     let mut found = Vec::new();
     for file in files {
         for (source, text) in texts(file, recursive)? {
             for document in documents(&source, &text)? {
-                take_apart(&source, document, &mut found)?;
+                take_apart(&source, document, check, &mut found)?;
             }
         }
     }
@@ -183,7 +212,10 @@ fn documents(source: &str, text: &str) -> Outcome<Vec<Value>> {
     wire::yaml::documents(text).map(read).filter(|value| !matches!(value, Ok(Value::Null))).collect()
 }
 
-fn take_apart(source: &str, value: Value, found: &mut Vec<(String, Value)>) -> Outcome {
+fn take_apart(source: &str, value: Value, check: Check, found: &mut Vec<(String, Value)>) -> Outcome {
+    if check == Check::Validate {
+        validate(source, &value)?;
+    }
     let decode = |what: &str, value: &Value| {
         Failure::message(format!(
             "unable to decode {source:?}: Object '{what}' is missing in '{}'",
@@ -204,7 +236,7 @@ fn take_apart(source: &str, value: Value, found: &mut Vec<(String, Value)>) -> O
     match value.get("items").and_then(Value::as_array) {
         Some(items) if is_list => {
             for item in items {
-                take_apart(source, item.clone(), found)?;
+                take_apart(source, item.clone(), check, found)?;
             }
         }
         _ => found.push((source.to_owned(), value)),

@@ -84,7 +84,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             meta::labels::Selector::parse(args.text("selector")).map_err(|why| Failure::message(why.to_string()))?;
         let mut failures = Vec::new();
         let mut found = 0;
-        for target in from_files(session, &files, args.bool("recursive")).await? {
+        for target in from_files(session, &args).await? {
             let labels = target.object.as_ref().map(|object| &object["metadata"]["labels"]);
             if !selector.matches_with(|key| labels.and_then(|labels| labels[key].as_str())) {
                 continue;

@@ -19,7 +19,8 @@ pub static COMMAND: Command = Command {
 fn run(session: &Session, _args: Args) -> Done<'_> {
     Box::pin(async move {
         let server = session.https().await?.server().to_owned();
-        let call = Call::get("/api/v1/namespaces/kube-system/services")
+        let namespace = session.given_namespace().unwrap_or("kube-system");
+        let call = Call::get(format!("/api/v1/namespaces/{namespace}/services"))
             .query("labelSelector", "kubernetes.io/cluster-service=true");
         let services = session.json(call).await?;
         told("Kubernetes control plane", &server);
@@ -35,7 +36,12 @@ fn run(session: &Session, _args: Args) -> Done<'_> {
 }
 
 fn told(name: &str, address: &str) {
-    line(&format!("\u{1b}[0;32m{name}\u{1b}[0m is running at \u{1b}[0;33m{address}\u{1b}[0m"));
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() {
+        line(&format!("\u{1b}[0;32m{name}\u{1b}[0m is running at \u{1b}[0;33m{address}\u{1b}[0m"));
+    } else {
+        line(&format!("{name} is running at {address}"));
+    }
 }
 
 /// The service through the API server's proxy.

@@ -56,7 +56,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             return Err(Failure::message("resource(s) were provided, but no name was specified"));
         }
         for (target, object) in fetched(session, &args, chosen).await? {
-            let mut service = service(session, &args, &object)?;
+            let mut service = service(&args, &object)?;
             if !args.text("overrides").is_empty() {
                 service = overridden(&service, args.text("overrides"), args.text("override-type"))?;
             }
@@ -84,7 +84,7 @@ pub fn overridden(object: &Value, overrides: &str, how: &str) -> Outcome<Value> 
     patched.map_err(|why| failed(why.to_string()))
 }
 
-fn service(session: &Session, args: &Args, object: &Value) -> Outcome<Value> {
+fn service(args: &Args, object: &Value) -> Outcome<Value> {
     let given = |flag: &str| Some(args.text(flag)).filter(|text| !text.is_empty());
     let selector = match given("selector") {
         Some(text) => pairs(text)?,
@@ -97,7 +97,7 @@ fn service(session: &Session, args: &Args, object: &Value) -> Outcome<Value> {
         None => {}
     }
     let mut spec = json!({"selector": selector});
-    let ports = ports(session, args, object)?;
+    let ports = ports(args, object)?;
     if !ports.is_empty() {
         spec["ports"] = json!(ports);
     }
@@ -153,7 +153,7 @@ fn selector_of(object: &Value) -> Outcome<Value> {
     }))
 }
 
-fn ports(session: &Session, args: &Args, object: &Value) -> Outcome<Vec<Value>> {
+fn ports(args: &Args, object: &Value) -> Outcome<Vec<Value>> {
     let declared = declared(object);
     let listed: Vec<(i64, String)> = if args.text("port").is_empty() {
         declared
@@ -169,7 +169,7 @@ fn ports(session: &Session, args: &Args, object: &Value) -> Outcome<Vec<Value>> 
         listed.collect::<Outcome<Vec<_>>>()?
     };
     if listed.is_empty() && args.text("cluster-ip") != "None" {
-        return Err(Failure::usage(&session.path, "couldn't find port via --port flag or introspection"));
+        return Err(Failure::message("couldn't find port via --port flag or introspection"));
     }
     let several = listed.len() > 1;
     let port = |(at, (port, protocol)): (usize, &(i64, String))| {

@@ -6,15 +6,23 @@ mod apply;
 mod cluster_info;
 mod create;
 mod delete;
+mod describe;
+mod edit;
+mod exec;
 mod expose;
 mod get;
 mod label;
 mod logs;
 mod patch;
+mod port_forward;
+mod rollout;
+mod run;
 mod scale;
 mod set;
 mod version;
 mod wait;
+
+pub use rollout::replica_sets as rollout_revisions;
 
 use crate::command::Command;
 
@@ -24,14 +32,21 @@ pub static ALL: &[&Command] = &[
     &api_resources::COMMAND,
     &api_versions::COMMAND,
     &apply::COMMAND,
+    &exec::ATTACH,
     &cluster_info::COMMAND,
     &create::COMMAND,
     &delete::COMMAND,
+    &describe::COMMAND,
+    &edit::COMMAND,
+    &exec::EXEC,
     &expose::COMMAND,
     &get::COMMAND,
     &label::LABEL,
     &logs::COMMAND,
     &patch::COMMAND,
+    &port_forward::COMMAND,
+    &rollout::COMMAND,
+    &run::COMMAND,
     &scale::COMMAND,
     &set::COMMAND,
     &version::COMMAND,

@@ -47,10 +47,8 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             "merge" => MERGE,
             "strategic" => STRATEGIC,
             other => {
-                return Err(Failure::usage(
-                    &session.path,
-                    format!("--type must be one of [json merge strategic], not {other:?}"),
-                ));
+                let text = format!("--type must be one of [json merge strategic], not {other:?}");
+                return Err(Failure::message(text));
             }
         };
         let patch =

@@ -62,6 +62,16 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         if chosen.is_empty() {
             return Err(Failure::message("no objects passed to scale"));
         }
+        if let [only] = chosen.as_slice()
+            && let Err(failure) = only.get(session).await
+        {
+            return Err(match failure.status() {
+                Some(status) if failure.is_not_found() => {
+                    Failure::message(format!("no objects passed to scale {}", status.message))
+                }
+                _ => failure,
+            });
+        }
         for target in chosen {
             scale(session, &args, &teller, &write, &target).await?;
         }

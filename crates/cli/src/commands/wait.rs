@@ -125,6 +125,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             let left = timeout.saturating_sub(spent);
             for goal in &goals {
                 match wait(session, &target, goal, left).await {
+                    Ok(Value::Null) => {}
                     Ok(object) => tell(&format, &target, &object)?,
                     Err(failure) => failures.push(failure),
                 }

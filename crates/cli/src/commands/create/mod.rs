@@ -81,7 +81,11 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         let teller = Teller::of(&args)?;
         let write = Write::of(&args, "kubectl-create")?;
         let mut failures = Vec::new();
-        for target in from_files(session, &files, args.bool("recursive")).await? {
+        let targets = from_files(session, &args).await?;
+        if targets.is_empty() {
+            return Err(Failure::message("no objects passed to create"));
+        }
+        for target in targets {
             if let Err(failure) = create(session, &args, &teller, &write, target).await {
                 failures.push(failure);
             }

@@ -1,0 +1,140 @@
+//! `kubectl edit`: an object in an editor.
+
+use crate::changes::{Write, two_way};
+use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, VALIDATE};
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Args, Flag, boolean, text};
+use crate::output::{error_line, line};
+use crate::print::{Teller, hide_managed_fields};
+use crate::session::Session;
+use crate::targets::{Target, fetched, targets};
+use serde_json::Value;
+use std::io::Write as _;
+use std::path::Path;
+
+const HEADER: &str = "# Please edit the object below. Lines beginning with a '#' will be ignored,
+# and an empty file will abort the edit. If an error occurs while saving this file will be
+# reopened with the relevant failures.
+#
+";
+/// An editor that keeps saving what the server refuses is not asked for ever.
+const ATTEMPTS: usize = 20;
+
+const FLAGS: &[Flag] = &[
+    DRY_RUN,
+    VALIDATE,
+    text("field-manager", "", "Name of the manager used to track field ownership."),
+    boolean("output-patch", "Output the patch if the resource is edited."),
+    boolean("save-config", "If true, the configuration of current object will be saved in its annotation."),
+    text("subresource", "", "If specified, edit will operate on the subresource of the requested object."),
+];
+
+pub static COMMAND: Command = Command {
+    name: "edit",
+    usage: "edit (RESOURCE/NAME | -f FILENAME) [options]",
+    short: "Edit a resource on the server",
+    long: "The editor is that of KUBE_EDITOR or EDITOR, or vi.",
+    examples: "# Edit the service named 'registry'\nkubectl edit svc/registry\n\n# Use an alternative editor\nKUBE_EDITOR=\"nano\" kubectl edit svc/registry",
+    flags: &[PRINT, FILES, FLAGS],
+    run: Some(run),
+    ..Command::EMPTY
+};
+
+fn run(session: &Session, args: Args) -> Done<'_> {
+    Box::pin(async move {
+        let teller = Teller::of(&args)?;
+        let write = Write::of(&args, "kubectl-edit")?;
+        for (target, live) in fetched(session, &args, targets(session, &args, &args.words).await?).await? {
+            edit(session, &args, &teller, &write, &target, live).await?;
+        }
+        Ok(())
+    })
+}
+
+async fn edit(
+    session: &Session,
+    args: &Args,
+    teller: &Teller,
+    write: &Write,
+    target: &Target,
+    mut live: Value,
+) -> Outcome {
+    if !args.bool("show-managed-fields") {
+        hide_managed_fields(&mut live);
+    }
+    let mut text = wire::yaml::to_string(&live);
+    let mut complaint = String::new();
+    for _ in 0..ATTEMPTS {
+        let edited = edited(&format!("{HEADER}{complaint}{text}"))?;
+        let body: String = edited.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
+        if body.trim().is_empty() {
+            line("Edit cancelled, saved file was empty.");
+            return Ok(());
+        }
+        if body == text {
+            if complaint.is_empty() {
+                line("Edit cancelled, no changes made.");
+                return Ok(());
+            }
+            return Err(Failure::message("Edit cancelled, no valid changes were saved."));
+        }
+        text = body;
+        let mut new = match wire::yaml::parse(&text) {
+            Ok(new) => new,
+            Err(why) => {
+                complaint = format!("# The edited file had a syntax error: {why}\n#\n");
+                continue;
+            }
+        };
+        if new == live {
+            line("Edit cancelled, no changes made.");
+            return Ok(());
+        }
+        if args.bool("save-config") {
+            crate::last_applied::record(&mut new);
+        }
+        let (media_type, patch) = two_way(&live, &new)?;
+        if args.bool("output-patch") {
+            line(&format!("Patch: {patch}"));
+        }
+        let sub = Some(args.text("subresource")).filter(|sub| !sub.is_empty());
+        match write.patch(session, target.path(sub), media_type, patch.to_string()).await {
+            Ok(object) => return teller.tell(&object, &target.resource.shown(), "edited"),
+            Err(failure) => {
+                let told = failure.to_string();
+                error_line(&told);
+                let (resource, name) = (target.resource.qualified(), &target.name);
+                let lines: String = told.lines().map(|line| format!("# * {line}\n")).collect();
+                complaint = format!("# {resource} \"{name}\" was not valid:\n{lines}#\n");
+            }
+        }
+    }
+    Err(Failure::message("Edit cancelled, no valid changes were saved."))
+}
+
+/// What the editor makes of a text.
+fn edited(text: &str) -> Outcome<String> {
+    let failed = |why: std::io::Error| Failure::message(format!("cannot edit: {why}"));
+    let mut file = tempfile::Builder::new().prefix("kubectl-edit-").suffix(".yaml").tempfile().map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.flush().map_err(failed)?;
+    launch(file.path())?;
+    std::fs::read_to_string(file.path()).map_err(failed)
+}
+
+/// Editors are given with arguments at times (`code --wait`), so a shell takes the words apart.
+fn launch(path: &Path) -> Outcome {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let editor = set("KUBE_EDITOR").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".to_owned());
+    let status = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(format!("{editor} \"$1\""))
+        .arg("sh")
+        .arg(path)
+        .status()
+        .map_err(|why| Failure::message(format!("unable to launch the editor {editor:?}: {why}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::message(format!("there was a problem with the editor {editor:?}")))
+}

@@ -1,0 +1,137 @@
+//! `kubectl exec` and `kubectl attach`.
+
+use super::logs::{default_container, pod, pod_of};
+use crate::command::{Command, Done, FILES};
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Args, Flag, boolean, duration, text};
+use crate::output::error_line;
+use crate::print::{name_of, namespace_of};
+use crate::session::Session;
+use crate::terminal;
+use serde_json::Value;
+use streams::Streams;
+
+const FLAGS: &[Flag] = &[
+    text("container", "", "Container name. If omitted, use the kubectl.kubernetes.io/default-container annotation for selecting the container to be attached or the first container in the pod will be chosen").short('c'),
+    duration("pod-running-timeout", "1m0s", "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running"),
+    boolean("quiet", "Only print output from the remote session").short('q'),
+    boolean("stdin", "Pass stdin to the container").short('i'),
+    boolean("tty", "Stdin is a TTY").short('t'),
+];
+
+pub static EXEC: Command = Command {
+    name: "exec",
+    usage: "exec (POD | TYPE/NAME) [-c CONTAINER] [flags] -- COMMAND [args...] [options]",
+    short: "Execute a command in a container",
+    examples: "# Get output from running the 'date' command from pod mypod, using the first container by default\nkubectl exec mypod -- date\n\n# Switch to raw terminal mode; sends stdin to 'bash' in ruby-container from pod mypod\nkubectl exec mypod -c ruby-container -i -t -- bash -il",
+    flags: &[FILES, FLAGS],
+    run: Some(exec),
+    ..Command::EMPTY
+};
+
+pub static ATTACH: Command = Command {
+    name: "attach",
+    usage: "attach (POD | TYPE/NAME) -c CONTAINER [options]",
+    short: "Attach to a running container",
+    flags: &[FLAGS],
+    run: Some(attach),
+    ..Command::EMPTY
+};
+
+fn exec(session: &Session, args: Args) -> Done<'_> {
+    Box::pin(async move {
+        let Some((word, command)) = args.words.split_first() else {
+            return Err(Failure::message("pod, type/name or --filename must be specified"));
+        };
+        if command.is_empty() {
+            return Err(Failure::message("you must specify at least one command for the container"));
+        }
+        if args.before_dash.is_none() {
+            error_line(
+                "kubectl exec [POD] [COMMAND] is DEPRECATED and will be removed in a future version. Use kubectl exec [POD] -- [COMMAND] instead.",
+            );
+        }
+        let pod = running(session, word).await?;
+        let container = container(&pod, &args)?;
+        let (stdin, tty) = (args.bool("stdin"), args.bool("tty"));
+        let tty = terminal::usable(tty && stdin);
+        let streams = Streams { stdin, stdout: true, stderr: !tty, tty };
+        let mut query: Vec<(&str, String)> = command.iter().map(|word| ("command", word.clone())).collect();
+        query.push(("container", container));
+        query.extend(flags(streams));
+        terminal::run(session, path(&pod, "exec"), query, streams).await
+    })
+}
+
+fn attach(session: &Session, args: Args) -> Done<'_> {
+    Box::pin(async move {
+        let [word] = args.words.as_slice() else {
+            return Err(Failure::usage(&session.path, "pod, type/name or --filename must be specified"));
+        };
+        let pod = running(session, word).await?;
+        let container = container(&pod, &args)?;
+        attach_to(session, &pod, &container, args.bool("stdin"), args.bool("tty"), args.bool("quiet")).await
+    })
+}
+
+/// Attaches to a container that runs; with a terminal where its container has one.
+pub async fn attach_to(
+    session: &Session,
+    pod: &Value,
+    container: &str,
+    stdin: bool,
+    tty: bool,
+    quiet: bool,
+) -> Outcome {
+    let containers = pod["spec"]["containers"].as_array();
+    let its_own = containers.into_iter().flatten().find(|one| one["name"] == container);
+    let has_tty = its_own.is_some_and(|one| one["tty"] == true);
+    if tty && !has_tty && !quiet {
+        error_line(&format!("error: Unable to use a TTY - container {container} did not allocate one"));
+    }
+    let tty = tty && has_tty && terminal::usable(true);
+    if tty && !quiet {
+        error_line("If you don't see a command prompt, try pressing enter.");
+    }
+    let streams = Streams { stdin, stdout: true, stderr: !has_tty, tty };
+    let mut query = vec![("container", container.to_owned())];
+    query.extend(flags(streams));
+    terminal::run(session, path(pod, "attach"), query, streams).await
+}
+
+fn path(pod: &Value, subresource: &str) -> String {
+    format!("/api/v1/namespaces/{}/pods/{}/{subresource}", namespace_of(pod), name_of(pod))
+}
+
+fn flags(streams: Streams) -> Vec<(&'static str, String)> {
+    let all = [("stdin", streams.stdin), ("stdout", streams.stdout), ("stderr", streams.stderr), ("tty", streams.tty)];
+    all.into_iter().filter(|(_, on)| *on).map(|(name, _)| (name, "true".to_owned())).collect()
+}
+
+/// A pod that commands can run in.
+pub async fn running(session: &Session, word: &str) -> Outcome<Value> {
+    let pod = match word.split_once('/') {
+        None => pod(session, word).await?,
+        Some(("pod" | "pods" | "po", name)) => pod(session, name).await?,
+        Some(_) => pod_of(session, word).await?.0,
+    };
+    match pod["status"]["phase"].as_str().unwrap_or_default() {
+        phase @ ("Succeeded" | "Failed") => {
+            Err(Failure::message(format!("cannot exec into a container in a completed pod; current phase is {phase}")))
+        }
+        _ => Ok(pod),
+    }
+}
+
+fn container(pod: &Value, args: &Args) -> Outcome<String> {
+    let asked = args.text("container");
+    if asked.is_empty() {
+        return default_container(pod, name_of(pod));
+    }
+    let lists = ["containers", "initContainers", "ephemeralContainers"];
+    let mut all = lists.iter().flat_map(|list| pod["spec"][*list].as_array().into_iter().flatten());
+    if all.any(|container| container["name"] == asked) {
+        return Ok(asked.to_owned());
+    }
+    Err(Failure::message(format!("container {asked} not found in pod {}", name_of(pod))))
+}

@@ -1,0 +1,134 @@
+//! The terminal that kubectl runs in, and passing its streams to a container's.
+
+use crate::failure::{Failure, Outcome};
+use crate::output::error_line;
+use crate::session::{Call, Session};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use std::io::IsTerminal;
+use streams::client::{Command, command};
+use streams::{Size, Streams, Transport};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Lets key presses through as they are, until dropped.
+struct Raw(Termios);
+
+impl Raw {
+    fn enter() -> Option<Self> {
+        let stdin = std::io::stdin();
+        let before = tcgetattr(&stdin).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
+        Some(Raw(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // The terminal is gone if this fails.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &self.0);
+    }
+}
+
+fn size() -> Option<Size> {
+    let size = tcgetwinsize(std::io::stdout()).or_else(|_| tcgetwinsize(std::io::stdin())).ok()?;
+    Some(Size { width: size.ws_col, height: size.ws_row })
+}
+
+/// Whether a terminal can be had, with kubectl's word where one was asked for in vain.
+pub fn usable(tty: bool) -> bool {
+    if tty && !std::io::stdin().is_terminal() {
+        error_line("Unable to use a TTY - input is not a terminal or the right kind of file");
+        return false;
+    }
+    tty
+}
+
+/// Runs or attaches to a command over WebSocket, or SPDY where the server speaks nothing newer,
+/// until it ends; its exit code becomes ours.
+pub async fn run(session: &Session, path: String, query: Vec<(&str, String)>, streams: Streams) -> Outcome {
+    let call = |path: &str| {
+        let mut call = Call::get(path);
+        call.query.clone_from(&query);
+        call
+    };
+    let (io, request) = session.dial(call(&path)).await?;
+    let running = match command(io, request, streams, Transport::WebSocket, &session.env).await {
+        Err(streams::StreamError::Refused { status, .. }) if status.as_u16() == 400 || status.as_u16() == 426 => {
+            let (io, mut request) = session.dial(call(&path)).await?;
+            *request.method_mut() = http::Method::POST;
+            command(io, request, streams, Transport::Spdy, &session.env).await
+        }
+        other => other,
+    };
+    let running = running.map_err(failed)?;
+    let raw = if streams.tty { Raw::enter() } else { None };
+    let ended = pass(session, running).await;
+    drop(raw);
+    match ended? {
+        streams::Outcome::Success => Ok(()),
+        streams::Outcome::ExitCode(code) => {
+            error_line(&format!("command terminated with exit code {code}"));
+            Err(Failure::Code(u8::try_from(code).unwrap_or(1)))
+        }
+        streams::Outcome::Error(why) => Err(Failure::message(format!("Internal error occurred: {why}"))),
+    }
+}
+
+/// What the server said, or why there was no answer.
+pub fn failed(why: streams::StreamError) -> Failure {
+    if let streams::StreamError::Refused { body, .. } = &why
+        && let Ok(status) = serde_json::from_str::<meta::Status>(body)
+        && !status.message.is_empty()
+    {
+        return status.into();
+    }
+    Failure::message(why.to_string())
+}
+
+async fn pass(session: &Session, running: Command) -> Outcome<streams::Outcome> {
+    let Command { stdin, stdout, stderr, resize, result } = running;
+    if let Some(mut remote) = stdin {
+        session.env.tasks.spawn("standard input", async move {
+            let mut local = tokio::io::stdin();
+            // Its end is passed on; a remote end that is gone shows in the result.
+            let _ = tokio::io::copy(&mut local, &mut remote).await;
+            let _ = remote.shutdown().await;
+        });
+    }
+    if let Some(mut resize) = resize {
+        session.env.tasks.spawn("terminal size", async move {
+            use tokio::signal::unix::{SignalKind, signal};
+            let Ok(mut changes) = signal(SignalKind::window_change()) else { return };
+            loop {
+                if let Some(size) = size()
+                    && resize.send(size).await.is_err()
+                {
+                    return;
+                }
+                if changes.recv().await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+    let output = async {
+        let Some(mut remote) = stdout else { return };
+        let mut buffer = vec![0; 32 << 10];
+        while let Ok(length) = remote.read(&mut buffer).await {
+            if length == 0 {
+                return;
+            }
+            crate::output::out_bytes(&buffer[..length]);
+        }
+    };
+    let errors = async {
+        let Some(mut remote) = stderr else { return };
+        let mut local = tokio::io::stderr();
+        // Nowhere to tell a failure to.
+        let _ = tokio::io::copy(&mut remote, &mut local).await;
+        let _ = local.flush().await;
+    };
+    let (ended, (), ()) = tokio::join!(result, output, errors);
+    ended.map_err(failed)
+}
