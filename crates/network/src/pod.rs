@@ -56,7 +56,11 @@ pub(crate) fn attach(pod: &Attachment) -> Result<(), Error> {
     changes.replace_neighbour(&Neighbour { link, address: NEXT_HOP, mac: host_mac });
     changes.replace_route(&direct);
     changes.replace_route(&Route { destination: Ipv4Net::ANY, gateway: Some(NEXT_HOP), ..direct });
-    inside.apply(&changes)
+    inside.apply(&changes)?;
+    // The host's end has its carrier only now, and the kernel would start its queue when it finds
+    // the time, up to a second later, dropping what is sent until then. Looking at the link makes
+    // it do so at once.
+    host.link(&pod.link).map(drop)
 }
 
 /// Makes the pair, unless this pod has it already.

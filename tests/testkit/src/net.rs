@@ -87,6 +87,7 @@ impl World {
             changes.replace_route(&default);
             kernel.apply(&changes).unwrap();
         });
+        settle(&self.outside, &name);
         Host { namespace, address }
     }
 }
@@ -116,6 +117,7 @@ impl Host {
             changes.replace_route(&Route { gateway: Some(gateway), ..direct(Ipv4Net::ANY, link) });
             kernel.apply(&changes).unwrap();
         });
+        settle(&self.namespace, &name);
         pod
     }
 
@@ -143,6 +145,11 @@ fn join(kernel: &mut Rtnetlink, name: &str, address: Ipv4Addr, peer: &Namespace)
     });
     kernel.apply(&changes).unwrap();
     kernel.link(name).unwrap().index
+}
+
+/// Looking at a link makes the kernel start its queue, if its carrier has just come.
+fn settle(namespace: &Namespace, link: &str) {
+    inside(namespace, || drop(Rtnetlink::open().unwrap().link(link).unwrap()));
 }
 
 fn direct(destination: Ipv4Net, link: u32) -> Route {

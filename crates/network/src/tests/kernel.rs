@@ -6,8 +6,9 @@ use client::fake::FakeApi;
 use client::{Caches, resource_of};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use serde_json::json;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 use sys::net::Rtnetlink;
 use sys::net::namespace::Namespace;
 use sys::net::nftables::{Batch, Chain, ChainKind, Expression, Family, Hook, Nftables, Table};
@@ -252,6 +253,23 @@ fn docker_s_forward_policy_is_opened_and_other_firewalls_are_reported() {
     eventually("the other one is reported", || node.network.problem().is_some_and(|problem| problem.contains("DNS")));
     inside(&node.host.namespace, || crate::remove("kt1").unwrap());
     assert_eq!(rules().len(), 0);
+}
+
+#[test]
+fn the_first_packet_to_a_pod_arrives() {
+    let (world, api) = (World::new(Shape::Switch), FakeApi::new());
+    let node = Node1::start(&world, &api, 1);
+    for index in 0..40 {
+        let netns = Namespace::create().unwrap();
+        let inner = inside(&netns, || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 9000)).unwrap());
+        inner.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let outer = inside(&node.host.namespace, || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap());
+        let address = node.try_pod(&format!("s{index}"), &netns);
+        outer.send_to(b"first", (address, 9000)).unwrap();
+        let mut buffer = [0; 16];
+        let (length, host) = inner.recv_from(&mut buffer).unwrap_or_else(|error| panic!("pod {index}: {error}"));
+        inner.send_to(&buffer[..length], host).unwrap();
+    }
 }
 
 #[test]
