@@ -22,6 +22,7 @@ use k8s_openapi::api::core::v1 as core;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use sys::net::Ipv4Net;
 use sys::pod_network::{BoxFuture, PodIdentity, PodNetwork, PodNetworkError};
 use tracing::warn;
@@ -134,12 +135,31 @@ impl Network {
             mtu,
             netns: netns.to_owned(),
         };
+        let link = plan.link.clone();
         let work = self.env.tasks.spawn_blocking(move || pod::attach(&plan));
         match work.await {
-            Ok(Ok(())) => Ok(vec![IpAddr::V4(address)]),
-            Ok(Err(error)) => Err(self.give_up(pod, error.to_string())),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(self.give_up(pod, error.to_string())),
+            Err(error) => return Err(self.give_up(pod, error.to_string())),
+        }
+        match self.settle(&link).await {
+            Ok(()) => Ok(vec![IpAddr::V4(address)]),
             Err(error) => Err(self.give_up(pod, error.to_string())),
         }
+    }
+
+    /// Waits until packets get to the pod. One that is a little late is better than none.
+    async fn settle(&self, link: &str) -> Result<(), sys::net::Error> {
+        const PAUSE: Duration = Duration::from_millis(2);
+        const PAUSES: u32 = 600;
+        for _ in 0..PAUSES {
+            if pod::is_running(link)? {
+                return Ok(());
+            }
+            self.env.clock.sleep(PAUSE).await;
+        }
+        warn!(link, "the pod's link has not come up; its first packets may be lost");
+        Ok(())
     }
 
     fn give_up(&self, pod: &PodIdentity, why: String) -> PodNetworkError {

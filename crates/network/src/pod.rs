@@ -56,11 +56,14 @@ pub(crate) fn attach(pod: &Attachment) -> Result<(), Error> {
     changes.replace_neighbour(&Neighbour { link, address: NEXT_HOP, mac: host_mac });
     changes.replace_route(&direct);
     changes.replace_route(&Route { destination: Ipv4Net::ANY, gateway: Some(NEXT_HOP), ..direct });
-    inside.apply(&changes)?;
-    // The host's end has its carrier only now, and the kernel would start its queue when it finds
-    // the time, up to a second later, dropping what is sent until then. Looking at the link makes
-    // it do so at once.
-    host.link(&pod.link).map(drop)
+    inside.apply(&changes)
+}
+
+/// Whether packets to the pod leave the host. Its end of the pair has its carrier only once the
+/// pod's end is up, and the kernel starts the queue when it finds the time, up to a second later;
+/// what is sent until then is lost. Since Linux 6.8 looking at the link makes it do so at once.
+pub(crate) fn is_running(link: &str) -> Result<bool, Error> {
+    Ok(Rtnetlink::open()?.link(link)?.running)
 }
 
 /// Makes the pair, unless this pod has it already.

@@ -26,6 +26,7 @@ const VXLAN_LEARNING: u16 = 7;
 const VXLAN_PORT: u16 = 15;
 
 const UP: u32 = 1;
+const RUNNING: u32 = 0x40;
 
 /// A link as the kernel lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Link {
     pub index: u32,
     pub name: String,
     pub up: bool,
+    /// Its carrier is there and its queue has been started: what is sent leaves.
+    pub running: bool,
     pub mtu: u32,
     pub mac: Option<Mac>,
     /// `veth`, `vxlan`…; empty for hardware and loopback.
@@ -171,6 +174,7 @@ fn parse(payload: &[u8]) -> Option<Link> {
         index: word(4),
         name: attributes.text(ATTR_NAME)?.to_owned(),
         up: word(8) & UP != 0,
+        running: word(8) & RUNNING != 0,
         mtu: attributes.u32(ATTR_MTU).unwrap_or(0),
         mac: attributes.value(ATTR_ADDRESS).and_then(|value| value.try_into().ok()).map(Mac),
         kind: attributes.nested(ATTR_INFO).text(INFO_KIND).unwrap_or_default().to_owned(),
