@@ -1,7 +1,6 @@
 //! Commands and flags, each with its help; every command's work is in its own module.
 
-use crate::images;
-use crate::up;
+use crate::{agent, down, images, status, token, up};
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
@@ -18,6 +17,10 @@ struct Entry {
 
 const ALL: &[Entry] = &[
     Entry { name: "up", build: up_command, run: |matches| up::run(up_options(matches)?) },
+    Entry { name: "agent", build: agent_command, run: |matches| agent::run(agent_options(matches)?) },
+    Entry { name: "down", build: down_command, run: |matches| down::run(&dir(matches)) },
+    Entry { name: "status", build: status_command, run: |matches| status::run(&dir(matches)) },
+    Entry { name: "token", build: token_command, run: token },
     Entry { name: "images", build: images_command, run: images::run },
     Entry { name: "version", build: version_command, run: version },
 ];
@@ -86,17 +89,14 @@ fn up_command() -> Command {
 fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let needed = |name: &str| text(name).unwrap_or_default();
-    let address = |name: &str| -> anyhow::Result<Option<IpAddr>> {
-        text(name).map(|given| given.parse().with_context(|| format!("--{name}: {given:?} is no address"))).transpose()
-    };
     let listen = needed("listen");
     let gates = matches.get_many::<String>("feature-gates").into_iter().flatten().map(String::as_str);
     Ok(up::Options {
-        data_dir: PathBuf::from(needed("data-dir")),
+        data_dir: dir(matches),
         listen: listen.parse::<SocketAddr>().with_context(|| format!("--listen: {listen:?} is no ADDR:PORT"))?,
-        advertise_address: address("advertise-address")?,
+        advertise_address: address(matches, "advertise-address")?,
         node_name: text("node-name"),
-        node_ip: address("node-ip")?,
+        node_ip: address(matches, "node-ip")?,
         pod_cidr: needed("pod-cidr"),
         node_cidr_mask_size: number(matches, "node-cidr-mask-size")?,
         max_pods: number(matches, "max-pods")?,
@@ -113,6 +113,78 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
 fn number<N: std::str::FromStr>(matches: &ArgMatches, name: &str) -> anyhow::Result<N> {
     let given = matches.get_one::<String>(name).cloned().unwrap_or_default();
     given.parse().ok().with_context(|| format!("--{name}: {given:?} is no fitting number"))
+}
+
+fn agent_command() -> Command {
+    Command::new("agent")
+        .about("Add this machine to a cluster as a node")
+        .after_help("Example:\n  kutter agent --server https://10.0.0.1:6443 --token abcdef.0123456789abcdef.<hash>")
+        .arg(data_dir())
+        .arg(value("server", "URL", "Where the API server is").required(true))
+        .arg(value("token", "TOKEN", "As `kutter token create` prints it; needed the first time only"))
+        .arg(value("ca-cert-hash", "sha256:HASH", "For a plain bootstrap token: whom to trust"))
+        .arg(value("node-name", "NAME", "Name of this node [default: the host's name]"))
+        .arg(value("node-ip", "ADDR", "Address of this node [default: that of the default route]"))
+        .arg(value("max-pods", "N", "How many pods this node takes").default_value("110"))
+        .arg(value("feature-gates", "A=true,B=false", "Upstream's feature gates").action(ArgAction::Append))
+}
+
+fn agent_options(matches: &ArgMatches) -> anyhow::Result<agent::Options> {
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let gates = matches.get_many::<String>("feature-gates").into_iter().flatten().map(String::as_str);
+    Ok(agent::Options {
+        data_dir: dir(matches),
+        server: text("server").unwrap_or_default(),
+        token: text("token"),
+        ca_cert_hash: text("ca-cert-hash"),
+        node_name: text("node-name"),
+        node_ip: address(matches, "node-ip")?,
+        max_pods: number(matches, "max-pods")?,
+        feature_gates: up::read_gates(gates)?,
+    })
+}
+
+fn down_command() -> Command {
+    Command::new("down")
+        .about("End an instance and everything it runs; its data stays")
+        .after_help("Example:\n  kutter down --data-dir /tmp/a")
+        .arg(data_dir())
+}
+
+fn status_command() -> Command {
+    Command::new("status")
+        .about("Tell whether an instance runs and how it is")
+        .after_help("Exit code 0: it runs; 1: it does not; 3: it was never started.\n\nExample:\n  kutter status")
+        .arg(data_dir())
+}
+
+fn token_command() -> Command {
+    Command::new("token")
+        .about("Ways in for more nodes")
+        .subcommand_required(true)
+        .arg(data_dir().global(true))
+        .after_help("Example:\n  kutter token create")
+        .subcommand(
+            Command::new("create")
+                .about("Make a token and print the command that joins a node with it")
+                .arg(value("ttl", "HOURS", "How long it is good for; 0: for ever").default_value("24")),
+        )
+}
+
+fn token(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    match matches.subcommand() {
+        Some(("create", matches)) => token::create(&dir(matches), number(matches, "ttl")?),
+        _ => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn dir(matches: &ArgMatches) -> PathBuf {
+    PathBuf::from(matches.get_one::<String>("data-dir").cloned().unwrap_or_default())
+}
+
+fn address(matches: &ArgMatches, name: &str) -> anyhow::Result<Option<IpAddr>> {
+    let given = matches.get_one::<String>(name);
+    given.map(|text| text.parse().with_context(|| format!("--{name}: {text:?} is no address"))).transpose()
 }
 
 fn images_command() -> Command {

@@ -89,6 +89,8 @@ impl ControlPlane {
             server: format!("https://{}", SocketAddr::new(place.advertise, self.address.port())),
             advertise_address: place.advertise,
             advertise_port: self.address.port(),
+            pod_cidr: options.pod_cidr.clone(),
+            cluster_domain: options.cluster_domain.clone(),
             service_cidr: options.service_cidr.clone(),
             service_address: first_address(&options.service_cidr)?,
             dns_address: nth_address(&options.service_cidr, 10)?,

@@ -32,6 +32,17 @@ pub fn id(data_dir: &Path) -> anyhow::Result<String> {
     }
 }
 
+/// After `kutter down`: nothing runs any more.
+pub fn forget(data_dir: &Path) -> anyhow::Result<()> {
+    let file = path(data_dir);
+    match std::fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Instance {
     pub fn write(&self, data_dir: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_vec_pretty(self)?;
@@ -39,6 +50,14 @@ impl Instance {
         let fresh = target.with_extension("json.new");
         std::fs::write(&fresh, text).with_context(|| format!("cannot write {}", fresh.display()))?;
         std::fs::rename(&fresh, &target).with_context(|| format!("cannot write {}", target.display()))
+    }
+
+    /// Whether its process is still there, and is a kutter: process ids are used again.
+    pub fn is_running(&self) -> bool {
+        let name = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let mut words = name.split(|byte| *byte == 0);
+        let is_kutter = words.next().is_some_and(|program| program.ends_with(b"kutter"));
+        is_kutter && words.next().is_some_and(|command| command == b"up" || command == b"agent")
     }
 
     /// None where nothing was ever started there.

@@ -1,13 +1,18 @@
 //! The kutter binary: flags, configuration and wiring; nothing else.
 
+mod agent;
 mod command_line;
 mod control_plane;
+mod down;
 mod failure;
 mod images;
 mod instance;
 mod node;
 mod rooms;
 mod sealing;
+mod signing;
+mod status;
+mod token;
 mod up;
 
 use std::ffi::OsString;

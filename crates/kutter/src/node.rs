@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use base::Env;
 use client::{Api, Caches};
-use cluster::tls;
+use cluster::tls::{self, Served};
 use container::{Supervisor, SupervisorOptions};
 use dns::{Dns, DnsOptions};
 use images::{Images, ImagesOptions};
@@ -42,7 +42,7 @@ pub struct NodeOptions {
     /// PEM of the cluster's authority.
     pub authority: String,
     /// What the kubelet's port shows.
-    pub serving: auth::pki::Identity,
+    pub serving: Arc<Served>,
 }
 
 /// Keeps the rooms that end when they are dropped.
@@ -103,7 +103,6 @@ async fn kubelet_options(
     .await
     .context("cannot start the container supervisor")?;
     let images = Images::open(&options.data_dir.join("images"), env, ImagesOptions::default())?;
-    let served = tls::Served::new(&options.serving)?;
     Ok(KubeletOptions {
         node_name: options.node_name.clone(),
         node_ips: vec![options.node_ip],
@@ -116,7 +115,7 @@ async fn kubelet_options(
         mounts: Arc::new(HostMounts),
         server: Some(ServerOptions {
             listen: SocketAddr::new(options.node_ip, KUBELET_PORT),
-            tls: Arc::new(tls::server_config(served, &options.authority, &["http/1.1"])?),
+            tls: Arc::new(tls::server_config(options.serving.clone(), &options.authority, &["http/1.1"])?),
         }),
         cluster_dns: vec![options.dns_address.into()],
         cluster_domain: options.cluster_domain.clone(),

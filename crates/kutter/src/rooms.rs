@@ -1,12 +1,13 @@
 //! Wires the rooms that only need an API: controllers and scheduler, each under its own identity.
 
 use crate::control_plane::ControlPlane;
+use crate::signing::Signing;
 use crate::up::Options;
 use auth::authn::service_account;
 use auth::authn::{Bound, Issuer};
 use base::Env;
 use client::{Api, Caches};
-use controllers::TokenIssuer;
+use controllers::{Range, TokenIssuer};
 use meta::User;
 use std::sync::Arc;
 
@@ -15,17 +16,21 @@ const LEGACY_TOKENS: &str = "LegacyServiceAccountTokenNoAutoGeneration";
 
 const MANAGER: &str = "kube-controller-manager";
 
-pub fn start(env: &Env, plane: &ControlPlane, options: &Options) {
+pub fn start(env: &Env, plane: &ControlPlane, options: &Options) -> anyhow::Result<()> {
+    let nodes = Range::parse(&options.pod_cidr, Some(options.node_cidr_mask_size.into()))?;
     let caches = Caches::new(plane.api(manager()), env);
     let wanted = controllers::Options {
         root_ca: Some(plane.pki.ca.certificate().to_owned()),
         token_issuer: Some(Arc::new(SecretTokens(plane.issuer(options)))),
+        signer: Some(Arc::new(Signing(plane.pki.ca.clone()))),
+        node_ranges: vec![nodes],
         secret_for_each_account: options.feature_gates.get(LEGACY_TOKENS) == Some(&false),
         ..controllers::Options::new(caches)
     };
     controllers::start(env, &|identity| controller_api(plane, identity), wanted);
     let scheduler = plane.api(User::new("system:kube-scheduler", &[auth::names::AUTHENTICATED]));
     scheduler::start(env, scheduler, scheduler::Options::default());
+    Ok(())
 }
 
 /// Controllers are service accounts of kube-system, each with upstream's role; a few do what only

@@ -8,6 +8,7 @@ use crate::rooms;
 use anyhow::Context as _;
 use base::Env;
 use client::Api as _;
+use cluster::tls::Served;
 use futures_util::StreamExt as _;
 use meta::{GroupVersionResource, User};
 use std::collections::BTreeMap;
@@ -94,7 +95,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
             node_name: place.node_name.clone(),
         };
         instance.write(&options.data_dir)?;
-        rooms::start(&env, &plane, &options);
+        rooms::start(&env, &plane, &options)?;
         plane.set_ready();
         let node = if options.no_node { None } else { Some(start_node(&env, &plane, &options, &place).await?) };
         println!("ready in {} ms", began.elapsed().as_millis());
@@ -133,7 +134,7 @@ async fn start_node(env: &Env, plane: &ControlPlane, options: &Options, place: &
         own_pod_cidr: Some(first_part(&options.pod_cidr, options.node_cidr_mask_size)?),
         feature_gates: options.feature_gates.clone(),
         authority: plane.pki.ca.certificate().to_owned(),
-        serving: plane.pki.kubelet_serving.clone(),
+        serving: Served::new(&plane.pki.kubelet_serving)?,
     };
     let node = node::start(env, doors, node_options).await?;
     wait_ready(env, plane, &place.node_name).await?;
@@ -180,7 +181,7 @@ async fn wait_ready(env: &Env, plane: &ControlPlane, node: &str) -> anyhow::Resu
 }
 
 /// Waits for SIGTERM or SIGINT; an error where a room broke instead.
-async fn until_told(env: &Env) -> anyhow::Result<ExitCode> {
+pub async fn until_told(env: &Env) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     tokio::select! {
@@ -191,7 +192,7 @@ async fn until_told(env: &Env) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn make_data_dir(dir: &Path) -> anyhow::Result<()> {
+pub fn make_data_dir(dir: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -211,14 +212,18 @@ fn place(options: &Options) -> anyhow::Result<Place> {
     });
     let node_name = match &options.node_name {
         Some(name) => name.to_lowercase(),
-        None => rustix::system::uname().nodename().to_string_lossy().to_lowercase(),
+        None => host_name(),
     };
     Ok(Place { node_name, node_ip, advertise, instance: instance::id(&options.data_dir)? })
 }
 
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().to_lowercase()
+}
+
 /// The address that the default route would send from; loopback on a machine without one. Asks
 /// the kernel's routing only: nothing is sent.
-fn default_address() -> IpAddr {
+pub fn default_address() -> IpAddr {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let Ok(socket) = UdpSocket::bind("0.0.0.0:0") else { return loopback };
     match socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()) {

@@ -79,6 +79,7 @@ fn kubeadm() -> Vec<Object> {
     let approve = |what: &str| format!("system:certificates.k8s.io:certificatesigningrequests:{what}");
     let joining = || json!([group(JOIN_GROUP)]);
     let info = "kubeadm:bootstrap-signer-clusterinfo";
+    let configuration = "kubeadm:nodes-kubeadm-config";
     vec![
         cluster_binding(ADMIN_GROUP, "cluster-admin", json!([group(ADMIN_GROUP)])),
         cluster_binding("kubeadm:kubelet-bootstrap", "system:node-bootstrapper", joining()),
@@ -98,6 +99,14 @@ fn kubeadm() -> Vec<Object> {
                 {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["cluster-info"], "verbs": ["get"]},
             ]),
         ),
+        role(
+            "kube-system",
+            configuration,
+            json!([
+                {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [super::CONFIGURATION], "verbs": ["get"]},
+            ]),
+        ),
+        binding("kube-system", configuration, json!([group(JOIN_GROUP), group(auth::names::NODES)])),
         binding("kube-public", info, json!([{"apiGroup": GROUP, "kind": "User", "name": auth::names::ANONYMOUS}])),
     ]
 }

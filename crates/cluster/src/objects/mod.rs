@@ -26,6 +26,8 @@ pub struct ObjectOptions {
     /// Where the `kubernetes` service leads to.
     pub advertise_address: IpAddr,
     pub advertise_port: u16,
+    pub pod_cidr: String,
+    pub cluster_domain: String,
     pub service_cidr: String,
     /// The first address of it, for `kubernetes`.
     pub service_address: IpAddr,
@@ -111,7 +113,7 @@ fn priority_classes() -> [Object; 2] {
     })
 }
 
-fn config_maps(options: &ObjectOptions) -> [Object; 2] {
+fn config_maps(options: &ObjectOptions) -> [Object; 3] {
     let maps = GroupVersionResource::of("", "v1", "configmaps");
     let extension = json!({
         "apiVersion": "v1",
@@ -129,9 +131,31 @@ fn config_maps(options: &ObjectOptions) -> [Object; 2] {
     });
     [
         Object::new(Upkeep::Kept, maps.clone(), crate::kubeconfig::cluster_info(&options.server, &options.ca)),
-        Object::new(Upkeep::Kept, maps, extension),
+        Object::new(Upkeep::Kept, maps.clone(), extension),
+        Object::new(Upkeep::Kept, maps, configuration(options)),
     ]
 }
+
+/// What nodes must know of the cluster, where and as kubeadm writes it.
+fn configuration(options: &ObjectOptions) -> Value {
+    let text = format!(
+        "apiVersion: kubeadm.k8s.io/v1beta4\nclusterName: kubernetes\ncontrolPlaneEndpoint: {}\nkind: \
+         ClusterConfiguration\nnetworking:\n  dnsDomain: {}\n  podSubnet: {}\n  serviceSubnet: {}\n",
+        options.server.trim_start_matches("https://"),
+        options.cluster_domain,
+        options.pod_cidr,
+        options.service_cidr
+    );
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": CONFIGURATION, "namespace": "kube-system"},
+        "data": {"ClusterConfiguration": text},
+    })
+}
+
+/// Name of the ConfigMap with the cluster's configuration.
+pub(crate) const CONFIGURATION: &str = "kubeadm-config";
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@ fn options() -> ObjectOptions {
         server: "https://192.0.2.7:6443".to_owned(),
         advertise_address: "192.0.2.7".parse().unwrap(),
         advertise_port: 6443,
+        pod_cidr: "10.244.0.0/16".to_owned(),
+        cluster_domain: "cluster.local".to_owned(),
         service_cidr: "10.96.0.0/16".to_owned(),
         service_address: "10.96.0.1".parse().unwrap(),
         dns_address: "10.96.0.10".parse().unwrap(),

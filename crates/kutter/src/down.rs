@@ -1,0 +1,52 @@
+//! `kutter down`: ends an instance and all it runs, and leaves nothing of it in the kernel. Its
+//! data stays.
+
+use crate::instance::{self, Instance};
+use crate::node;
+use anyhow::Context as _;
+use base::Env;
+use rustix::process::{Pid, Signal};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long the process may take to stop by itself.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(20);
+
+pub fn run(data_dir: &Path) -> anyhow::Result<ExitCode> {
+    base::logging::init("warn");
+    let env = Env::real();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let Some(found) = Instance::read(data_dir)? else {
+            println!("nothing was ever started in {}", data_dir.display());
+            return Ok(ExitCode::SUCCESS);
+        };
+        stop_process(&env, &found).await?;
+        container::shutdown_all(&node::containers_dir(data_dir), &env).await.context("cannot end the containers")?;
+        service_proxy::remove(&found.id).context("cannot remove the service rules")?;
+        network::remove(&found.id).context("cannot remove the pod network")?;
+        dns::remove(&found.id).context("cannot remove the DNS address")?;
+        instance::forget(data_dir)?;
+        println!("stopped; the data stays in {}", data_dir.display());
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Asks the running process to stop, if it is there and really ours.
+async fn stop_process(env: &Env, found: &Instance) -> anyhow::Result<()> {
+    let Some(pid) = i32::try_from(found.pid).ok().and_then(Pid::from_raw).filter(|_| found.is_running()) else {
+        return Ok(());
+    };
+    match rustix::process::kill_process(pid, Signal::TERM) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot stop process {}", found.pid)),
+    }
+    let deadline = env.clock.instant() + PATIENCE;
+    while found.is_running() {
+        anyhow::ensure!(env.clock.instant() < deadline, "process {} does not stop", found.pid);
+        env.clock.sleep(LOOK).await;
+    }
+    Ok(())
+}
