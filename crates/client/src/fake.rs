@@ -132,8 +132,8 @@ impl State {
             Verb::Create if request.subresource.is_none() => self.create(place, &request.body),
             Verb::Create => Ok(object(&json!({}))),
             Verb::Update => {
-                self.find(&place)?;
                 let new = parse(&request.body)?;
+                self.expect_version(&place, &new)?;
                 Ok(object(&self.write(place, new)))
             }
             Verb::Patch(kind) => self.patch(place, kind, &request.body),
@@ -150,6 +150,17 @@ impl State {
     fn find(&self, place: &(GroupVersionResource, String, String)) -> Result<&Value, Error> {
         let missing = || Status::not_found(&place.0.group_resource(), &place.2).into();
         self.objects.get(place).ok_or_else(missing)
+    }
+
+    /// What is written over an object must name the version it was made from, or none.
+    fn expect_version(&self, place: &(GroupVersionResource, String, String), written: &Value) -> Result<(), Error> {
+        let standing = &self.find(place)?["metadata"]["resourceVersion"];
+        let expected = written["metadata"]["resourceVersion"].as_str();
+        if expected.is_some_and(|expected| standing != expected) {
+            let why = "the object has been modified; please apply your changes to the latest version and try again";
+            return Err(Status::conflict(&place.0.group_resource(), &place.2, why).into());
+        }
+        Ok(())
     }
 
     fn list(&self, request: &Request) -> List {
@@ -203,11 +214,7 @@ impl State {
     ) -> Result<Response, Error> {
         let mut new = self.find(&place)?.clone();
         let patch = parse(body)?;
-        let expected = patch["metadata"]["resourceVersion"].as_str();
-        if expected.is_some_and(|expected| new["metadata"]["resourceVersion"] != expected) {
-            let why = "the object has been modified; please apply your changes to the latest version and try again";
-            return Err(Status::conflict(&place.0.group_resource(), &place.2, why).into());
-        }
+        self.expect_version(&place, &patch)?;
         let old = new.clone();
         match kind {
             PatchType::Json => patch.as_array().into_iter().flatten().for_each(|step| operate(&mut new, step)),

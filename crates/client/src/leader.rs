@@ -4,7 +4,7 @@
 //! Clocks of different machines are never compared: a holder is given up when its record has not
 //! changed for the lease's length on our own clock.
 
-use crate::{Client, Error, PatchType, Request, Verb, resource_of};
+use crate::{Client, Error, Request, Verb, resource_of};
 use base::Env;
 use k8s_openapi::api::coordination::v1::Lease;
 use meta::Reason;
@@ -167,8 +167,12 @@ impl Elector {
     }
 
     async fn write(&self, record: &Value, spec: &Value) -> Result<Value, Error> {
-        let patch = json!({"metadata": {"resourceVersion": record["metadata"]["resourceVersion"]}, "spec": spec});
-        let request = self.request(Verb::Patch(PatchType::Merge)).name(self.name.clone()).body(patch.to_string());
+        // Whole objects, as upstream's roles for leases allow updates but no patches.
+        let mut lease = record.clone();
+        for (field, value) in spec.as_object().into_iter().flatten() {
+            lease["spec"][field] = value.clone();
+        }
+        let request = self.request(Verb::Update).name(self.name.clone()).body(lease.to_string());
         parse(&self.client.object(request).await?)
     }
 

@@ -16,12 +16,10 @@ use meta::{GroupVersionResource, Reason};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 /// How long to wait for one's own writes to show before looking at the caches as they are.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long caches that a room can do without are waited for.
-const LATECOMERS: Duration = Duration::from_secs(10);
 /// A plan may lead to another this often: read, then act, then write the status.
 const PLANS: usize = 8;
 
@@ -78,9 +76,21 @@ impl Executor {
         }
     }
 
-    /// One worker; runs until its task group ends.
-    pub async fn work(self: Arc<Self>) {
-        self.see_everything().await;
+    /// Waits for the caches, then works until the task group ends.
+    pub async fn run(self: Arc<Self>) {
+        for watched in self.caches.values() {
+            match watched.needed {
+                true => watched.cache.synced().await,
+                false => watched.cache.answered().await,
+            }
+        }
+        for _ in 0..self.def.workers {
+            self.env.tasks.spawn(self.def.name, self.clone().work());
+        }
+    }
+
+    /// One worker.
+    async fn work(self: Arc<Self>) {
         loop {
             let key = self.queue.next().await;
             self.metrics.depth.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
@@ -89,21 +99,6 @@ impl Executor {
             self.reconcile(&key).await;
             self.metrics.worked.observe(started.elapsed().as_secs_f64());
             self.queue.done(&key);
-        }
-    }
-
-    /// Waits until the caches are there; for those that may not be served, only a while.
-    async fn see_everything(&self) {
-        for watched in self.caches.values().filter(|watched| watched.needed) {
-            watched.cache.synced().await;
-        }
-        let others = async {
-            for watched in self.caches.values() {
-                watched.cache.synced().await;
-            }
-        };
-        if self.env.clock.timeout(LATECOMERS, others).await.is_err() {
-            info!(controller = self.def.name, "not every kind can be watched; going on with those that can");
         }
     }
 
@@ -147,7 +142,7 @@ impl Executor {
             rest.again = sooner(rest.again, plan.again);
             rest.unfinished |= plan.unfinished;
             let mut outcome = Outcome::default();
-            match self.run(key, plan.actions, &mut outcome).await {
+            match self.send(key, plan.actions, &mut outcome).await {
                 Ok(()) => {}
                 Err(Stop::Quietly) => return Ok(rest),
                 Err(Stop::Failed(error)) => outcome.failure = Some(error),
@@ -161,7 +156,7 @@ impl Executor {
         failure.map_or(Ok(rest), Err)
     }
 
-    async fn run(&self, key: &Key, actions: Vec<Action>, outcome: &mut Outcome) -> Result<(), Stop> {
+    async fn send(&self, key: &Key, actions: Vec<Action>, outcome: &mut Outcome) -> Result<(), Stop> {
         for action in actions {
             match action {
                 Action::Create(creates) => self.create(key, creates, outcome).await?,

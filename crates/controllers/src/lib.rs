@@ -110,7 +110,5 @@ fn start_one(env: &Env, def: &'static Def, api: Arc<dyn Api>, options: &Arc<Opti
     let rig = Rig::new(env, options, def);
     let room = (def.build)(&rig);
     let executor = Arc::new(Executor::new(&rig, room, def, api, queues.of(def.name)));
-    for _ in 0..def.workers {
-        env.tasks.spawn(def.name, executor.clone().work());
-    }
+    env.tasks.spawn(def.name, executor.run());
 }

@@ -241,6 +241,8 @@ impl<P: Projection> Cache<P> {
 /// A cache of any projection, as far as waiting for one's own writes needs it.
 pub trait Observed: Send + Sync {
     fn synced(&self) -> BoxFuture<'_, ()>;
+    /// Waits until the first LIST is in, or it is known that the kind is not served.
+    fn answered(&self) -> BoxFuture<'_, ()>;
     /// Waits until the cache reflects this version.
     fn wait_seen(&self, version: u64) -> BoxFuture<'_, ()>;
     /// Waits until this object is gone, replaced or marked as being deleted.
@@ -250,6 +252,10 @@ pub trait Observed: Send + Sync {
 impl<P: Projection> Observed for Cache<P> {
     fn synced(&self) -> BoxFuture<'_, ()> {
         Box::pin(Cache::synced(self))
+    }
+
+    fn answered(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.wait(|progress| progress.answered))
     }
 
     fn wait_seen(&self, version: u64) -> BoxFuture<'_, ()> {

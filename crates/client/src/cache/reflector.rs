@@ -59,6 +59,9 @@ impl<P: Projection> Reflector<P> {
                 Some(version)
             }
             Err(error) => {
+                if error.is(Reason::NotFound) {
+                    self.shared.not_served();
+                }
                 self.rest("list", &error).await;
                 None
             }
@@ -138,7 +141,7 @@ impl<P: Projection> Reflector<P> {
 
     async fn rest(&mut self, doing: &str, error: &Error) {
         let resource = &self.selection.resource.resource;
-        if self.backoff.failures() == 3 {
+        if self.backoff.failures() == 3 && !error.is(Reason::NotFound) {
             warn!(%resource, %error, "cannot {doing}; trying on");
         } else {
             debug!(%resource, %error, "cannot {doing}; trying again");

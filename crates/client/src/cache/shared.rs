@@ -22,6 +22,8 @@ pub(super) struct Shared<P> {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Progress {
     pub synced: bool,
+    /// The first LIST was answered, be it that the kind is not served.
+    pub answered: bool,
     pub seen: u64,
     pub changes: u64,
 }
@@ -122,6 +124,7 @@ impl<P: Projection> Shared<P> {
         }
         self.progress.send_modify(|progress| {
             progress.synced = true;
+            progress.answered = true;
             progress.seen = progress.seen.max(version);
         });
     }
@@ -142,6 +145,11 @@ impl<P: Projection> Shared<P> {
         self.apply(&item.key, None);
         self.advance(item.version);
         Some(item.meta.resource_version.clone())
+    }
+
+    /// The server does not serve the kind; the cache stays empty until it does.
+    pub fn not_served(&self) {
+        self.progress.send_modify(|progress| progress.answered = true);
     }
 
     pub fn advance(&self, version: u64) {

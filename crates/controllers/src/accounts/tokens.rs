@@ -1,7 +1,7 @@
 //! Secrets of type `kubernetes.io/service-account-token`: filled for the account they name, deleted
 //! with it. Where the old feature is switched on, every account is given one.
 
-use crate::action::{Action, Create, Delete, Outcome, Patch, Plan};
+use crate::action::{Action, Create, Delete, Outcome, Plan, Update};
 use crate::kinds::resource;
 use crate::rig::{Def, Rig, Room, RoomError};
 use base::Timestamp;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use client::queue::RETRY;
 use client::{Cache, Item, Key, Projection, Selection};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Runs as the controller manager itself: filling in Secrets is more than any account may.
@@ -96,15 +96,19 @@ impl Room for Tokens {
         let mut actions = Vec::new();
         let mut good = 0;
         for item in &secrets {
-            let secret: Secret = item.decode().map_err(|why| RoomError::Decode { key: item.key.clone(), why })?;
+            let unreadable = |why| RoomError::Decode { key: item.key.clone(), why };
+            let secret: Secret = item.decode().map_err(unreadable)?;
             match secret.metadata.annotations.get(ACCOUNT_UID) {
                 Some(uid) if *uid != account.meta.uid => actions.push(delete(item)),
                 _ if secret.metadata.is_deleting() => {}
                 _ => {
                     good += 1;
                     let token = |name: &str| issuer.secret_token(key.namespace(), name, key.name(), &account.meta.uid);
-                    let patch = self.fill(&secret, key, &account.meta.uid, &token).map_err(RoomError::Other)?;
-                    actions.extend(patch.map(Action::Patch));
+                    let missing = self.missing(&secret, key, &token).map_err(RoomError::Other)?;
+                    if let Some(data) = missing {
+                        let object: Value = item.decode().map_err(unreadable)?;
+                        actions.push(fill(item.key.clone(), object, &account.meta.uid, data));
+                    }
                 }
             }
         }
@@ -128,33 +132,29 @@ impl Tokens {
         })
     }
 
-    /// What is missing of a token Secret.
-    fn fill(
+    /// What a token Secret lacks; None: nothing.
+    fn missing(
         &self,
         secret: &Secret,
         account: &Key,
-        uid: &str,
         token: &dyn Fn(&str) -> Result<String, String>,
-    ) -> Result<Option<Patch>, String> {
-        let mut data = json!({});
+    ) -> Result<Option<Map<String, Value>>, String> {
+        let mut data = Map::new();
+        let mut add = |field: &str, text: &str| data.insert(field.to_owned(), json!(STANDARD.encode(text)));
+        let lacks = |field: &str| secret.data[field].as_str().unwrap_or_default().is_empty();
         if let Some(pem) = &self.root_ca
             && secret.data["ca.crt"] != STANDARD.encode(pem)
         {
-            data["ca.crt"] = json!(STANDARD.encode(pem));
+            add("ca.crt", pem);
         }
-        if secret.data["namespace"].as_str().unwrap_or_default().is_empty() {
-            data["namespace"] = json!(STANDARD.encode(account.namespace()));
+        if lacks("namespace") {
+            add("namespace", account.namespace());
         }
-        if secret.data["token"].as_str().unwrap_or_default().is_empty() {
-            data["token"] = json!(STANDARD.encode(token(&secret.metadata.name)?));
+        if lacks("token") {
+            add("token", &token(&secret.metadata.name)?);
         }
         let marked = secret.metadata.annotations.contains_key(ACCOUNT_UID);
-        if marked && data.as_object().is_some_and(serde_json::Map::is_empty) {
-            return Ok(None);
-        }
-        let metadata = json!({"resourceVersion": secret.metadata.resource_version, "annotations": {ACCOUNT_UID: uid}});
-        let body = json!({"metadata": metadata, "data": data});
-        Ok(Some(Patch::merge(&resource::SECRETS, &Key::of(&secret.metadata), body)))
+        Ok((!marked || !data.is_empty()).then_some(data))
     }
 
     /// Makes a Secret for the account and lists it there, as clusters did up to 1.23.
@@ -166,17 +166,28 @@ impl Tokens {
         });
         actions.push(Action::Create(vec![Create::new(&resource::SECRETS, key.namespace(), object)]));
         let standing: Value = account.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
-        let (key, version) = (key.clone(), account.meta.resource_version.clone());
+        let key = key.clone();
         Ok(Plan::of(actions).then(move |outcome| {
             let made = outcome.written.last().filter(|_| outcome.failure.is_none());
             let made = made.and_then(|body| serde_json::from_slice::<Value>(body).ok());
             let Some(made) = made else { return Plan::nothing() };
             let mut listed = standing["secrets"].as_array().cloned().unwrap_or_default();
             listed.push(json!({"name": made["metadata"]["name"]}));
-            let body = json!({"metadata": {"resourceVersion": version}, "secrets": listed});
-            Plan::of(vec![Action::Patch(Patch::merge(&resource::SERVICE_ACCOUNTS, &key, body))])
+            let mut object = standing;
+            object["secrets"] = json!(listed);
+            let resource = resource::SERVICE_ACCOUNTS;
+            Plan::of(vec![Action::Update(Update { resource, key, subresource: None, object })])
         }))
     }
+}
+
+/// Whole objects, as the manager's role allows updates but no patches.
+fn fill(key: Key, mut object: Value, uid: &str, data: Map<String, Value>) -> Action {
+    object["metadata"]["annotations"][ACCOUNT_UID] = json!(uid);
+    for (field, value) in data {
+        object["data"][field] = value;
+    }
+    Action::Update(Update { resource: resource::SECRETS, key, subresource: None, object })
 }
 
 fn delete<P>(secret: &Item<P>) -> Action {

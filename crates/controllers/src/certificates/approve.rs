@@ -4,6 +4,7 @@ use super::{Asked, KUBELET_CLIENT, KUBELET_SERVING, Request, Signer};
 use crate::action::{Action, Create, Outcome, Plan, Update};
 use crate::kinds::resource;
 use crate::rig::{Def, Rig, Room, RoomError};
+use crate::views::NodeView;
 use base::Timestamp;
 use client::queue::RETRY;
 use client::{Cache, Key};
@@ -27,13 +28,15 @@ const SERVING: &str = "Auto approving kubelet serving certificate: its names are
 
 struct Approver {
     requests: Arc<Cache<()>>,
+    nodes: Arc<Cache<NodeView>>,
     signer: Option<Arc<dyn Signer>>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
     let requests = rig.cache::<()>(&resource::CERTIFICATE_REQUESTS);
     rig.on_itself(&requests);
-    Box::new(Approver { requests, signer: rig.options.signer.clone() })
+    let nodes = rig.cache::<NodeView>(&resource::NODES);
+    Box::new(Approver { requests, nodes, signer: rig.options.signer.clone() })
 }
 
 impl Room for Approver {
@@ -53,7 +56,7 @@ impl Room for Approver {
         let approval = Approval { key: key.clone(), object, now };
         Ok(match request.spec.signer_name.as_str() {
             KUBELET_CLIENT => client(approval, &request, &asked),
-            KUBELET_SERVING => serving(approval, &request, asked),
+            KUBELET_SERVING => serving(approval, &request, &asked, &self.nodes),
             _ => Plan::nothing(),
         })
     }
@@ -124,21 +127,15 @@ fn review(request: &Request, subresource: &str) -> Create {
 
 /// A node may serve under the addresses it is known by, and no others. (Upstream leaves this to
 /// people; a cluster that runs by itself cannot.)
-fn serving(approval: Approval, request: &Request, asked: Asked) -> Plan {
-    let Some(node) = asked.common_name.strip_prefix(NODE).filter(|_| request.spec.username == asked.common_name) else {
+fn serving(approval: Approval, request: &Request, asked: &Asked, nodes: &Cache<NodeView>) -> Plan {
+    let Some(name) = asked.common_name.strip_prefix(NODE).filter(|_| request.spec.username == asked.common_name) else {
         return Plan::nothing();
     };
-    let read = Action::Read { resource: resource::NODES, key: Key::new("", node) };
-    let node = node.to_owned();
-    Plan::of(vec![read]).then(move |outcome| {
-        let found = outcome.reads.first().and_then(Option::as_ref);
-        let found: Option<Value> = found.and_then(|body| serde_json::from_slice(body).ok());
-        let addresses = found.map(|node| node["status"]["addresses"].clone()).unwrap_or_default();
-        let known = |name: &String| {
-            let listed = addresses.as_array().into_iter().flatten().any(|address| address["address"] == name.as_str());
-            listed || *name == node
-        };
-        // The node may not have told its addresses yet.
-        if asked.names.iter().all(known) { approval.give(SERVING) } else { Plan::nothing().unfinished() }
-    })
+    let node = nodes.get("", name);
+    let known = |asked: &String| {
+        let listed = node.as_ref().is_some_and(|node| node.view.addresses.contains(asked));
+        listed || asked == name
+    };
+    // The node may not have told its addresses yet.
+    if asked.names.iter().all(known) { approval.give(SERVING) } else { Plan::nothing().unfinished() }
 }

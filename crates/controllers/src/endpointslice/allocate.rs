@@ -21,7 +21,7 @@ pub(super) struct Wanted {
     pub annotations: BTreeMap<String, String>,
     /// Endpoints by address type and ports. A type without endpoints stands with an empty group, and
     /// gets one empty slice.
-    pub groups: BTreeMap<(String, Vec<Port>), Vec<Endpoint>>,
+    pub groups: BTreeMap<Group, Vec<Endpoint>>,
 }
 
 /// What makes an endpoint the same though its state changed.
@@ -33,26 +33,61 @@ fn identity(endpoint: &Endpoint) -> Identity {
 }
 
 pub(super) fn allocate(mut wanted: Wanted, standing: Vec<Standing>) -> Vec<Action> {
-    let mut by_group: BTreeMap<(String, Vec<Port>), Vec<Standing>> = BTreeMap::new();
+    let mut by_group: BTreeMap<Group, Vec<Standing>> = BTreeMap::new();
     for it in standing {
         let mut ports = it.slice.ports.clone();
         ports.sort();
         by_group.entry((it.slice.address_type.clone(), ports)).or_default().push(it);
     }
-    let mut actions = Vec::new();
+    let mut changes = Changes::default();
     for (group, endpoints) in std::mem::take(&mut wanted.groups) {
         let standing = by_group.remove(&group).unwrap_or_default();
-        actions.extend(allocate_group(&wanted, &group, endpoints, standing));
+        allocate_group(&wanted, &group, endpoints, standing, &mut changes);
     }
-    let delete = |it: &Standing| {
-        let meta = &it.slice.metadata;
-        Delete::new(&resource::ENDPOINT_SLICES, &Key::of(meta), &meta.uid)
-    };
-    let deletes: Vec<_> = by_group.values().flatten().map(delete).collect();
-    if !deletes.is_empty() {
-        actions.push(Action::Delete(deletes));
+    changes.spare.extend(by_group.into_values().flatten());
+    changes.finish(&wanted)
+}
+
+/// An address type and the ports of its endpoints.
+type Group = (String, Vec<Port>);
+
+/// What is to be written.
+#[derive(Default)]
+struct Changes {
+    updates: Vec<Action>,
+    fresh: Vec<(Group, Vec<Endpoint>)>,
+    /// Slices that say nothing any more.
+    spare: Vec<Standing>,
+}
+
+impl Changes {
+    /// A slice that is no longer needed says something new rather than go while another comes:
+    /// watchers then see one change.
+    fn finish(mut self, wanted: &Wanted) -> Vec<Action> {
+        let mut creates = Vec::new();
+        for (group, endpoints) in self.fresh {
+            match self.spare.iter().position(|it| it.slice.address_type == group.0) {
+                Some(at) => {
+                    let mut standing = self.spare.swap_remove(at);
+                    standing.object["ports"] = json!(group.1);
+                    self.updates.push(update(wanted, Refill { standing, endpoints, changed: true }));
+                }
+                None => creates.push(create(wanted, &group, &endpoints)),
+            }
+        }
+        let delete = |it: &Standing| {
+            let meta = &it.slice.metadata;
+            Delete::new(&resource::ENDPOINT_SLICES, &Key::of(meta), &meta.uid)
+        };
+        let mut actions = self.updates;
+        if !creates.is_empty() {
+            actions.push(Action::Create(creates));
+        }
+        if !self.spare.is_empty() {
+            actions.push(Action::Delete(self.spare.iter().map(delete).collect()));
+        }
+        actions
     }
-    actions
 }
 
 /// A slice being refilled.
@@ -64,10 +99,11 @@ struct Refill {
 
 fn allocate_group(
     wanted: &Wanted,
-    group: &(String, Vec<Port>),
+    group: &Group,
     endpoints: Vec<Endpoint>,
     standing: Vec<Standing>,
-) -> Vec<Action> {
+    changes: &mut Changes,
+) {
     let mut new: BTreeMap<Identity, Endpoint> = endpoints.into_iter().map(|it| (identity(&it), it)).collect();
     let is_empty = new.is_empty();
     let mut refills: Vec<Refill> = standing.into_iter().map(|it| keep(wanted, it, &mut new)).collect();
@@ -81,34 +117,22 @@ fn allocate_group(
             refill.changed = true;
         }
     }
-    let mut actions = Vec::new();
-    let mut empty = Vec::new();
-    let mut standing = 0;
+    let mut kept = 0;
     for refill in refills {
         // One empty slice says that there is nothing; more say no more.
-        if refill.endpoints.is_empty() && !(is_empty && standing == 0) {
-            empty.push(refill.standing);
+        if refill.endpoints.is_empty() && !(is_empty && kept == 0) {
+            changes.spare.push(refill.standing);
             continue;
         }
-        standing += 1;
+        kept += 1;
         if refill.changed {
-            actions.push(update(wanted, refill));
+            changes.updates.push(update(wanted, refill));
         }
     }
-    let creates: Vec<_> = left.chunks(CAPACITY).map(|piece| create(wanted, group, piece)).collect();
-    if !creates.is_empty() {
-        actions.push(Action::Create(creates));
-    } else if is_empty && standing == 0 {
-        actions.push(Action::Create(vec![create(wanted, group, &[])]));
+    changes.fresh.extend(left.chunks(CAPACITY).map(|piece| (group.clone(), piece.to_vec())));
+    if is_empty && kept == 0 {
+        changes.fresh.push((group.clone(), Vec::new()));
     }
-    let delete = |it: &Standing| {
-        let meta = &it.slice.metadata;
-        Delete::new(&resource::ENDPOINT_SLICES, &Key::of(meta), &meta.uid)
-    };
-    if !empty.is_empty() {
-        actions.push(Action::Delete(empty.iter().map(delete).collect()));
-    }
-    actions
 }
 
 /// Keeps the endpoints that are still wanted, in their new state.
@@ -130,7 +154,7 @@ fn update(wanted: &Wanted, refill: Refill) -> Action {
     Action::Update(Update { resource: resource::ENDPOINT_SLICES, key, subresource: None, object })
 }
 
-fn create(wanted: &Wanted, (address_type, ports): &(String, Vec<Port>), endpoints: &[Endpoint]) -> Create {
+fn create(wanted: &Wanted, (address_type, ports): &Group, endpoints: &[Endpoint]) -> Create {
     let object = json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {

@@ -67,9 +67,12 @@ async fn a_pod_is_told_with_its_state_and_place() {
 async fn a_service_without_pods_has_one_empty_slice() {
     let stage = Stage::new(&DEF, &[(&SERVICES, service())]).await;
     assert_eq!(sizes(&stage), [0]);
+    stage.writes();
     stage.api.put(&PODS, pod(1, true));
     stage.settle(2).await;
     assert_eq!(sizes(&stage), [1]);
+    let log = stage.writes();
+    assert!(log.len() == 1 && log[0].starts_with("update"), "the empty slice is filled: {log:?}");
     stage.api.remove(&PODS, "ns", "p1");
     stage.settle(2).await;
     assert_eq!(sizes(&stage), [0]);

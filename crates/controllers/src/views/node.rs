@@ -1,6 +1,5 @@
 //! What controllers need of a Node.
 
-use base::Timestamp;
 use client::Projection;
 use meta::ObjectMeta;
 use serde::{Deserialize, Serialize};
@@ -34,7 +33,8 @@ pub struct NodeView {
     pub taints: Vec<Taint>,
     pub conditions: Vec<NodeCondition>,
     pub pod_cidrs: Vec<String>,
-    pub created: Option<Timestamp>,
+    /// Names and addresses it is known by.
+    pub addresses: Vec<String>,
 }
 
 impl NodeView {
@@ -56,19 +56,18 @@ impl Projection for NodeView {
     fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
         let node: Node = serde_json::from_slice(object)?;
         let label = |name: &str| node.metadata.labels.get(name).cloned().unwrap_or_default();
-        let created = node.metadata.creation_timestamp.as_deref();
         Ok(NodeView {
             zone: label("topology.kubernetes.io/zone"),
             region: label("topology.kubernetes.io/region"),
             unschedulable: node.spec.unschedulable,
             taints: node.spec.taints,
             conditions: node.status.conditions,
+            addresses: node.status.addresses.into_iter().map(|it| it.address).collect(),
             pod_cidrs: if node.spec.pod_cidrs.is_empty() {
                 node.spec.pod_cidr.into_iter().collect()
             } else {
                 node.spec.pod_cidrs
             },
-            created: created.and_then(|time| meta::time::parse(time).ok()),
         })
     }
 }
@@ -97,4 +96,11 @@ struct Spec {
 #[serde(default)]
 struct Status {
     conditions: Vec<NodeCondition>,
+    addresses: Vec<Address>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Address {
+    address: String,
 }
