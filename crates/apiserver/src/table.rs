@@ -84,6 +84,10 @@ pub fn row(
     out.extend_from_slice(b"{\"cells\":");
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{}", Value::Array(cells));
+    let conditions = resource.strategy.row_conditions(&value);
+    if !conditions.is_empty() {
+        let _ = write!(out, ",\"conditions\":{}", Value::Array(conditions));
+    }
     match include {
         Include::None => {}
         Include::Object => {

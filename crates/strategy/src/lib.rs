@@ -6,10 +6,12 @@
 
 mod apps;
 mod core;
+mod print;
 mod rbac;
 mod rules;
 mod tree;
 
+pub use print::human_duration;
 pub use rules::{Column, Context, Propagation, Strategy, complete};
 
 /// Every kind with rules of its own.

@@ -1,5 +1,6 @@
 //! The trait that every kind's file implements.
 
+use crate::print;
 use base::Timestamp;
 use meta::field::ErrorList;
 use serde_json::Value;
@@ -115,11 +116,18 @@ pub trait Strategy: Sync {
 
     /// None: NAME and CREATED AT, as upstream prints kinds it has no columns for.
     fn columns(&self) -> Option<&'static [Column]> {
-        None
+        let (group, kind) = self.group_kind();
+        print::find(group, kind).map(|printer| printer.columns)
     }
 
     /// One cell per column, wide ones too.
-    fn cells(&self, _object: &Value, _now: Timestamp) -> Vec<Value> {
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let (group, kind) = self.group_kind();
+        print::find(group, kind).map_or_else(Vec::new, |printer| (printer.cells)(object, now))
+    }
+
+    /// What a row says of its object beside the cells (a pod that is over).
+    fn row_conditions(&self, _object: &Value) -> Vec<Value> {
         Vec::new()
     }
 

@@ -36,6 +36,10 @@ impl Strategy for Pod {
         Some(if seconds < 0 { 1 } else { seconds })
     }
 
+    fn row_conditions(&self, object: &Value) -> Vec<Value> {
+        crate::print::pod_conditions(object)
+    }
+
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         let (spec, status) = (&object["spec"], &object["status"]);
         let host_network = spec["hostNetwork"] == true;
