@@ -50,23 +50,41 @@ pub struct RuntimeView {
 
 #[derive(Default)]
 struct State {
-    sandboxes: BTreeMap<String, Arc<SandboxStatus>>,
+    sandboxes: BTreeMap<String, Seen>,
     containers: BTreeMap<String, Arc<ContainerStatus>>,
+    /// Numbers the questions put to the runtime.
+    questions: u64,
+}
+
+/// A sandbox, and the question that it was the answer to: answers may overtake each other.
+struct Seen {
+    status: Arc<SandboxStatus>,
+    question: u64,
 }
 
 impl State {
-    /// Whether it is news. Answers may overtake each other, and a life goes one way only.
-    fn put_sandbox(&mut self, sandbox: &SandboxStatus) -> bool {
-        let older = |known: &SandboxStatus| {
-            (!known.ready && sandbox.ready) || (!known.addresses.is_empty() && sandbox.addresses.is_empty())
-        };
-        if self.sandboxes.get(&sandbox.id).is_some_and(|known| **known == *sandbox || older(known)) {
-            return false;
-        }
-        self.sandboxes.insert(sandbox.id.clone(), Arc::new(sandbox.clone()));
-        true
+    fn ask(&mut self) -> u64 {
+        self.questions += 1;
+        self.questions
     }
 
+    /// Whether it is news.
+    fn put_sandbox(&mut self, sandbox: SandboxStatus, question: u64) -> bool {
+        match self.sandboxes.get_mut(&sandbox.id) {
+            Some(seen) if seen.question > question => false,
+            Some(seen) => {
+                let news = *seen.status != sandbox;
+                *seen = Seen { status: Arc::new(sandbox), question };
+                news
+            }
+            None => {
+                self.sandboxes.insert(sandbox.id.clone(), Seen { status: Arc::new(sandbox), question });
+                true
+            }
+        }
+    }
+
+    /// Whether it is news. A container's life goes one way only.
     fn put_container(&mut self, container: &ContainerStatus) -> bool {
         let known = self.containers.get(&container.id);
         if known.is_some_and(|known| **known == *container || rank(known.state) > rank(container.state)) {
@@ -77,7 +95,7 @@ impl State {
     }
 
     fn uid_of(&self, sandbox: &str) -> Option<String> {
-        self.sandboxes.get(sandbox).map(|sandbox| sandbox.config.uid.clone())
+        self.sandboxes.get(sandbox).map(|seen| seen.status.config.uid.clone())
     }
 }
 
@@ -88,7 +106,8 @@ impl RuntimeView {
 
     pub fn pod(&self, uid: &str) -> PodRuntime {
         let state = self.lock();
-        let mut sandboxes: Vec<_> = state.sandboxes.values().filter(|found| found.config.uid == uid).cloned().collect();
+        let all = state.sandboxes.values().map(|seen| &seen.status);
+        let mut sandboxes: Vec<_> = all.filter(|sandbox| sandbox.config.uid == uid).cloned().collect();
         sandboxes.sort_by_key(|sandbox| std::cmp::Reverse((sandbox.created_at, sandbox.config.attempt)));
         let own = |found: &&Arc<ContainerStatus>| sandboxes.iter().any(|sandbox| sandbox.id == found.sandbox);
         let mut containers: Vec<_> = state.containers.values().filter(own).cloned().collect();
@@ -98,11 +117,13 @@ impl RuntimeView {
 
     /// Namespace, name and uid of every pod the runtime knows.
     pub fn pods(&self) -> BTreeMap<String, Arc<SandboxStatus>> {
-        self.lock().sandboxes.values().map(|sandbox| (sandbox.config.uid.clone(), sandbox.clone())).collect()
+        let state = self.lock();
+        let all = state.sandboxes.values().map(|seen| &seen.status);
+        all.map(|sandbox| (sandbox.config.uid.clone(), sandbox.clone())).collect()
     }
 
     pub fn sandboxes(&self) -> Vec<Arc<SandboxStatus>> {
-        self.lock().sandboxes.values().cloned().collect()
+        self.lock().sandboxes.values().map(|seen| seen.status.clone()).collect()
     }
 
     pub fn containers(&self) -> Vec<Arc<ContainerStatus>> {
@@ -140,7 +161,9 @@ impl RuntimeView {
 
     /// Takes what the caller just learned or did.
     pub fn put_sandbox(&self, sandbox: SandboxStatus) {
-        self.lock().put_sandbox(&sandbox);
+        let mut state = self.lock();
+        let question = state.ask();
+        state.put_sandbox(sandbox, question);
     }
 
     pub fn remove_sandbox(&self, id: &str) {
@@ -175,16 +198,21 @@ impl RuntimeView {
     /// # Errors
     /// The runtime does not answer.
     pub async fn refresh_sandboxes(&self) -> Result<Vec<String>, RuntimeError> {
-        let known: Vec<String> = self.lock().sandboxes.keys().cloned().collect();
+        let question = self.lock().ask();
         let sandboxes = self.runtime.sandboxes().await?;
         let mut state = self.lock();
+        let gone = |(id, seen): &(&String, &Seen)| {
+            seen.question < question && !sandboxes.iter().any(|sandbox| sandbox.id == **id)
+        };
+        let gone: Vec<String> = state.sandboxes.iter().filter(gone).map(|(id, _)| id.clone()).collect();
         let mut changed = Vec::new();
-        for id in known.iter().filter(|id| !sandboxes.iter().any(|sandbox| sandbox.id == **id)) {
-            changed.extend(state.sandboxes.remove(id).map(|sandbox| sandbox.config.uid.clone()));
+        for id in gone {
+            changed.extend(state.sandboxes.remove(&id).map(|seen| seen.status.config.uid.clone()));
         }
         for sandbox in sandboxes {
-            if state.put_sandbox(&sandbox) {
-                changed.push(sandbox.config.uid);
+            let uid = sandbox.config.uid.clone();
+            if state.put_sandbox(sandbox, question) {
+                changed.push(uid);
             }
         }
         Ok(changed)

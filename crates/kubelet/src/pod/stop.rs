@@ -162,11 +162,15 @@ async fn wait_turn(agent: &Agent, ended: &watch::Sender<Vec<bool>>, ranks: &[usi
 /// # Errors
 /// The runtime could not stop one.
 pub async fn sandboxes(agent: &Agent, pod: &PodRef, runtime: &PodRuntime) -> Result<(), RuntimeError> {
-    for sandbox in runtime.sandboxes.iter().filter(|sandbox| sandbox.ready) {
+    for sandbox in &runtime.sandboxes {
+        // One that has ended by itself still holds its addresses.
         if !sandbox.config.host_network
             && let Err(error) = agent.options.network.teardown(&identity(pod, &sandbox.id)).await
         {
             warn!(%pod, %error, "cannot take the pod's network away");
+        }
+        if !sandbox.ready {
+            continue;
         }
         match agent.runtime.stop_sandbox(&sandbox.id).await {
             Ok(()) | Err(RuntimeError::NotFound { .. }) => {}
