@@ -19,12 +19,7 @@ async fn test_images_import_and_run() {
     let folder = tempfile::tempdir().unwrap();
     let images = Images::open(folder.path(), &Env::real(), ImagesOptions::default()).unwrap();
     for (family, name, command, expected) in [
-        (
-            "busybox",
-            "busybox:1.28",
-            &["/bin/sh", "-c", "ls /bin | grep -c . >/dev/null && echo it runs"][..],
-            "it runs",
-        ),
+        ("busybox", "busybox:1.28", &["/bin/sh", "-c", "ls /bin | grep wget"][..], "wget"),
         ("kutter-test", "kutter-test", &["/bin/testserver", "--help"], "usage: testserver"),
         ("nginx", "nginx:1.14.2", &["/docker-entrypoint.sh", "nginx", "-v"], "nginx version: nginx/"),
         ("nginx", "nginx", &["/bin/bash", "-c", "cat /usr/share/nginx/html/index.html"], "Welcome to nginx!"),

@@ -3,7 +3,7 @@
 
 use super::docker_archive::Image;
 use super::files::Files;
-use super::{Family, Made, busybox, debian, root, sources_below};
+use super::{Family, Made, busybox, debian, default_folder, root, sources_below};
 use anyhow::Result;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -49,15 +49,17 @@ fn with_server() -> Result<Files> {
     Ok(files)
 }
 
-/// Builds the server statically. Naming the machine's own target keeps the flags, and so the
-/// build, apart from everything else.
+/// Builds the server statically, in a folder of its own: other flags would make cargo build
+/// everything else again, and a build going on elsewhere would keep this one waiting.
 fn build() -> Result<PathBuf> {
+    // Naming the target keeps the flags from what runs during the build.
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let folder = root().join("target");
+    let folder = default_folder().join("build");
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "testserver", "--target", &target, "--target-dir"]).arg(&folder);
-    build.current_dir(root()).env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static\x1f-Cstrip=symbols");
+    build.args(["build", "--quiet", "--locked", "--package", "testserver", "--target", &target, "--target-dir"]);
+    build.arg(&folder).current_dir(root());
+    build.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static\x1f-Cstrip=symbols");
     debian::run(&mut build)?;
     Ok(folder.join(target).join("debug/testserver"))
 }
