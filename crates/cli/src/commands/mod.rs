@@ -4,17 +4,21 @@ mod api_resources;
 mod api_versions;
 mod apply;
 mod cluster_info;
+mod config;
 mod create;
 mod delete;
 mod describe;
 mod edit;
 mod exec;
+mod explain;
 mod expose;
 mod get;
 mod label;
 mod logs;
+mod options;
 mod patch;
 mod port_forward;
+mod replace;
 mod rollout;
 mod run;
 mod scale;
@@ -34,17 +38,21 @@ pub static ALL: &[&Command] = &[
     &apply::COMMAND,
     &exec::ATTACH,
     &cluster_info::COMMAND,
+    &config::COMMAND,
     &create::COMMAND,
     &delete::COMMAND,
     &describe::COMMAND,
     &edit::COMMAND,
     &exec::EXEC,
+    &explain::COMMAND,
     &expose::COMMAND,
     &get::COMMAND,
     &label::LABEL,
     &logs::COMMAND,
+    &options::COMMAND,
     &patch::COMMAND,
     &port_forward::COMMAND,
+    &replace::COMMAND,
     &rollout::COMMAND,
     &run::COMMAND,
     &scale::COMMAND,

@@ -140,7 +140,7 @@ fn asked(pod: &Value, field: &str) -> Amounts {
         let pairs = map.into_iter().flatten();
         pairs.filter_map(|(name, amount)| Some((name.clone(), amount.as_str()?.parse().ok()?))).collect()
     };
-    let mut add = |sum: &mut Amounts, name: String, amount: Quantity| *sum.entry(name).or_default() += amount;
+    let add = |sum: &mut Amounts, name: String, amount: Quantity| *sum.entry(name).or_default() += amount;
     for container in items(&pod["spec"]["containers"]) {
         each(container).into_iter().for_each(|(name, amount)| add(&mut sum, name, amount));
     }

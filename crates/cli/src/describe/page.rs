@@ -45,11 +45,6 @@ impl Page {
         self.open.clear();
     }
 
-    /// Adds text that stands as it is.
-    pub fn raw(&mut self, text: &str) {
-        self.open.push_str(text);
-    }
-
     pub fn finish(mut self) -> String {
         self.flush();
         self.done

@@ -1,0 +1,32 @@
+//! `kubectl config`: looking at and changing kubeconfig files.
+
+mod edit;
+mod file;
+mod view;
+
+use crate::command::Command;
+
+pub static COMMAND: Command = Command {
+    name: "config",
+    usage: "config SUBCOMMAND [options]",
+    short: "Modify kubeconfig files",
+    long: "The file is the one of --kubeconfig, those of the KUBECONFIG environment variable, or ${HOME}/.kube/config.",
+    children: &[
+        &view::CURRENT_CONTEXT,
+        &edit::DELETE_CLUSTER,
+        &edit::DELETE_CONTEXT,
+        &edit::DELETE_USER,
+        &view::GET_CLUSTERS,
+        &view::GET_CONTEXTS,
+        &view::GET_USERS,
+        &edit::RENAME_CONTEXT,
+        &edit::SET,
+        &edit::SET_CLUSTER,
+        &edit::SET_CONTEXT,
+        &edit::SET_CREDENTIALS,
+        &edit::UNSET,
+        &edit::USE_CONTEXT,
+        &view::VIEW,
+    ],
+    ..Command::EMPTY
+};

@@ -1,0 +1,91 @@
+//! `kubectl replace`: an object as a whole.
+
+use crate::changes::{Deletion, Write};
+use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, VALIDATE};
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Args, Flag, boolean, int, text};
+use crate::print::{DryRun, Teller};
+use crate::session::Session;
+use crate::targets::{Target, from_files};
+use std::time::Duration;
+
+const LOOK: Duration = Duration::from_millis(200);
+/// What is replaced by force must be gone by then.
+const GONE_LIMIT: Duration = Duration::from_secs(300);
+
+const FLAGS: &[Flag] = &[
+    DRY_RUN,
+    VALIDATE,
+    text("field-manager", "", "Name of the manager used to track field ownership."),
+    boolean("force", "If true, immediately remove resources from API and bypass graceful deletion."),
+    int("grace-period", "-1", "Period of time in seconds given to the resource to terminate gracefully."),
+    boolean("save-config", "If true, the configuration of current object will be saved in its annotation."),
+    text("subresource", "", "If specified, replace will operate on the subresource of the requested object."),
+];
+
+pub static COMMAND: Command = Command {
+    name: "replace",
+    usage: "replace -f FILENAME [options]",
+    short: "Replace a resource by file name or stdin",
+    examples: "# Replace a pod using the data in pod.json\nkubectl replace -f ./pod.json\n\n# Force replace, delete and then re-create the resource\nkubectl replace --force -f ./pod.json",
+    flags: &[PRINT, FILES, FLAGS],
+    run: Some(run),
+    ..Command::EMPTY
+};
+
+fn run(session: &Session, args: Args) -> Done<'_> {
+    Box::pin(async move {
+        if args.list("filename").is_empty() {
+            return Err(Failure::usage(&session.path, "must specify --filename to replace"));
+        }
+        let teller = Teller::of(&args)?;
+        let write = Write::of(&args, "kubectl-replace")?;
+        let targets = from_files(session, &args).await?;
+        if targets.is_empty() {
+            return Err(Failure::message("no objects passed to replace"));
+        }
+        let mut failures = Vec::new();
+        for target in targets {
+            failures.extend(replace(session, &args, &teller, &write, target).await.err());
+        }
+        Failure::collect(failures)
+    })
+}
+
+async fn replace(session: &Session, args: &Args, teller: &Teller, write: &Write, target: Target) -> Outcome {
+    let Some(mut object) = target.object.clone() else { return Ok(()) };
+    if args.bool("save-config") {
+        crate::last_applied::record(&mut object);
+    }
+    let shown = target.resource.shown();
+    if args.bool("force") {
+        remove(session, args, &target).await?;
+        let made = write.create(session, target.collection(), &object).await;
+        let made = made.map_err(|failure| failure.during("replacing", &target.source))?;
+        return teller.tell(&made, &shown, "replaced");
+    }
+    if write.dry_run != DryRun::Client {
+        let sub = Some(args.text("subresource")).filter(|sub| !sub.is_empty());
+        let replaced = write.replace(session, target.path(sub), &object).await;
+        object = replaced.map_err(|failure| failure.during("replacing", &target.source))?;
+    }
+    teller.tell(&object, &shown, "replaced")
+}
+
+async fn remove(session: &Session, args: &Args, target: &Target) -> Outcome {
+    let grace = args.int("grace-period");
+    let deletion = Deletion { propagation: "Background", grace_seconds: Some(grace.max(0)), ..Deletion::default() };
+    match deletion.send(session, target.path(None)).await {
+        Ok(_) => crate::output::line(&format!("{} {:?} deleted", target.resource.shown(), target.name)),
+        Err(failure) if failure.is_not_found() => return Ok(()),
+        Err(failure) => return Err(failure),
+    }
+    let clock = session.env.clock.clone();
+    let gone = async {
+        while target.get(session).await.is_ok() {
+            clock.sleep(LOOK).await;
+        }
+    };
+    let timed_out = |_| Failure::message("timed out waiting for the condition");
+    clock.timeout(GONE_LIMIT, gone).await.map_err(timed_out)
+}
