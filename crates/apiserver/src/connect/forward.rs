@@ -6,7 +6,7 @@ use base::Env;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use meta::{Reason, Status};
@@ -22,6 +22,8 @@ use tracing::debug;
 const CONNECT: Duration = Duration::from_secs(10);
 /// Until the other side says anything; a stream may then last as long as it likes.
 const ANSWER: Duration = Duration::from_secs(60);
+/// As much of a kubelet's refusal is passed on.
+const REFUSAL: usize = 2048;
 
 pub async fn forward(
     env: &Env,
@@ -90,6 +92,10 @@ where
         .await
         .map_err(|_| failed("no answer".to_owned()))?
         .map_err(|error| failed(error.to_string()))?;
+    let for_logs = target.path_and_query.starts_with("/containerLogs/");
+    if for_logs && (answer.status().is_client_error() || answer.status().is_server_error()) {
+        return Err(refusal(answer).await);
+    }
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(answer.map(stream_body));
     }
@@ -106,6 +112,19 @@ where
     });
     let (parts, _) = answer.into_parts();
     Ok(Response::from_parts(parts, Payload::empty()))
+}
+
+/// A kubelet says in plain text why there is no log; clients want a Status.
+async fn refusal(answer: Response<Incoming>) -> Status {
+    let code = answer.status();
+    let body = Limited::new(answer.into_body(), REFUSAL).collect().await.map(|body| body.to_bytes());
+    let text = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+    match code {
+        StatusCode::BAD_REQUEST => Status::bad_request(text),
+        StatusCode::NOT_FOUND => Status::failure(Reason::NotFound, text),
+        StatusCode::INTERNAL_SERVER_ERROR => Status::internal(text),
+        _ => Status::failure(Reason::Unknown, text).with_code(code.as_u16()),
+    }
 }
 
 /// Credentials are for this server only; HTTP/2's pseudo headers do not exist on the way on.

@@ -4,8 +4,8 @@ use super::Call;
 use crate::answer::Answer;
 use crate::object::Object;
 use crate::resources::Resource;
-use crate::write::{Expected, Part, decode, parse_yaml, recheck};
-use client::{PatchType, Verb};
+use crate::write::{Expected, Part, decode, patched};
+use client::Verb;
 use meta::Status;
 use serde_json::{Value, json};
 use wire::schema::TypeId;
@@ -33,17 +33,7 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
                 .modify(resource, request, Part::Sub("scale"), caller, &mut |current, caller| {
                     let current = current.ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
                     let scale = scale_of(current);
-                    let cursor = resource.schema.cursor(type_id);
-                    let patched = match patch {
-                        PatchType::Json => wire::patch::json_patch(&scale, &request.body),
-                        PatchType::Merge => wire::patch::merge_patch(&scale, &request.body),
-                        PatchType::Strategic | PatchType::Apply => {
-                            let patch = parse_yaml(&request.body)?;
-                            wire::patch::strategic_merge(&scale, &patch, &cursor)
-                        }
-                    };
-                    let patched = patched.map_err(|error| error.status())?;
-                    let wanted = recheck(&expected, patched, &request.options, caller)?;
+                    let wanted = patched(&expected, &scale, patch, &request.body, &request.options, caller)?;
                     Ok(with_replicas(current, &wanted))
                 })
                 .await?;

@@ -11,9 +11,9 @@ pub(crate) mod metadata;
 mod modify;
 
 pub use decode::Media;
-pub(crate) use decode::{Expected, decode, decode_object, default_type, parse_yaml, recheck, struct_of};
+pub(crate) use decode::{Expected, decode, decode_object, default_type, parse_yaml, struct_of};
 pub(crate) use finish::Draft;
-pub(crate) use modify::Part;
+pub(crate) use modify::{Part, patched};
 
 use crate::resources::Resource;
 use base::Timestamp;

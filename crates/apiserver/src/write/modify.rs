@@ -2,7 +2,7 @@
 //! again when something newer turns out to be there.
 
 use super::create::admission_namespace;
-use super::decode::{self, Expected, Media, decode_object, recheck};
+use super::decode::{self, Expected, Media, decode_object, parse_yaml, recheck};
 use super::{Caller, Draft, TRIES, conflict, is_dry_run, metadata};
 use crate::answer::Answer;
 use crate::lookup::Memory;
@@ -78,7 +78,7 @@ impl Server {
         let expected = Expected::of(resource);
         self.modify(resource, request, part, caller, &mut |current, caller| {
             let current = current.ok_or_else(|| not_found(resource, request))?;
-            let patched = patch.on(current, resource)?;
+            let patched = patch.on(current, &expected)?;
             let mut object = recheck(&expected, patched, &request.options, caller)?;
             check_path(resource, request, &object)?;
             decode::default(resource, &mut object);
@@ -348,6 +348,19 @@ fn check_preconditions(resource: &Resource, current: &Arc<Object>, new: &Value, 
     Ok(())
 }
 
+/// The result of a patch, checked: for subresources that a patch may be sent to.
+pub(crate) fn patched(
+    expected: &Expected<'_>,
+    current: &Value,
+    patch: PatchType,
+    body: &[u8],
+    options: &client::Options,
+    caller: &mut Caller<'_>,
+) -> Result<Value, Status> {
+    let object = PatchBody::read(patch, body)?.on(current, expected)?;
+    recheck(expected, object, options, caller)
+}
+
 /// A patch that was read once and may be applied to several states.
 enum PatchBody {
     Json(Vec<u8>),
@@ -360,19 +373,21 @@ impl PatchBody {
         Ok(match patch_type {
             PatchType::Json => PatchBody::Json(body.to_vec()),
             PatchType::Merge => PatchBody::Merge(body.to_vec()),
-            PatchType::Strategic | PatchType::Apply => PatchBody::Strategic(
+            PatchType::Strategic => PatchBody::Strategic(
                 serde_json::from_slice(body)
                     .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?,
             ),
+            // Of a part without fields of its own to manage: merged.
+            PatchType::Apply => PatchBody::Strategic(parse_yaml(body)?),
         })
     }
 
-    fn on(&self, current: &Value, resource: &Resource) -> Result<Value, Status> {
+    fn on(&self, current: &Value, expected: &Expected<'_>) -> Result<Value, Status> {
         let patched = match self {
             PatchBody::Json(patch) => wire::patch::json_patch(current, patch),
             PatchBody::Merge(patch) => wire::patch::merge_patch(current, patch),
             PatchBody::Strategic(patch) => {
-                wire::patch::strategic_merge(current, patch, &resource.schema.cursor(resource.type_id))
+                wire::patch::strategic_merge(current, patch, &expected.schema.cursor(expected.type_id))
             }
         };
         patched.map_err(|error| error.status())
