@@ -12,8 +12,8 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 
 /// Largest manifest, index or configuration that is read.
 pub const MAX_DOCUMENT: u64 = 8 << 20;
-/// The kernel's overlay takes 500 lower directories; no builder comes near.
-pub const MAX_LAYERS: usize = 256;
+/// Docker's own limit is 127; the options of an overlay mount have to fit into one page.
+pub const MAX_LAYERS: usize = 128;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {

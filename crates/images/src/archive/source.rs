@@ -88,7 +88,9 @@ impl Source {
         let missing = || ImportError::Missing(name.to_owned());
         match self {
             Source::Folder(folder) => {
-                let file = sys::tree::open(folder.as_fd(), Path::new(name), OFlags::RDONLY).map_err(|_| missing())?;
+                // A pipe by that name must not keep us waiting.
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+                let file = sys::tree::open(folder.as_fd(), Path::new(name), flags).map_err(|_| missing())?;
                 let file = File::from(file);
                 let about = file.metadata().map_err(ImportError::Read)?;
                 if !about.is_file() {

@@ -126,7 +126,7 @@ fn a_name_moves_and_what_nobody_names_is_collected() {
     let (store, other) = (open(folder.path()), open(folder.path()));
     let first = import_bytes(&store, archive_of(&docker(host_architecture()))).unwrap().remove(0);
     // Another process sees it at once.
-    assert_eq!(other.images().unwrap().to_vec(), [first.clone()]);
+    assert_eq!(other.images().unwrap().first(), Some(&first));
     let mut files = docker(host_architecture());
     let layers = vec![layers().remove(0)];
     let config = config(&layers, host_architecture());
@@ -225,8 +225,10 @@ fn the_kernel_hides_what_layers_remove() {
         tar(&[Item::File("a/.wh.one", b""), Item::File("b/.wh..wh..opq", b""), Item::File("b/new", b"5")]),
         tar(&[Item::File(".wh.c", b""), Item::Folder("c/", 0o755), Item::File("c/d", b"6")]),
     ];
+    // Builders repeat layers, which the kernel refuses.
+    let layers = [&layers[..2], &layers[..]].concat();
     let mut files = Files::from([("config.json".to_owned(), config(&layers, host))]);
-    let names: Vec<_> = (0..3).map(|at| format!("{at}.tar")).collect();
+    let names: Vec<_> = (0..layers.len()).map(|at| format!("{at}.tar")).collect();
     files.extend(names.iter().cloned().zip(layers.iter().cloned()));
     let manifest = json!([{"Config": "config.json", "RepoTags": ["x"], "Layers": names}]);
     files.insert("manifest.json".into(), serde_json::to_vec(&manifest).unwrap());

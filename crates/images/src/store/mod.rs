@@ -26,6 +26,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use table::{Record, Stamp, Table};
@@ -132,11 +133,19 @@ impl Store {
 
     fn image(&self, record: &Record) -> Result<Image> {
         let config = self.config(&record.id)?;
+        // Builders repeat layers; the kernel takes none twice. The topmost has the last word, so that
+        // those below are of no effect.
+        let mut layers: Vec<PathBuf> = Vec::new();
+        for layer in config.diff_ids.iter().rev().map(|layer| self.layer_path(layer)) {
+            if !layers.contains(&layer) {
+                layers.push(layer);
+            }
+        }
         Ok(Image {
             id: record.id.to_string(),
             repo_tags: record.tags.clone(),
             repo_digests: record.digests.clone(),
-            layers: config.diff_ids.iter().rev().map(|layer| self.layer_path(layer)).collect(),
+            layers,
             config: config.run,
             size: record.size,
         })
@@ -156,6 +165,8 @@ impl Store {
     pub fn add_layer(&self, work: &Work, diff_id: &Digest, tar: impl Read) -> Result<()> {
         let path = work.path(&format!("layer-{}", diff_id.hex()));
         fs::create_dir(&path).map_err(failed("make", &path))?;
+        // A layer without an entry for its root; whatever this process's umask is.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(failed("set up", &path))?;
         let root = File::open(&path).map_err(failed("open", &path))?;
         let mut reader = HashingReader::new(tar);
         layer::unpack(&mut reader, root.as_fd(), layer::LIMITS)?;
