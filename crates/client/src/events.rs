@@ -173,16 +173,16 @@ impl Writer {
             let seconds = when.as_second();
             match self.correlator.judge(happening, seconds) {
                 Verdict::Drop => {}
-                Verdict::Write { happening, earlier } => self.write(when, happening, earlier).await,
+                Verdict::Write { happening, earlier } => self.write(when, &happening, earlier).await,
             }
         }
     }
 
     /// Counts on at the `earlier` Event, or makes a new one.
-    async fn write(&mut self, when: Timestamp, happening: Happening, earlier: Option<correlate::Earlier>) {
+    async fn write(&mut self, when: Timestamp, happening: &Happening, earlier: Option<correlate::Earlier>) {
         if let Some(earlier) = earlier {
-            let patch = self.patch(when, &happening, earlier.count);
-            let request = self.request(Verb::Patch(PatchType::Strategic), &happening).name(earlier.name.clone());
+            let patch = self.patch(when, happening, earlier.count);
+            let request = self.request(Verb::Patch(PatchType::Strategic), happening).name(earlier.name.clone());
             match self.send(request.body(patch.to_string())).await {
                 Err(error) if error.is(Reason::NotFound) => {}
                 outcome => return report(outcome),
@@ -190,11 +190,11 @@ impl Writer {
         }
         self.last_name = when.as_nanosecond().max(self.last_name + 1);
         let name = format!("{}.{:x}", happening.about.name, self.last_name);
-        let event = self.event(when, &happening, &name);
-        let request = self.request(Verb::Create, &happening).body(event.to_string());
+        let event = self.event(when, happening, &name);
+        let request = self.request(Verb::Create, happening).body(event.to_string());
         let outcome = self.send(request).await;
         if outcome.is_ok() {
-            self.correlator.written(&happening, &name);
+            self.correlator.written(happening, &name);
         }
         report(outcome);
     }

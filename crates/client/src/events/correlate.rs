@@ -21,7 +21,7 @@ const COMBINED: &str = "(combined from similar events): ";
 /// What to do with an Event.
 pub(super) enum Verdict {
     Drop,
-    Write { happening: Happening, earlier: Option<Earlier> },
+    Write { happening: Box<Happening>, earlier: Option<Earlier> },
 }
 
 /// An Event object that says the same already.
@@ -78,11 +78,10 @@ impl Correlator {
                 happening.message = format!("{COMBINED}{}", happening.message);
             }
         }
-        let earlier = self.count(&happening, now);
-        match earlier {
+        match self.count(&happening, now) {
             Some(None) => Verdict::Drop,
-            Some(earlier) => Verdict::Write { happening, earlier },
-            None => Verdict::Write { happening, earlier: None },
+            Some(earlier) => Verdict::Write { happening: Box::new(happening), earlier },
+            None => Verdict::Write { happening: Box::new(happening), earlier: None },
         }
     }
 

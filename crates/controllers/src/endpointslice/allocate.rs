@@ -112,8 +112,15 @@ fn allocate_group(
     let mut left: Vec<Endpoint> = new.into_values().collect();
     for refill in refills.iter_mut() {
         let room = CAPACITY.saturating_sub(refill.endpoints.len());
-        if !left.is_empty() && (refill.changed && room > 0 || room >= left.len() % CAPACITY && room > 0) {
-            refill.endpoints.extend(left.drain(..room.min(left.len())));
+        // A slice that would not change otherwise takes what would not fill one of its own.
+        let remainder = left.len() % CAPACITY;
+        let taken = match refill.changed {
+            true => room.min(left.len()),
+            false if room >= remainder => remainder,
+            false => 0,
+        };
+        if taken > 0 {
+            refill.endpoints.extend(left.drain(..taken));
             refill.changed = true;
         }
     }

@@ -65,9 +65,7 @@ fn empty(
     Plan::of(lists(&resources, &namespace)).then(move |outcome| {
         let (held, unlisted) = held(&resources, outcome);
         if held.is_empty() {
-            let mut left = Left::default();
-            left.failures = unlisted;
-            return next(scene, left);
+            return next(scene, Left { failures: unlisted, ..Left::default() });
         }
         let delete = |resource: &GroupVersionResource| Action::DeleteAll {
             resource: resource.clone(),
@@ -104,8 +102,8 @@ fn held(resources: &[GroupVersionResource], outcome: &Outcome) -> (Vec<GroupVers
 
 impl Left {
     fn of(resources: &[GroupVersionResource], outcome: &Outcome) -> Self {
-        let mut left = Left::default();
-        left.failures = outcome.refusals.iter().map(|(_, error): &(_, Error)| error.to_string()).collect();
+        let failures = outcome.refusals.iter().map(|(_, error): &(_, Error)| error.to_string()).collect();
+        let mut left = Left { failures, ..Left::default() };
         for (resource, list) in resources.iter().zip(&outcome.lists) {
             match list {
                 Ok(items) if items.is_empty() => {}

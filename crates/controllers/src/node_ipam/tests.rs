@@ -7,7 +7,8 @@ use serde_json::Value;
 
 #[test]
 fn the_first_free_part_is_given() {
-    let cases: &[(&str, Option<u32>, &[&str], Option<&str>)] = &[
+    type Case = (&'static str, Option<u32>, &'static [&'static str], Option<&'static str>);
+    let cases: &[Case] = &[
         ("10.244.0.0/16", None, &[], Some("10.244.0.0/24")),
         ("10.244.7.9/16", None, &["10.244.0.0/24", "10.244.2.0/24"], Some("10.244.1.0/24")),
         ("10.244.0.0/16", Some(26), &["10.244.0.0/26"], Some("10.244.0.64/26")),
