@@ -204,9 +204,6 @@ fn documents(source: &str, text: &str) -> Outcome<Vec<Value>> {
     let read = |document: &str| {
         let parsed = wire::yaml::parse_document(document)
             .map_err(|why| Failure::message(format!("error parsing {source}: error converting YAML to JSON: {why}")))?;
-        if let Some(duplicate) = parsed.duplicates.first() {
-            crate::output::warning(&format!("{source}: {duplicate}"));
-        }
         Ok(parsed.value)
     };
     wire::yaml::documents(text).map(read).filter(|value| !matches!(value, Ok(Value::Null))).collect()

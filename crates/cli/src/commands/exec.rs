@@ -90,7 +90,7 @@ pub async fn attach_to(
         error_line(&format!("error: Unable to use a TTY - container {container} did not allocate one"));
     }
     let tty = tty && has_tty && terminal::usable(true);
-    if tty && !quiet {
+    if !quiet {
         error_line("If you don't see a command prompt, try pressing enter.");
     }
     let streams = Streams { stdin, stdout: true, stderr: !has_tty, tty };

@@ -56,7 +56,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             return Err(Failure::message("resource(s) were provided, but no name was specified"));
         }
         for (target, object) in fetched(session, &args, chosen).await? {
-            let mut service = service(&args, &object)?;
+            let mut service = service(session, &args, &object)?;
             if !args.text("overrides").is_empty() {
                 service = overridden(&service, args.text("overrides"), args.text("override-type"))?;
             }
@@ -84,13 +84,16 @@ pub fn overridden(object: &Value, overrides: &str, how: &str) -> Outcome<Value> 
     patched.map_err(|why| failed(why.to_string()))
 }
 
-fn service(args: &Args, object: &Value) -> Outcome<Value> {
+fn service(session: &Session, args: &Args, object: &Value) -> Outcome<Value> {
     let given = |flag: &str| Some(args.text(flag)).filter(|text| !text.is_empty());
     let selector = match given("selector") {
         Some(text) => pairs(text)?,
         None => selector_of(object)?,
     };
     let mut metadata = json!({"creationTimestamp": null, "name": given("name").unwrap_or(name_of(object))});
+    if let Some(namespace) = session.given_namespace() {
+        metadata["namespace"] = json!(namespace);
+    }
     match given("labels") {
         Some(text) => metadata["labels"] = pairs(text)?,
         None if object["metadata"]["labels"].is_object() => metadata["labels"] = object["metadata"]["labels"].clone(),

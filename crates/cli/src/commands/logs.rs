@@ -112,8 +112,8 @@ async fn pods(session: &Session, args: &Args) -> Outcome<Vec<Value>> {
         return Ok(found);
     }
     let (pod, all) = match words[0].split_once('/') {
-        None => return Ok(vec![pod(session, &words[0]).await?]),
-        Some(("pod" | "pods" | "po", name)) => return Ok(vec![pod(session, name).await?]),
+        None => return Ok(vec![pod_for_logs(session, &words[0]).await?]),
+        Some(("pod" | "pods" | "po", name)) => return Ok(vec![pod_for_logs(session, name).await?]),
         Some(_) => pod_of(session, &words[0]).await?,
     };
     if args.bool("all-pods") {
@@ -129,6 +129,18 @@ async fn pods(session: &Session, args: &Args) -> Outcome<Vec<Value>> {
 pub async fn pod(session: &Session, name: &str) -> Outcome<Value> {
     let namespace = session.namespace().await?;
     session.json(Call::get(format!("/api/v1/namespaces/{namespace}/pods/{name}"))).await
+}
+
+/// The same for logs, which tell in which namespace there is no such pod.
+async fn pod_for_logs(session: &Session, name: &str) -> Outcome<Value> {
+    let namespace = session.namespace().await?;
+    pod(session, name).await.map_err(|failure| match failure.status() {
+        Some(status) if failure.is_not_found() => {
+            let text = format!("error from server (NotFound): {} in namespace {namespace:?}", status.message);
+            Failure::message(text)
+        }
+        _ => failure,
+    })
 }
 
 /// The pod that a workload or service is best represented by (a ready one, the oldest), and all

@@ -51,8 +51,13 @@ fn run(session: &Session, args: Args) -> Done<'_> {
                 return Err(Failure::message(text));
             }
         };
-        let patch =
-            wire::yaml::parse(&text).map_err(|why| Failure::message(format!("unable to parse {text:?}: {why}")))?;
+        // What looks like JSON is the server's to read.
+        let patch = if text.trim_start().starts_with('{') {
+            text
+        } else {
+            let parsed = wire::yaml::parse(&text);
+            parsed.map_err(|why| Failure::message(format!("unable to parse {text:?}: {why}")))?.to_string()
+        };
         let teller = Teller::of(&args)?;
         let write = Write::of(&args, "kubectl-patch")?;
         if args.bool("local") {
@@ -73,7 +78,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             let patched = if write.dry_run == DryRun::Client {
                 locally(&live, &patch, media_type)?
             } else {
-                write.patch(session, target.path(sub), media_type, patch.to_string()).await?
+                write.patch(session, target.path(sub), media_type, patch.clone()).await?
             };
             let told = if patched == live { "patched (no change)" } else { "patched" };
             teller.tell(&patched, &target.resource.shown(), told)?;
@@ -82,17 +87,18 @@ fn run(session: &Session, args: Args) -> Done<'_> {
     })
 }
 
-fn locally(object: &Value, patch: &Value, media_type: &str) -> Outcome<Value> {
-    let bytes = patch.to_string();
+fn locally(object: &Value, patch: &str, media_type: &str) -> Outcome<Value> {
     let patched = match media_type {
-        JSON_PATCH => wire::patch::json_patch(object, bytes.as_bytes()),
-        MERGE => wire::patch::merge_patch(object, bytes.as_bytes()),
+        JSON_PATCH => wire::patch::json_patch(object, patch.as_bytes()),
+        MERGE => wire::patch::merge_patch(object, patch.as_bytes()),
         _ => {
             let text = |field: &str| object[field].as_str().unwrap_or_default();
             let Some(id) = kinds::type_of_version(text("apiVersion"), text("kind")) else {
                 return Err(Failure::message("strategic merge patch is not supported for this kind; use --type=merge"));
             };
-            wire::patch::strategic_merge(object, patch, &kinds::schema().cursor(id))
+            let patch: Value = serde_json::from_str(patch)
+                .map_err(|why| Failure::message(format!("unable to parse {patch:?}: {why}")))?;
+            wire::patch::strategic_merge(object, &patch, &kinds::schema().cursor(id))
         }
     };
     patched.map_err(|why| Failure::message(why.to_string()))

@@ -108,7 +108,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
 
 fn check(args: &Args, stays: bool) -> Outcome {
     if args.bool("rm") && !stays {
-        return Err(Failure::message("--rm should only be used for attached containers"));
+        return Err(Failure::usage("kubectl run", "--rm should only be used for attached containers"));
     }
     if args.bool("tty") && !args.bool("stdin") {
         return Err(Failure::message("-i/--stdin is required for containers with -t/--tty=true"));

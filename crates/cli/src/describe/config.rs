@@ -157,3 +157,16 @@ fn limits(page: &mut Page, list: &Value) {
         }
     }
 }
+
+pub fn priority_class<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
+    Box::pin(async move {
+        let object = subject.object;
+        page.field(0, "Name", plain(&object["metadata"]["name"]));
+        page.field(0, "Value", plain(&object["value"]));
+        page.field(0, "GlobalDefault", object["globalDefault"] == true);
+        page.field(0, "PreemptionPolicy", plain(&object["preemptionPolicy"]));
+        page.field(0, "Description", plain(&object["description"]));
+        page.annotations("", &object["metadata"]["annotations"]);
+        events(subject, page).await
+    })
+}

@@ -4,12 +4,11 @@ use super::page::{Page, items, number, or_none, plain, time, titled};
 use super::volume::volumes;
 use serde_json::Value;
 
-/// A pod template on its own, for `rollout history`, at a further indentation.
-pub fn pod_template(template: &Value, level: usize) -> String {
+/// A pod template on its own, for `rollout history`: there kubectl leaves the tabs as they are.
+pub fn pod_template(template: &Value) -> String {
     let mut page = Page::default();
     write_template(&mut page, template);
-    let indent = "  ".repeat(level);
-    page.finish().lines().map(|line| format!("{indent}{line}\n")).collect()
+    page.unaligned()
 }
 
 pub fn write_template(page: &mut Page, template: &Value) {
@@ -51,10 +50,8 @@ pub fn containers(page: &mut Page, label: &str, list: &Value, known: Option<&Kno
         let name = plain(&container["name"]);
         let blank = if indent.is_empty() { "" } else { " " };
         page.line(1, format!("{blank}{name}:"));
-        let status = known.map(|known| {
-            items(known.statuses).find(|status| status["name"] == container["name"]).unwrap_or(&Value::Null)
-        });
-        basics(page, container, status.filter(|status| !status.is_null()));
+        let status = known.and_then(|known| items(known.statuses).find(|status| status["name"] == container["name"]));
+        basics(page, container, status);
         words(page, "Command", &container["command"]);
         words(page, "Args", &container["args"]);
         if let Some(status) = status {
@@ -84,9 +81,7 @@ fn basics(page: &mut Page, container: &Value, status: Option<&Value>) {
     for (label, field) in [("Port", "containerPort"), ("Host Port", "hostPort")] {
         let port = |port: &Value| {
             let protocol = port["protocol"].as_str().unwrap_or("TCP");
-            let name = port["name"].as_str().filter(|name| !name.is_empty() && field == "containerPort");
-            let name = name.map_or_else(String::new, |name| format!(" ({name})"));
-            format!("{}/{protocol}{name}", number(&port[field]))
+            format!("{}/{protocol}", number(&port[field]))
         };
         let all: Vec<String> = items(&container["ports"]).map(port).collect();
         let label = if all.len() > 1 { format!("{label}s") } else { label.to_owned() };

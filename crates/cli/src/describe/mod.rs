@@ -4,6 +4,7 @@
 //! A describer reads the object and asks the server for what belongs to it (events, pods); it
 //! changes nothing.
 
+mod access;
 mod config;
 mod container;
 mod events;
@@ -53,6 +54,11 @@ static ALL: &[(&str, &str, Describer)] = &[
     ("apps", "StatefulSet", workload::stateful_set),
     ("batch", "CronJob", workload::cron_job),
     ("batch", "Job", workload::job),
+    ("rbac.authorization.k8s.io", "ClusterRole", access::role),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding", access::binding),
+    ("rbac.authorization.k8s.io", "Role", access::role),
+    ("rbac.authorization.k8s.io", "RoleBinding", access::binding),
+    ("scheduling.k8s.io", "PriorityClass", config::priority_class),
 ];
 
 pub async fn describe(session: &Session, target: &Target, object: &Value, events: bool) -> Outcome<String> {

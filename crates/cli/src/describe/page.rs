@@ -45,6 +45,11 @@ impl Page {
         self.open.clear();
     }
 
+    /// The text with its tabs.
+    pub fn unaligned(self) -> String {
+        self.done + &self.open
+    }
+
     pub fn finish(mut self) -> String {
         self.flush();
         self.done

@@ -197,7 +197,9 @@ pub fn job<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
         let object = subject.object;
         let (spec, status) = (&object["spec"], &object["status"]);
         named(page, object);
-        page.field(0, "Selector", selector(&spec["selector"]));
+        // Without one it selects nothing, which has no text.
+        let chosen = if spec["selector"].is_null() { String::new() } else { selector(&spec["selector"]) };
+        page.field(0, "Selector", chosen);
         labelled(page, object);
         if let Some(owner) = controller(object) {
             page.field(0, "Controlled By", owner);

@@ -46,7 +46,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             match found {
                 Some(revision) => {
                     line(&format!("{} with revision #{wanted}", target.shown()));
-                    out(&align(&pod_template(revision.template(), 0), 0, 2));
+                    out(&pod_template(revision.template()));
                     line("");
                 }
                 None => {

@@ -33,7 +33,11 @@ pub async fn of(session: &Session, target: &Target, object: &Value) -> Outcome<V
         "Deployment" => "replicasets",
         "DaemonSet" | "StatefulSet" => "controllerrevisions",
         _ => {
-            let text = format!("no history viewer has been implemented for {kind:?}");
+            let of = &target.resource;
+            let text = format!(
+                "error retrieving history for {kind:?}, no visitor method exists for {{{} {}}}",
+                of.group, of.kind
+            );
             return Err(Failure::message(text));
         }
     };

@@ -42,11 +42,9 @@ fn run(session: &Session, args: Args) -> Done<'_> {
 async fn undo(session: &Session, write: &Write, to: i64, target: &Target, object: &Value) -> Outcome<String> {
     let kind = object["kind"].as_str().unwrap_or_default();
     if object["spec"]["paused"] == true {
-        let name = format!("{} {:?}", kind.to_lowercase(), target.name);
-        let text = format!(
-            "you cannot rollback a paused {name}; resume it first with 'kubectl rollout resume {}' and try again",
-            target.shown()
-        );
+        let kind = kind.to_lowercase();
+        let text =
+            format!("you cannot rollback a paused {kind}; resume it first with 'kubectl rollout resume' and try again");
         return Err(Failure::message(text));
     }
     let all = revisions::of(session, target, object).await?;

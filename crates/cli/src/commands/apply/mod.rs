@@ -1,5 +1,7 @@
 //! `kubectl apply`: client-side by a three-way patch, or server-side.
 
+mod upgrade;
+
 use crate::changes::{MERGE, STRATEGIC, Write};
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR, VALIDATE};
 use crate::failure::{Failure, Outcome};
@@ -122,6 +124,15 @@ impl Apply<'_> {
             }
             _ => failure,
         })?;
+        let applied = match upgrade::upgrade(self.session, &self.write, &target, &applied).await {
+            Ok(false) => applied,
+            // Only now can the server see what is no longer applied.
+            Ok(true) => self.write.apply(self.session, target.path(sub), object, force).await?,
+            Err(failure) => {
+                warning(&format!("server-side apply migration failed: {failure}"));
+                applied
+            }
+        };
         self.teller.tell(&applied, &target.resource.shown(), "serverside-applied")
     }
 
@@ -149,19 +160,16 @@ impl Apply<'_> {
                 last_applied::KEY
             ));
         }
+        if self.write.dry_run == DryRun::Client {
+            return self.teller.tell(&modified, &shown, "configured");
+        }
         for attempt in 1.. {
             let (media_type, patch) = self.patch(&live, &modified)?;
             if patch.as_object().is_some_and(serde_json::Map::is_empty) {
                 return self.teller.tell(&live, &shown, "unchanged");
             }
-            if self.write.dry_run == DryRun::Client {
-                return self.teller.tell(&modified, &shown, "configured");
-            }
             match self.write.patch(self.session, target.path(None), media_type, patch.to_string()).await {
-                Ok(applied) => {
-                    let same = applied["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"];
-                    return self.teller.tell(&applied, &shown, if same { "unchanged" } else { "configured" });
-                }
+                Ok(applied) => return self.teller.tell(&applied, &shown, "configured"),
                 Err(failure) if failure.is_conflict() && attempt < ATTEMPTS => live = target.get(self.session).await?,
                 Err(failure) => {
                     let context = format!("applying patch:\n{patch}\nto:\n{}\nfor:", self.named(&target));
