@@ -21,6 +21,10 @@ use tracing::warn;
 /// However long a preStop hook took, a container gets this long after its stop signal.
 const LEAST: Duration = Duration::from_secs(2);
 
+/// How long the way out of the endpoints may take: slice, watch, service proxy, on every node. A
+/// pod that is still sent connections must not have stopped listening.
+const WAY_OUT: Duration = Duration::from_millis(100);
+
 /// Containers whose preStop hook has been run; a second attempt to stop them must not run it again.
 pub type Hooked = Mutex<BTreeSet<String>>;
 
@@ -101,6 +105,9 @@ pub async fn pod(
     // What was being made when the worker turned to stopping is found only by asking.
     agent.view.relist().await?;
     let runtime = agent.view.pod(&pod.uid);
+    if !grace.is_zero() && runtime.containers.iter().any(|status| status.state == ContainerState::Running) {
+        agent.env.clock.sleep(WAY_OUT.min(grace)).await;
+    }
     containers(agent, pod, spec, &runtime, grace, hooked).await?;
     sandboxes(agent, pod, &runtime).await
 }
