@@ -30,6 +30,8 @@ struct State {
     log: Vec<String>,
     /// While set, watches get nothing.
     frozen: bool,
+    /// Resources whose watches get nothing.
+    held: Vec<GroupVersionResource>,
 }
 
 impl FakeApi {
@@ -81,6 +83,15 @@ impl FakeApi {
     /// Holds events back (they are lost to running watches: drop those to have them resume).
     pub fn freeze(&self, frozen: bool) {
         self.state().frozen = frozen;
+    }
+
+    /// The same for one resource.
+    pub fn hold(&self, resource: &GroupVersionResource, held: bool) {
+        let mut state = self.state();
+        state.held.retain(|other| other != resource);
+        if held {
+            state.held.push(resource.clone());
+        }
     }
 
     /// Sends an event again to all watches of a resource.
@@ -289,7 +300,7 @@ impl State {
 
     fn publish(&mut self, resource: &GroupVersionResource, event: Event) {
         self.history.push((self.version, resource.clone(), event.clone()));
-        if !self.frozen {
+        if !self.frozen && !self.held.contains(resource) {
             self.watchers.retain(|(of, watcher)| of != resource || watcher.send(Ok(event.clone())).is_ok());
         }
     }

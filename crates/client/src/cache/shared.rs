@@ -1,11 +1,11 @@
 //! The state behind a cache: items, indices, subscribers. Only the reflector changes it.
 
 use super::{CONTROLLER, Change, Item, Key, ORPHANS, OWNED, Projection};
+use base::Latest;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-use tokio::sync::watch;
 use tracing::warn;
 
 type Handler<P> = Box<dyn Fn(&Change<P>) + Send + Sync>;
@@ -15,7 +15,7 @@ pub(super) struct Shared<P> {
     /// Held while a change is applied and told, so that a new subscriber misses none and gets none
     /// twice.
     handlers: Mutex<Vec<Handler<P>>>,
-    progress: watch::Sender<Progress>,
+    progress: Latest<Progress>,
 }
 
 /// How far the cache has come; waiters watch it.
@@ -84,7 +84,7 @@ impl<P: Projection> Shared<P> {
         Shared {
             state: RwLock::new(State { items: BTreeMap::new(), indices: BTreeMap::new() }),
             handlers: Mutex::new(Vec::new()),
-            progress: watch::Sender::new(Progress::default()),
+            progress: Latest::new(Progress::default()),
         }
     }
 
@@ -93,13 +93,11 @@ impl<P: Projection> Shared<P> {
     }
 
     pub fn progress(&self) -> Progress {
-        *self.progress.borrow()
+        self.progress.read(|progress| *progress)
     }
 
-    pub async fn wait(&self, mut done: impl FnMut(&Progress) -> bool) {
-        let mut receiver = self.progress.subscribe();
-        // Cannot fail: the sender lives as long as self.
-        let _ = receiver.wait_for(|progress| done(progress)).await;
+    pub async fn wait(&self, done: impl FnMut(&Progress) -> bool) {
+        self.progress.wait(done).await;
     }
 
     pub fn subscribe(&self, handler: Handler<P>) {
@@ -122,10 +120,11 @@ impl<P: Projection> Shared<P> {
         for (key, item) in fresh {
             self.apply(&key, Some(item));
         }
-        self.progress.send_modify(|progress| {
+        self.progress.change(|progress| {
             progress.synced = true;
             progress.answered = true;
             progress.seen = progress.seen.max(version);
+            true
         });
     }
 
@@ -149,11 +148,11 @@ impl<P: Projection> Shared<P> {
 
     /// The server does not serve the kind; the cache stays empty until it does.
     pub fn not_served(&self) {
-        self.progress.send_modify(|progress| progress.answered = true);
+        self.progress.change(|progress| !std::mem::replace(&mut progress.answered, true));
     }
 
     pub fn advance(&self, version: u64) {
-        self.progress.send_if_modified(|progress| {
+        self.progress.change(|progress| {
             let newer = version > progress.seen;
             progress.seen = progress.seen.max(version);
             newer
@@ -187,7 +186,10 @@ impl<P: Projection> Shared<P> {
             handlers.iter().for_each(|handler| handler(change));
         }
         if !changes.is_empty() {
-            self.progress.send_modify(|progress| progress.changes += 1);
+            self.progress.change(|progress| {
+                progress.changes += 1;
+                true
+            });
         }
     }
 }

@@ -122,14 +122,17 @@ async fn pods_are_made_counted_and_unmade() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_made_twice_while_the_watch_is_behind() {
     let stage = Stage::new(&REPLICA_SET, &[(&SETS, set("web", 0))]).await;
-    stage.edit(&SETS, "ns", "web", |set| set["spec"]["replicas"] = json!(5));
-    // The set's change arrives, its pods do not.
-    stage.api.freeze(true);
-    stage.settle(1).await;
-    stage.api.repeat_last(&SETS);
-    stage.settle(10).await;
+    // The set's changes arrive, its pods do not.
+    stage.api.hold(&PODS, true);
+    for round in 0..5 {
+        stage.edit(&SETS, "ns", "web", |set| {
+            set["spec"]["replicas"] = json!(5);
+            set["metadata"]["annotations"] = json!({"round": round.to_string()});
+        });
+        stage.settle(2).await;
+    }
     assert_eq!(stage.api.all(&PODS).len(), 5);
-    stage.api.freeze(false);
+    stage.api.hold(&PODS, false);
     stage.api.drop_watches(true);
     stage.settle(60).await;
     assert_eq!(stage.api.all(&PODS).len(), 5);
