@@ -1,0 +1,9 @@
+//! The whole of kutter as users meet it: its binary, kubectl, real containers, real networks.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod bad_input;
+mod crashes;
+mod first_day;
+mod pods;
+mod three_nodes;
+mod tools;
