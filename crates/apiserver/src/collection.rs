@@ -5,12 +5,12 @@
 //! ring and the global revision's step together: a list's revision and its items always agree.
 
 use crate::object::Object;
+use base::Latest;
 use imbl::OrdMap;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use store::Revision;
-use tokio::sync::watch;
 
 pub type Objects = OrdMap<Arc<str>, Arc<Object>>;
 
@@ -45,7 +45,7 @@ pub struct TooOld {
 pub struct Collection {
     inner: RwLock<Inner>,
     /// Sequence number after the newest change; watchers sleep on it.
-    newest: watch::Sender<u64>,
+    newest: Latest<u64>,
     global: Arc<AtomicU64>,
 }
 
@@ -62,7 +62,7 @@ struct Inner {
 
 impl Collection {
     pub fn new(global: Arc<AtomicU64>) -> Self {
-        Collection { inner: RwLock::default(), newest: watch::Sender::new(0), global }
+        Collection { inner: RwLock::default(), newest: Latest::new(0), global }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -84,7 +84,7 @@ impl Collection {
         for change in changes {
             inner.push(Arc::new(change));
         }
-        self.newest.send_replace(inner.end());
+        self.grow(inner.end());
     }
 
     /// Applies a durable change and moves the global revision, as one step.
@@ -98,7 +98,7 @@ impl Collection {
         }
         self.global.store(change.revision, Ordering::Release);
         inner.push(Arc::new(change));
-        self.newest.send_replace(inner.end());
+        self.grow(inner.end());
     }
 
     pub fn get(&self, key: &str) -> Option<Arc<Object>> {
@@ -153,8 +153,16 @@ impl Collection {
         Ok((changes, upto))
     }
 
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.newest.subscribe()
+    /// Waits until there are changes at `place`.
+    pub async fn grown_past(&self, place: u64) {
+        self.newest.wait(|end| *end > place).await;
+    }
+
+    fn grow(&self, end: u64) {
+        self.newest.change(|newest| {
+            *newest = end;
+            true
+        });
     }
 }
 

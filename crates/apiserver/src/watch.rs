@@ -16,7 +16,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Revision;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Without timeoutSeconds a watch ends after a random time from this range, as upstream's.
@@ -47,7 +46,6 @@ pub struct Watcher {
     /// Set while the bookmark that ends the initial events is still due.
     initial_end: Option<Revision>,
     ready: VecDeque<Item>,
-    newest: watch::Receiver<u64>,
     /// The revision up to which everything was sent; what bookmarks tell.
     sent: Revision,
     last_told: Revision,
@@ -77,7 +75,6 @@ impl Server {
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan and allowWatchBookmarks",
             ));
         }
-        let newest = collection.subscribe();
         let (objects, now, end) = collection.snapshot_and_place();
         if start > now {
             return Err(too_new(start, now));
@@ -103,7 +100,6 @@ impl Server {
             initial,
             initial_end: stream_list.then_some(now),
             ready: VecDeque::new(),
-            newest,
             sent,
             last_told: sent,
             bookmarks: options.allow_watch_bookmarks,
@@ -128,9 +124,7 @@ impl Watcher {
             let wake = if self.bookmarks { self.deadline.min(self.next_bookmark) } else { self.deadline };
             tokio::select! {
                 biased;
-                changed = self.newest.changed() => if changed.is_err() {
-                    return None;
-                },
+                () = self.collection.grown_past(self.place) => {}
                 () = self.clock.sleep_until(wake) => {}
             }
             if self.bookmarks && self.clock.instant() >= self.next_bookmark {
@@ -160,7 +154,6 @@ impl Watcher {
 
     fn fill(&mut self) {
         while self.ready.is_empty() {
-            self.newest.borrow_and_update();
             match self.collection.changes(self.place, BATCH) {
                 Ok((changes, upto)) => {
                     self.place += changes.len() as u64;

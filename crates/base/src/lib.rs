@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod collections;
+pub mod latest;
 pub mod logging;
 pub mod metrics;
 pub mod rng;
@@ -15,6 +16,7 @@ pub mod tasks;
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use jiff::Timestamp;
+pub use latest::Latest;
 pub use metrics::Metrics;
 pub use rng::Rng;
 pub use tasks::{Shutdown, Tasks};
