@@ -46,6 +46,12 @@ pub(super) fn new_set_size(deployment: &Deployment, all_replicas: i64, new_repli
     if room <= 0 { new_replicas } else { new_replicas + room.min(wanted - new_replicas) }
 }
 
+/// The available pods that a set keeps. Its status may still count pods it no longer asks for:
+/// shrinking on the strength of those a second time would leave fewer than allowed.
+fn available(set: &Set) -> i64 {
+    set.status.available_replicas.min(set.spec.replicas)
+}
+
 /// Shrinks old sets as far as the new one's pods are available; says whether it did. Pods that are
 /// not available anyway go first. `old` are sorted by age.
 pub(super) fn shrink_old(deployment: &Deployment, old: &mut [&mut Set], new: &Set) -> bool {
@@ -54,19 +60,19 @@ pub(super) fn shrink_old(deployment: &Deployment, old: &mut [&mut Set], new: &Se
         return false;
     }
     let min_available = deployment.spec.replicas - deployment.max_unavailable();
-    let new_unavailable = new.spec.replicas - new.status.available_replicas;
+    let new_unavailable = new.spec.replicas - available(new);
     let mut may_go = old_replicas + new.spec.replicas - min_available - new_unavailable;
     if may_go <= 0 {
         return false;
     }
     let before = old_replicas;
     for set in old.iter_mut() {
-        let unhealthy = (set.spec.replicas - set.status.available_replicas).clamp(0, may_go);
+        let unhealthy = (set.spec.replicas - available(set)).clamp(0, may_go);
         set.spec.replicas -= unhealthy;
         may_go -= unhealthy;
     }
-    let available: i64 = old.iter().map(|set| set.status.available_replicas).sum();
-    let mut surplus = available + new.status.available_replicas - min_available;
+    let still_there: i64 = old.iter().map(|set| available(set)).sum();
+    let mut surplus = still_there + available(new) - min_available;
     for set in old.iter_mut() {
         let healthy = surplus.clamp(0, set.spec.replicas);
         set.spec.replicas -= healthy;

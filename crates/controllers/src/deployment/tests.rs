@@ -137,6 +137,8 @@ fn old_sets_shrink_as_far_as_the_new_one_is_available() {
         (&[(10, 4)], (0, 0), 10, 2, &[8]),
         (&[(3, 0), (7, 7)], (0, 0), 10, 2, &[1, 7]),
         (&[(2, 2)], (10, 10), 10, 2, &[0]),
+        // A status that still counts pods of before the last step is not taken at its word.
+        (&[(5, 6)], (2, 2), 6, 1, &[3]),
         // What the new set still lacks is not taken from the old one, too.
         (&[(10, 6)], (3, 0), 10, 2, &[8]),
         (&[(8, 8)], (2, 0), 10, 2, &[8]),
