@@ -168,6 +168,7 @@ pub enum Expression {
 }
 
 const DATA_VALUE: u16 = 1;
+const FULLY_RANDOM: u32 = 0x10;
 
 impl Expression {
     pub fn jump(chain: &str) -> Self {
@@ -309,6 +310,9 @@ impl Expression {
                     data.be32(6, port.number());
                 }
             }
+            // A port at random: two connections that pick the next free one at the same time would
+            // pick the same, and one of them would lose its first packet.
+            Expression::Masquerade => data.be32(1, FULLY_RANDOM),
             Expression::Reject => {
                 data.be32(1, 0);
                 data.u8(2, 3);
