@@ -36,7 +36,7 @@ impl Filter {
         if let Some(name) = name {
             field_text = format!("metadata.name={name}{}{field_text}", if field_text.is_empty() { "" } else { "," });
         }
-        let fields = if field_text.is_empty() { None } else { Some(read_fields(resource, &field_text, options)?) };
+        let fields = if field_text.is_empty() { None } else { Some(read_fields(resource, &field_text)?) };
         let key_prefix = match namespace {
             Some(namespace) if resource.kind.namespaced && !namespace.is_empty() => format!("{namespace}/"),
             _ => String::new(),
@@ -63,27 +63,22 @@ impl Filter {
     }
 }
 
-fn read_fields(resource: &Resource, text: &str, options: &Options) -> Result<meta::fields::FieldSelector, Status> {
-    let refuse = |why: String| {
-        Status::bad_request(format!(
-            "Unable to find {:?} that match label selector {:?}, field selector {text:?}: {why}",
-            gvr_text(resource),
-            options.label_selector.as_deref().unwrap_or_default(),
-        ))
-    };
-    let selector = meta::fields::FieldSelector::parse(text).map_err(|error| refuse(error.to_string()))?;
+/// The client's own sentence about what cannot be found comes in front of these.
+fn read_fields(resource: &Resource, text: &str) -> Result<meta::fields::FieldSelector, Status> {
+    let selector = meta::fields::FieldSelector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?;
     let known = resource.strategy.selectable_fields(&serde_json::Value::Null);
     let mut supported = vec!["metadata.name", "metadata.namespace"];
     if !resource.kind.namespaced {
         supported.pop();
     }
     supported.extend(known.iter().map(|(name, _)| *name));
-    selector.check(&supported).map_err(|error| refuse(error.to_string()))?;
+    selector.check(&supported).map_err(|error| match selector.terms() {
+        // Upstream words it so where a kind has no fields of its own to select by.
+        [term, ..] if known.is_empty() => Status::bad_request(format!(
+            "{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+            term.field
+        )),
+        _ => Status::bad_request(error.to_string()),
+    })?;
     Ok(selector)
-}
-
-fn gvr_text(resource: &Resource) -> String {
-    let gvr = resource.gvr();
-    let slash = if gvr.group.is_empty() { "/" } else { "" };
-    format!("{slash}{}, Resource={}", gvr.group_version(), gvr.resource)
 }
