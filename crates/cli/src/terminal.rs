@@ -71,7 +71,11 @@ pub async fn run(session: &Session, path: String, query: Vec<(&str, String)>, st
             error_line(&format!("command terminated with exit code {code}"));
             Err(Failure::Code(u8::try_from(code).unwrap_or(1)))
         }
-        streams::Outcome::Error(why) => Err(Failure::message(format!("Internal error occurred: {why}"))),
+        streams::Outcome::Error(why) => {
+            const PREFIX: &str = "Internal error occurred: ";
+            let why = why.strip_prefix(PREFIX).unwrap_or(&why);
+            Err(Failure::message(format!("{PREFIX}{why}")))
+        }
     }
 }
 

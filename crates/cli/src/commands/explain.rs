@@ -12,6 +12,8 @@ use serde_json::Value;
 const WIDTH: usize = 76;
 /// Types may contain themselves; the tree of fields is cut here.
 const MAX_DEPTH: usize = 20;
+/// So many values of a field are named beside it.
+const MAX_ENUM: usize = 4;
 
 const FLAGS: &[Flag] = &[
     text("api-version", "", "Use given api-version (group/version) of the resource."),
@@ -60,7 +62,7 @@ async fn parse(session: &Session, word: &str, api_version: &str) -> Outcome<(Res
             .then_some((found, count))
     });
     let Some((resource, count)) = longest else {
-        return Err(discovery.find(parts[0]).err().unwrap_or_else(|| Failure::message("no such resource")));
+        return Err(Failure::plain(format!("the server doesn't have a resource type {:?}", parts[0])));
     };
     let mut resource = resource.clone();
     if !api_version.is_empty() {
@@ -178,6 +180,7 @@ fn page(schemas: &Schemas<'_>, resource: &Resource, root: &Value, fields: &[Stri
     for (at, field) in fields.iter().enumerate() {
         let property = &schemas.inner(schema)["properties"][field];
         if property.is_null() {
+            out(&text);
             return Err(Failure::message(format!("field {field:?} does not exist")));
         }
         if at + 1 == fields.len() {
@@ -235,7 +238,15 @@ fn enumeration(schema: &Value, level: usize) -> String {
     if values.is_empty() {
         return String::new();
     }
-    format!("{}enum: {}\n", "  ".repeat(level), values.join(", "))
+    if level == 0 {
+        return format!(
+            "ENUM:\n{}\n",
+            values.iter().map(|value| format!("    {value}\n")).collect::<String>().trim_end()
+        );
+    }
+    let more = if values.len() > MAX_ENUM { ", ...." } else { "" };
+    let shown = &values[..values.len().min(MAX_ENUM)];
+    format!("{}enum: {}{more}\n", "  ".repeat(level), shown.join(", "))
 }
 
 /// Lines of a description, wrapped at blanks and indented; its own line ends stay.

@@ -260,10 +260,12 @@ impl Get<'_> {
         let accept = if as_table { TABLE } else { JSON };
         let listed = self.fetch(target, accept).await?;
         let mut columns = table::columns(&listed);
+        let mut widths = Vec::new();
         let mut view = self.view(&targets);
         if !self.args.bool("watch-only") {
             if as_table {
-                out(&aligned(&table::rows(&listed, &view)));
+                let rows = table::rows(&listed, &view);
+                out(&remembered(&rows, &mut widths));
                 view.headers &= listed["rows"].as_array().is_none_or(Vec::is_empty);
             } else {
                 let items = listed["items"].as_array().cloned().unwrap_or_else(|| vec![listed.clone()]);
@@ -284,7 +286,6 @@ impl Get<'_> {
         call = call.query("fieldSelector", field);
         let mut body = self.session.stream(call).await?;
         let mut pending = Vec::new();
-        let mut widths = Vec::new();
         while let Some(piece) = body.next().await {
             let Ok(piece) = piece else { return Ok(()) };
             pending.extend_from_slice(&piece);
@@ -330,20 +331,21 @@ impl Get<'_> {
 
 /// Rows that come one by one keep to the widths of those before.
 fn remembered(rows: &[Vec<String>], widths: &mut Vec<usize>) -> String {
-    let mut text = String::new();
     for row in rows {
-        for (at, cell) in row.iter().enumerate() {
-            if at + 1 == row.len() {
-                text.push_str(cell);
-                continue;
-            }
-            let length = cell.chars().count();
+        for (at, cell) in row.iter().take(row.len().saturating_sub(1)).enumerate() {
             if widths.len() <= at {
                 widths.push(0);
             }
-            widths[at] = widths[at].max(length + 3).max(6);
+            widths[at] = widths[at].max(cell.chars().count() + 3).max(6);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        for (at, cell) in row.iter().enumerate() {
             text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', widths[at] - length));
+            if at + 1 < row.len() {
+                text.extend(std::iter::repeat_n(' ', widths[at] - cell.chars().count()));
+            }
         }
         text.push('\n');
     }

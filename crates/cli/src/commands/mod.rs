@@ -3,8 +3,10 @@
 mod api_resources;
 mod api_versions;
 mod apply;
+mod auth;
 mod cluster_info;
 mod config;
+mod cordon;
 mod create;
 mod delete;
 mod describe;
@@ -37,8 +39,10 @@ pub static ALL: &[&Command] = &[
     &api_versions::COMMAND,
     &apply::COMMAND,
     &exec::ATTACH,
+    &auth::COMMAND,
     &cluster_info::COMMAND,
     &config::COMMAND,
+    &cordon::CORDON,
     &create::COMMAND,
     &delete::COMMAND,
     &describe::COMMAND,
@@ -57,6 +61,7 @@ pub static ALL: &[&Command] = &[
     &run::COMMAND,
     &scale::COMMAND,
     &set::COMMAND,
+    &cordon::UNCORDON,
     &version::COMMAND,
     &wait::COMMAND,
 ];

@@ -18,34 +18,60 @@ pub fn role<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
         page.line(0, "PolicyRule:");
         page.line(1, "Resources\tNon-Resource URLs\tResource Names\tVerbs");
         page.line(1, "---------\t-----------------\t--------------\t-----");
-        let mut rows: BTreeMap<(String, String, String), Vec<String>> = BTreeMap::new();
+        let mut verbs_of: BTreeMap<Row, Vec<String>> = BTreeMap::new();
         for rule in items(&subject.object["rules"]) {
-            let verbs: Vec<String> = items(&rule["verbs"]).map(plain).collect();
-            let mut add = |resource: String, urls: String, names: String| {
-                let all = rows.entry((resource, urls, names)).or_default();
-                all.extend(verbs.iter().filter(|verb| !all.contains(verb)).cloned().collect::<Vec<_>>());
-            };
-            for url in items(&rule["nonResourceURLs"]) {
-                add(String::new(), format!("[{}]", plain(url)), "[]".to_owned());
-            }
-            for group in items(&rule["apiGroups"]) {
-                for resource in items(&rule["resources"]) {
-                    let resource = qualified(&plain(resource), &plain(group));
-                    if items(&rule["resourceNames"]).next().is_none() {
-                        add(resource, "[]".to_owned(), "[]".to_owned());
-                        continue;
-                    }
-                    for name in items(&rule["resourceNames"]) {
-                        add(resource.clone(), "[]".to_owned(), format!("[{}]", plain(name)));
-                    }
-                }
+            for row in rows(rule) {
+                let all = verbs_of.entry(row).or_default();
+                let new: Vec<String> = items(&rule["verbs"]).map(plain).filter(|verb| !all.contains(verb)).collect();
+                all.extend(new);
             }
         }
-        for ((resource, urls, names), verbs) in rows {
-            page.line(1, format!("{resource}\t{urls}\t{names}\t[{}]", verbs.join(" ")));
-        }
+        let mut lines: Vec<(String, String)> = verbs_of
+            .into_iter()
+            .map(|(row, verbs)| {
+                let Row { group, resource, name, url } = row;
+                let verbs = verbs.join(" ");
+                // Upstream sorts rules by how Go prints them: the verbs first.
+                let order = format!("[{verbs}],[{group}],[{resource}],[{name}],[{url}]");
+                (order, format!("{}\t[{url}]\t[{name}]\t[{verbs}]", qualified(&resource, &group)))
+            })
+            .collect();
+        lines.sort();
+        lines.into_iter().for_each(|(_, line)| page.line(1, line));
         Ok(())
     })
+}
+
+/// One line of a role's rules.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    group: String,
+    resource: String,
+    name: String,
+    url: String,
+}
+
+fn rows(rule: &Value) -> Vec<Row> {
+    let empty = String::new;
+    let urls = items(&rule["nonResourceURLs"]);
+    let mut rows: Vec<Row> =
+        urls.map(|url| Row { group: empty(), resource: empty(), name: empty(), url: plain(url) }).collect();
+    let mut names: Vec<String> = items(&rule["resourceNames"]).map(plain).collect();
+    if names.is_empty() {
+        names.push(empty());
+    }
+    for group in items(&rule["apiGroups"]).map(plain) {
+        for resource in items(&rule["resources"]).map(plain) {
+            let row = |name: &String| Row {
+                group: group.clone(),
+                resource: resource.clone(),
+                name: name.clone(),
+                url: empty(),
+            };
+            rows.extend(names.iter().map(row));
+        }
+    }
+    rows
 }
 
 /// `deployments.apps/scale`

@@ -1,0 +1,14 @@
+//! `kubectl auth`: who one is, and what one may do.
+
+mod can_i;
+mod whoami;
+
+use crate::command::Command;
+
+pub static COMMAND: Command = Command {
+    name: "auth",
+    usage: "auth [flags] [options]",
+    short: "Inspect authorization",
+    children: &[&can_i::COMMAND, &whoami::COMMAND],
+    ..Command::EMPTY
+};
