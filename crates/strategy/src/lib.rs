@@ -4,11 +4,28 @@
 //!
 //! One file per kind under its group's folder, and one line in [`ALL`].
 
+mod admissionregistration;
 mod apps;
+mod autoscaling;
+mod batch;
+mod certificates;
+mod check;
+mod coordination;
 mod core;
+mod declared;
+mod discovery;
+mod flowcontrol;
+mod networking;
+mod node_class;
+mod policy;
 mod print;
 mod rbac;
+mod resource;
 mod rules;
+mod scheduling;
+mod schema_check;
+mod storage;
+mod storage_migration;
 mod tree;
 
 pub use print::human_duration;
@@ -16,24 +33,67 @@ pub use rules::{Column, Context, Propagation, Strategy, complete};
 
 /// Every kind with rules of its own.
 pub const ALL: &[&dyn Strategy] = &[
+    &core::event::EVENT,
     &core::namespace::Namespace,
-    &core::plain::Plain("ConfigMap"),
-    &core::plain::Plain("Endpoints"),
-    &core::plain::Plain("Event"),
-    &core::plain::Plain("LimitRange"),
-    &core::plain::Plain("Node"),
-    &core::plain::Plain("ResourceQuota"),
-    &core::plain::Plain("ServiceAccount"),
+    &core::node::NODE,
     &core::pod::Pod,
     &core::secret::Secret,
     &core::service::Service,
+    &core::settings::CONFIG_MAP,
+    &core::settings::ENDPOINTS,
+    &core::settings::LIMIT_RANGE,
+    &core::settings::POD_TEMPLATE,
+    &core::settings::RESOURCE_QUOTA,
+    &core::settings::SERVICE_ACCOUNT,
+    &core::volume::CLAIM,
+    &core::volume::VOLUME,
+    &admissionregistration::MUTATING_POLICY,
+    &admissionregistration::MUTATING_POLICY_BINDING,
+    &admissionregistration::MUTATING_WEBHOOKS,
+    &admissionregistration::VALIDATING_POLICY,
+    &admissionregistration::VALIDATING_POLICY_BINDING,
+    &admissionregistration::VALIDATING_WEBHOOKS,
+    &apps::daemon_set::DAEMON_SET,
     &apps::deployment::Deployment,
     &apps::replicas::ReplicaSet,
     &apps::replicas::ReplicationController,
-    &rbac::Rbac("ClusterRole"),
-    &rbac::Rbac("ClusterRoleBinding"),
-    &rbac::Rbac("Role"),
-    &rbac::Rbac("RoleBinding"),
+    &apps::stateful_set::CONTROLLER_REVISION,
+    &apps::stateful_set::STATEFUL_SET,
+    &autoscaling::HORIZONTAL_POD_AUTOSCALER,
+    &batch::cron_job::CRON_JOB,
+    &batch::job::JOB,
+    &certificates::CLUSTER_TRUST_BUNDLE,
+    &certificates::CertificateSigningRequest,
+    &certificates::POD_CERTIFICATE_REQUEST,
+    &coordination::LEASE,
+    &coordination::LEASE_CANDIDATE,
+    &discovery::ENDPOINT_SLICE,
+    &flowcontrol::FLOW_SCHEMA,
+    &flowcontrol::PRIORITY_LEVEL,
+    &networking::addresses::IP_ADDRESS,
+    &networking::addresses::SERVICE_CIDR,
+    &networking::ingress::INGRESS,
+    &networking::ingress::INGRESS_CLASS,
+    &networking::network_policy::NETWORK_POLICY,
+    &node_class::RUNTIME_CLASS,
+    &policy::DISRUPTION_BUDGET,
+    &rbac::CLUSTER_ROLE,
+    &rbac::CLUSTER_ROLE_BINDING,
+    &rbac::ROLE,
+    &rbac::ROLE_BINDING,
+    &resource::DEVICE_CLASS,
+    &resource::DEVICE_TAINT_RULE,
+    &resource::RESOURCE_CLAIM,
+    &resource::RESOURCE_CLAIM_TEMPLATE,
+    &resource::RESOURCE_SLICE,
+    &scheduling::PRIORITY_CLASS,
+    &storage::CSI_DRIVER,
+    &storage::CSI_NODE,
+    &storage::CSI_STORAGE_CAPACITY,
+    &storage::STORAGE_CLASS,
+    &storage::VOLUME_ATTACHMENT,
+    &storage::VOLUME_ATTRIBUTES_CLASS,
+    &storage_migration::STORAGE_VERSION_MIGRATION,
 ];
 
 struct Plain;
@@ -48,3 +108,6 @@ impl Strategy for Plain {
 pub fn find(group: &str, kind: &str) -> &'static dyn Strategy {
     ALL.iter().copied().find(|strategy| strategy.group_kind() == (group, kind)).unwrap_or(&Plain)
 }
+
+#[cfg(test)]
+mod tests;

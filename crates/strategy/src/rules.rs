@@ -1,9 +1,10 @@
 //! The trait that every kind's file implements.
 
-use crate::print;
+use crate::{print, schema_check};
 use base::Timestamp;
 use meta::field::ErrorList;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What a rule may know of the request.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +14,7 @@ pub struct Context<'a> {
     pub user_name: &'a str,
     pub user_uid: &'a str,
     pub user_groups: &'a [String],
+    pub user_extra: &'a BTreeMap<String, Vec<String>>,
     /// Empty on the object itself; `status`, `scale`, …
     pub subresource: &'a str,
 }
@@ -43,8 +45,15 @@ pub trait Strategy: Sync {
         drop_status(object);
     }
 
-    fn validate_create(&self, _object: &Value, _context: &Context<'_>) -> ErrorList {
-        ErrorList::new()
+    /// What is wrong with an object, new or changed, beside its metadata and what the table of kinds
+    /// says of its fields.
+    fn validate(&self, _new: &Value, _old: Option<&Value>, _errors: &mut ErrorList) {}
+
+    fn validate_create(&self, object: &Value, _context: &Context<'_>) -> ErrorList {
+        let mut errors = ErrorList::new();
+        self.validate(object, None, &mut errors);
+        schema_check::check(object, &mut errors);
+        errors
     }
 
     /// Before an update of the main resource: keep what it may not change (status).
@@ -53,16 +62,20 @@ pub trait Strategy: Sync {
     }
 
     /// `new` has passed the generic metadata checks.
-    fn validate_update(&self, new: &Value, _old: &Value, context: &Context<'_>) -> ErrorList {
-        self.validate_create(new, context)
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context<'_>) -> ErrorList {
+        let mut errors = ErrorList::new();
+        self.validate(new, Some(old), &mut errors);
+        schema_check::check_change(new, old, &mut errors);
+        errors
     }
 
-    /// Before an update of `status`: keep everything else. Labels and annotations stay the old
+    /// Before an update of `status` (or of `approval`, as the context says): keep everything else. Labels and annotations stay the old
     /// ones for most kinds.
     fn prepare_status_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {
         keep_all_but_status(new, old);
     }
 
+    /// Also of other subresources; the context names which.
     fn validate_status_update(&self, _new: &Value, _old: &Value, _context: &Context<'_>) -> ErrorList {
         ErrorList::new()
     }
@@ -152,7 +165,7 @@ pub fn complete(name: &str, prefix: bool) -> String {
     }
 }
 
-fn drop_status(object: &mut Value) {
+pub fn drop_status(object: &mut Value) {
     if let Some(fields) = object.as_object_mut() {
         fields.remove("status");
     }
@@ -166,7 +179,7 @@ fn keep_status(new: &mut Value, old: &Value) {
     };
 }
 
-fn keep_all_but_status(new: &mut Value, old: &Value) {
+pub fn keep_all_but_status(new: &mut Value, old: &Value) {
     let status = new.get_mut("status").map(Value::take);
     let managed = new.pointer_mut("/metadata/managedFields").map(Value::take);
     let revision = new.pointer("/metadata/resourceVersion").cloned();

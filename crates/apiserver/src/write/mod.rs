@@ -47,6 +47,7 @@ impl Caller<'_> {
             user_name: &self.user.name,
             user_uid: &self.user.uid,
             user_groups: &self.user.groups,
+            user_extra: &self.user.extra,
             subresource,
         }
     }

@@ -1,4 +1,6 @@
 //! Kinds of the group apps, and the older ReplicationController.
 
+pub mod daemon_set;
 pub mod deployment;
 pub mod replicas;
+pub mod stateful_set;

@@ -1,8 +1,9 @@
 //! ReplicaSet and ReplicationController.
 
-use crate::Strategy;
-use crate::core::pod_defaults;
+use crate::core::{pod_defaults, pod_template, pod_warnings};
 use crate::tree::default;
+use crate::{Strategy, check};
+use meta::field::{ErrorList, Path};
 use serde_json::Value;
 
 pub struct ReplicaSet;
@@ -16,6 +17,21 @@ impl Strategy for ReplicaSet {
 
     fn default(&self, object: &mut Value) {
         replicas_and_template(object);
+    }
+
+    fn validate(&self, new: &Value, old: Option<&Value>, errors: &mut ErrorList) {
+        let (spec, path) = (&new["spec"], Path::new("spec"));
+        check::non_negative(errors, &path, spec, "replicas");
+        check::non_negative(errors, &path, spec, "minReadySeconds");
+        pod_template::selected(spec, &path, "deployment", errors);
+        pod_template::always_restarted(spec, &path, "ReplicaSet", errors);
+        if let Some(old) = old {
+            check::immutable(errors, &path.child("selector"), &spec["selector"], &old["spec"]["selector"]);
+        }
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        pod_warnings::of_template(new, old)
     }
 
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
@@ -39,6 +55,20 @@ impl Strategy for ReplicationController {
             }
         }
         replicas_and_template(object);
+    }
+
+    fn validate(&self, new: &Value, _old: Option<&Value>, errors: &mut ErrorList) {
+        let (spec, path) = (&new["spec"], Path::new("spec"));
+        check::non_negative(errors, &path, spec, "minReadySeconds");
+        check::non_negative(errors, &path, spec, "replicas");
+        pod_template::selected_by_map(spec, &path, errors);
+        if spec["template"].is_object() {
+            pod_template::always_restarted(spec, &path, "ReplicationController", errors);
+        }
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        pod_warnings::of_template(new, old)
     }
 
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {

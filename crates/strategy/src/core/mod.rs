@@ -1,8 +1,14 @@
 //! Kinds of the core group.
 
+pub mod event;
 pub mod namespace;
-pub mod plain;
+pub mod node;
 pub mod pod;
 pub mod pod_defaults;
+pub mod pod_template;
+pub mod pod_validation;
+pub mod pod_warnings;
 pub mod secret;
 pub mod service;
+pub mod settings;
+pub mod volume;

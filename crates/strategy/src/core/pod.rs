@@ -1,8 +1,9 @@
 //! Pod.
 
-use super::pod_defaults;
+use super::{pod_defaults, pod_validation, pod_warnings};
 use crate::tree::text;
-use crate::{Context, Strategy};
+use crate::{Context, Strategy, schema_check};
+use meta::field::ErrorList;
 use serde_json::{Value, json};
 
 pub struct Pod;
@@ -22,6 +23,23 @@ impl Strategy for Pod {
     fn prepare_create(&self, object: &mut Value, _context: &Context<'_>) {
         let qos = pod_defaults::qos_class(&object["spec"]);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
+    }
+
+    fn validate_create(&self, object: &Value, _context: &Context<'_>) -> ErrorList {
+        let mut errors = ErrorList::new();
+        pod_validation::validate_create(object, &mut errors);
+        schema_check::check(object, &mut errors);
+        errors
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context<'_>) -> ErrorList {
+        let mut errors = ErrorList::new();
+        pod_validation::validate_update(new, old, &mut errors);
+        errors
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        pod_warnings::of_pod(new, old)
     }
 
     fn grace_seconds(&self, object: &Value, asked: Option<i64>) -> Option<i64> {
