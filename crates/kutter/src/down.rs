@@ -5,8 +5,9 @@ use crate::instance::{self, Instance};
 use crate::node;
 use anyhow::Context as _;
 use base::Env;
+use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, Signal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub fn run(data_dir: &Path) -> anyhow::Result<ExitCode> {
         };
         stop_process(&env, &found).await?;
         container::shutdown_all(&node::containers_dir(data_dir), &env).await.context("cannot end the containers")?;
+        detach_below(data_dir)?;
         service_proxy::remove(&found.id).context("cannot remove the service rules")?;
         network::remove(&found.id).context("cannot remove the pod network")?;
         dns::remove(&found.id).context("cannot remove the DNS address")?;
@@ -32,6 +34,29 @@ pub fn run(data_dir: &Path) -> anyhow::Result<ExitCode> {
         println!("stopped; the data stays in {}", data_dir.display());
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Takes off what is still mounted below the data dir: the volumes of pods.
+fn detach_below(data_dir: &Path) -> anyhow::Result<()> {
+    let Ok(data_dir) = data_dir.canonicalize() else { return Ok(()) };
+    let table = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read the mounts")?;
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(plain);
+    let ours: Vec<PathBuf> = points.filter(|point| point.starts_with(&data_dir) && *point != data_dir).collect();
+    // Later mounts lie on or in earlier ones.
+    for point in ours.iter().rev() {
+        match rustix::mount::unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            // One above it took it along.
+            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot unmount {}", point.display())),
+        }
+    }
+    Ok(())
+}
+
+/// mountinfo writes a blank as `\040`, and a few others like it.
+fn plain(field: &str) -> PathBuf {
+    let codes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    PathBuf::from(codes.iter().fold(field.to_owned(), |text, (code, plain)| text.replace(code, plain)))
 }
 
 /// Asks the running process to stop, if it is there and really ours.

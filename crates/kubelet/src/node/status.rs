@@ -105,28 +105,42 @@ impl Reporter {
         let status = self.status().await;
         let ready = condition(&status, "Ready").is_some_and(|ready| ready["status"] == "True");
         let due = self.sent_at.is_none_or(|at| at.elapsed() >= REPORT);
-        if due || self.sent.as_ref() != Some(&status) {
-            if let Err(error) = self.send(&status).await {
-                self.failures += 1;
-                debug!(%error, "cannot report the node's status; trying again");
-                if error.is(Reason::NotFound) && self.register().await.is_ok() {
-                    self.sent = None;
-                }
-                return LOOK_AT_START * self.failures.min(100);
+        if (due || self.sent.as_ref() != Some(&status) || self.is_doubted(&status).await)
+            && let Err(error) = self.send(&status).await
+        {
+            self.failures += 1;
+            debug!(%error, "cannot report the node's status; trying again");
+            if error.is(Reason::NotFound) && self.register().await.is_ok() {
+                self.sent = None;
             }
+            return LOOK_AT_START * self.failures.min(100);
         }
         self.failures = 0;
         if ready { LOOK } else { LOOK_AT_START }
     }
 
+    /// Whether the server believes otherwise: it marks a node that it has not heard of for a while.
+    async fn is_doubted(&self, status: &Value) -> bool {
+        let Ok(current) = self.current().await else { return false };
+        let ours = status["conditions"].as_array().into_iter().flatten();
+        ours.map(|ours| (ours["type"].as_str().unwrap_or_default(), &ours["status"]))
+            .any(|(kind, ours)| condition(&current["status"], kind).is_none_or(|theirs| theirs["status"] != *ours))
+    }
+
+    /// The node as the server has it.
+    async fn current(&self) -> Result<Value, Error> {
+        let options = &self.agent.options;
+        match options.api.call(Request::new(Verb::Get, NODES).name(&options.node_name)).await? {
+            Response::Object { body, .. } => {
+                serde_json::from_slice(&body).map_err(|error| Error::Decode(error.to_string()))
+            }
+            _ => Err(Error::Decode("a GET was not answered with an object".to_owned())),
+        }
+    }
+
     async fn send(&mut self, status: &Value) -> Result<(), Error> {
         let options = &self.agent.options;
-        let current = match options.api.call(Request::new(Verb::Get, NODES).name(&options.node_name)).await? {
-            Response::Object { body, .. } => {
-                serde_json::from_slice::<Value>(&body).map_err(|error| Error::Decode(error.to_string()))?
-            }
-            _ => return Err(Error::Decode("a GET was not answered with an object".to_owned())),
-        };
+        let current = self.current().await?;
         let full = self.with_times(status, Some(&current["status"]));
         self.tell_changes(&current["status"], &full);
         let patch = json!({"status": full});
