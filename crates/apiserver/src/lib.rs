@@ -25,6 +25,7 @@ mod services;
 mod snapshots;
 mod subresources;
 mod table;
+mod upkeep;
 mod watch;
 mod write;
 

@@ -82,7 +82,6 @@ fn up_command() -> Command {
         .arg(value("token-auth-file", "FILE", "CSV file of tokens: token,user,uid,\"group1,group2\""))
         .arg(value("feature-gates", "A=true,B=false", "Upstream's feature gates").action(ArgAction::Append))
         .arg(flag("no-node", "Run the control plane alone"))
-        .arg(flag("split", "Run server and node as two processes"))
         .arg(value("write-kubeconfig", "PATH", "Also write the administrator's kubeconfig here"))
 }
 
@@ -105,7 +104,6 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
         token_auth_file: text("token-auth-file").map(PathBuf::from),
         feature_gates: up::read_gates(gates)?,
         no_node: matches.get_flag("no-node"),
-        split: matches.get_flag("split"),
         write_kubeconfig: text("write-kubeconfig").map(PathBuf::from),
     })
 }

@@ -17,9 +17,11 @@ use cluster::{kubeconfig, tls};
 use meta::User;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use store::{SqliteStore, Store};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
 
 pub struct ControlPlane {
     pub server: Arc<Server>,
@@ -50,12 +52,15 @@ impl ControlPlane {
             settings(&pki, options),
         )
         .await?;
-        listen(env, &server, &pki, listener, SocketAddr::new(place.advertise, address.port()))?;
+        let served = tls::Served::new(&pki.apiserver)?;
+        listen(env, &server, &pki, served.clone(), listener, SocketAddr::new(place.advertise, address.port()))?;
+        env.tasks.spawn("certificates", keep_fresh(env.clone(), options.clone(), place.clone(), pki.clone(), served));
         let plane = ControlPlane { server, pki, store, env: env.clone(), address };
         let root = plane.api(User::new(auth::names::API_SERVER, &[auth::names::MASTERS]));
         let wanted = objects::all(&plane.object_options(options, place)?);
         objects::ensure(root.as_ref(), &wanted).await?;
         plane.write_kubeconfigs(options)?;
+        env.tasks.spawn("upkeep", plane.server.clone().upkeep());
         Ok(plane)
     }
 
@@ -108,6 +113,11 @@ impl ControlPlane {
             kubeconfig::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
+    }
+
+    /// Resolves when the store fails, with the reason: nothing can be promised any more.
+    pub async fn failed(&self) -> String {
+        self.store.closed().await
     }
 
     /// Ends every task, then closes the store after what is under way.
@@ -191,14 +201,39 @@ fn settings(pki: &Pki, options: &Options) -> Settings {
     }
 }
 
+/// How often certificates are looked at.
+const CERTIFICATES: Duration = Duration::from_secs(3600);
+
+/// Makes new certificates before the old ones end, and serves them without a restart.
+async fn keep_fresh(env: Env, options: Options, place: Place, mut pki: Pki, served: Arc<tls::Served>) {
+    loop {
+        env.clock.sleep(CERTIFICATES).await;
+        if !pki.needs_renewal(env.clock.now()) {
+            continue;
+        }
+        let fresh = pki_options(&options, &place).and_then(|wanted| {
+            let fresh = Pki::load_or_create(&options.data_dir.join("pki"), &wanted, env.clock.now())?;
+            served.replace(&fresh.apiserver)?;
+            Ok(fresh)
+        });
+        match fresh {
+            Ok(fresh) => {
+                info!("renewed certificates");
+                pki = fresh;
+            }
+            Err(error) => warn!(%error, "cannot renew certificates"),
+        }
+    }
+}
+
 fn listen(
     env: &Env,
     server: &Arc<Server>,
     pki: &Pki,
+    served: Arc<tls::Served>,
     listener: TcpListener,
     advertise: SocketAddr,
 ) -> anyhow::Result<()> {
-    let served = tls::Served::new(&pki.apiserver)?;
     let config = tls::server_config(served, pki.ca.certificate(), &["h2", "http/1.1"])?;
     let to_nodes = tls::client_config(pki.ca.certificate(), Some(&pki.apiserver_kubelet_client), &["http/1.1"])?;
     let front = Arc::new(Front {

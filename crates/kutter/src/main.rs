@@ -16,6 +16,7 @@ mod token;
 mod up;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,6 +25,12 @@ fn main() -> ExitCode {
     if let Some(code) = container::dispatch(&args) {
         return code;
     }
+    if called_as(&args, "kubectl") {
+        return cli::main(args);
+    }
+    if args.get(1).is_some_and(|arg| arg == "kubectl") {
+        return cli::main(args[1..].to_vec());
+    }
     match command_line::run(args) {
         Ok(code) => code,
         Err(failure) => {
@@ -31,4 +38,8 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn called_as(args: &[OsString], name: &str) -> bool {
+    args.first().map(Path::new).and_then(Path::file_stem).is_some_and(|stem| stem == name)
 }

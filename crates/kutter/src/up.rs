@@ -7,7 +7,6 @@ use crate::node::{self, Doors, Node, NodeOptions};
 use crate::rooms;
 use anyhow::Context as _;
 use base::Env;
-use client::Api as _;
 use cluster::tls::Served;
 use futures_util::StreamExt as _;
 use meta::{GroupVersionResource, User};
@@ -36,7 +35,6 @@ pub struct Options {
     pub token_auth_file: Option<PathBuf>,
     pub feature_gates: BTreeMap<String, bool>,
     pub no_node: bool,
-    pub split: bool,
     pub write_kubeconfig: Option<PathBuf>,
 }
 
@@ -99,7 +97,10 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         plane.set_ready();
         let node = if options.no_node { None } else { Some(start_node(&env, &plane, &options, &place).await?) };
         println!("ready in {} ms", began.elapsed().as_millis());
-        let ended = until_told(&env).await;
+        let ended = tokio::select! {
+            ended = until_told(&env) => ended,
+            why = plane.failed() => Err(anyhow::anyhow!("the store failed: {why}")),
+        };
         plane.stop().await;
         drop(node);
         ended

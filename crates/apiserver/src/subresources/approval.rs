@@ -9,7 +9,6 @@ use meta::Status;
 pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     let Call { server, resource, request, media, caller } = call;
     let name = request.name.as_deref().unwrap_or_default();
-    let now = server.env.clock.now();
     let wanted = match request.verb {
         Verb::Update => Some(decode_object(resource, &request.body, media, &request.options, caller)?),
         Verb::Patch(_) => None,
@@ -18,14 +17,12 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     server
         .modify(resource, request, Part::Sub("approval"), caller, &mut |current, caller| {
             let current = current.ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
-            let mut object = match (&wanted, request.verb) {
+            let object = match (&wanted, request.verb) {
                 (None, Verb::Patch(patch)) => {
                     patched(&Expected::of(resource), current, patch, &request.body, &request.options, caller)?
                 }
                 (wanted, _) => wanted.clone().unwrap_or_default(),
             };
-            let context = caller.context(now, "approval");
-            resource.strategy.prepare_status_update(&mut object, current, &context);
             Ok(object)
         })
         .await

@@ -17,16 +17,25 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     let kind = text("/target/kind");
     check_target(request.name.as_deref().unwrap_or_default(), kind, &node)?;
     let uid = text("/metadata/uid").to_owned();
-    let annotations = binding.pointer("/metadata/annotations").cloned();
+    let extra = Extra {
+        annotations: binding.pointer("/metadata/annotations").cloned().unwrap_or_default(),
+        labels: binding.pointer("/metadata/labels").cloned().unwrap_or_default(),
+    };
     let now = timestamp(server.env.clock.now());
     server
         .modify(resource, request, Part::Sub("binding"), caller, &mut |current, _| {
             let name = request.name.as_deref().unwrap_or_default();
             let current = current.ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
-            bind(current, name, &node, &uid, annotations.as_ref(), &now)
+            bind(current, name, &node, &uid, &extra, &now)
         })
         .await?;
     Ok(Answer::Status(Status::success().with_code(201)))
+}
+
+/// What the pod gets from its binding beside the node: admission puts the node's topology there.
+struct Extra {
+    annotations: Value,
+    labels: Value,
 }
 
 fn check_target(name: &str, kind: &str, node: &str) -> Result<(), Status> {
@@ -47,7 +56,7 @@ fn bind(
     name: &str,
     node: &str,
     uid: &str,
-    annotations: Option<&Value>,
+    extra: &Extra,
     now: &str,
 ) -> Result<Value, Status> {
     let what = GroupResource { group: "".into(), resource: "pods/binding".into() };
@@ -71,9 +80,9 @@ fn bind(
     }
     let mut pod = current.clone();
     pod["spec"]["nodeName"] = node.into();
-    if let Some(more) = annotations.and_then(Value::as_object) {
-        for (key, value) in more {
-            pod["metadata"]["annotations"][key] = value.clone();
+    for (field, more) in [("annotations", &extra.annotations), ("labels", &extra.labels)] {
+        for (key, value) in more.as_object().into_iter().flatten() {
+            pod["metadata"][field][key] = value.clone();
         }
     }
     let scheduled = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
