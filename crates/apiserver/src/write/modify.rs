@@ -53,14 +53,19 @@ impl Server {
     ) -> Result<Answer, Status> {
         let object = decode_object(resource, &request.body, media, &request.options, caller)?;
         check_path(resource, request, &object)?;
-        let given = metadata::text(&object, "resourceVersion");
-        if given.is_empty() && !resource.strategy.allow_unconditional_update() {
-            let path = Path::new("metadata").child("resourceVersion");
-            let error = FieldError::invalid(&path, 0, "must be specified for an update");
-            let name = request.name.as_deref().unwrap_or_default();
-            return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, name, &[error]));
-        }
-        self.modify(resource, request, part, caller, &mut |_, _| Ok(object.clone())).await
+        let needs_revision = metadata::text(&object, "resourceVersion").is_empty()
+            && !resource.strategy.allow_unconditional_update();
+        self.modify(resource, request, part, caller, &mut |current, _| {
+            // There is none to name where the update is going to create.
+            if needs_revision && current.is_some() {
+                let path = Path::new("metadata").child("resourceVersion");
+                let error = FieldError::invalid(&path, 0, "must be specified for an update");
+                let name = request.name.as_deref().unwrap_or_default();
+                return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, name, &[error]));
+            }
+            Ok(object.clone())
+        })
+        .await
     }
 
     pub(crate) async fn patch(

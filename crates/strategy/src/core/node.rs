@@ -14,9 +14,21 @@ pub const NODE: Declared = Declared::new("", "Node")
 
 /// What a node has is what it gives, unless it says otherwise.
 fn defaults(node: &mut Value) {
+    one_range(node);
     let Some(status) = node.get_mut("status").filter(|status| status.is_object()) else { return };
     if status["allocatable"].is_null() && status["capacity"].is_object() {
         status["allocatable"] = status["capacity"].clone();
+    }
+}
+
+/// Two names for the node's range of addresses; each follows the other.
+fn one_range(node: &mut Value) {
+    let Some(spec) = node.get_mut("spec").filter(|spec| spec.is_object()) else { return };
+    let first = items(spec, "podCIDRs").first().cloned();
+    match (text(spec, "podCIDR").to_owned(), first) {
+        (single, Some(first)) if single.is_empty() => spec["podCIDR"] = first,
+        (single, None) if !single.is_empty() => spec["podCIDRs"] = serde_json::json!([single]),
+        _ => {}
     }
 }
 

@@ -34,7 +34,7 @@ impl Strategy for Pod {
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context<'_>) -> ErrorList {
         let mut errors = ErrorList::new();
-        pod_validation::validate_update(new, old, &mut errors);
+        pod_validation::validate_update(new, &self.defaulted(old), &mut errors);
         errors
     }
 
