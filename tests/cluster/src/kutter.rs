@@ -26,7 +26,7 @@ impl Kutter {
     /// A host with a binary and no images; nothing runs yet.
     pub fn new(world: &World, number: u8) -> Self {
         let host = world.host(number);
-        let folder = tempfile::Builder::new().prefix("kt-e2e-").tempdir().unwrap();
+        let folder = tempfile::Builder::new().prefix("kt-cluster-").tempdir().unwrap();
         let built = program::kutter();
         let own = folder.path().join("kutter");
         // A link of its own: a later build does not change what this test runs.
@@ -101,24 +101,19 @@ impl Kutter {
         command
     }
 
-    /// Takes the host off the network, as a pulled cable does.
-    pub fn unplug(&self) {
-        self.set_link("down");
+    /// Pulls the host's cable, at the far end: the host itself sees no more than a dead line.
+    pub fn unplug(&self, world: &World) {
+        self.set_cable(world, "down");
     }
 
-    /// Puts it back, with the default route that went with the link.
-    pub fn plug_in(&self) {
-        self.set_link("up");
-        self.ip(&["route", "replace", "default", "via", &testkit::net::OUTSIDE.to_string()]);
+    pub fn plug_in(&self, world: &World) {
+        self.set_cable(world, "up");
     }
 
-    fn set_link(&self, state: &str) {
-        self.ip(&["link", "set", "eth0", state]);
-    }
-
-    fn ip(&self, words: &[&str]) {
-        let done = self.inside(|| Command::new("ip").args(words).status().unwrap());
-        assert!(done.success(), "ip {words:?}");
+    fn set_cable(&self, world: &World, state: &str) {
+        let cable = format!("h{}", self.host.address.octets()[3]);
+        let set = || Command::new("ip").args(["link", "set", &cable, state]).status().unwrap();
+        assert!(inside(&world.outside, set).success(), "cannot set {cable} {state}");
     }
 
     /// One of the short commands; gives standard output and must work.

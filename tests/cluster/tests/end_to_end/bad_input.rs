@@ -55,7 +55,7 @@ const CASES: &[Case] = &[
         ends: "",
     },
     Case {
-        manifest: "{apiVersion: v1, kind: Service, metadata: {name: x}, spec: {ports: [{port: 70000}]}}",
+        manifest: "{apiVersion: v1, kind: Service, metadata: {name: x}, spec: {ports: [{port: 70000, targetPort: 80}]}}",
         starts: "The Service \"x\" is invalid: spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535, inclusive",
         ends: "",
     },

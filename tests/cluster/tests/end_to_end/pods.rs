@@ -54,7 +54,11 @@ fn pull_policies(kubectl: &Kubectl<'_>) {
     event(kubectl, "pull-never", &format!("ErrImageNeverPull: {message}"));
     for pod in ["pull-never-present", "pull-if-not-present"] {
         kubectl.container(pod, "running", "");
-        event(kubectl, pod, "Pulled: Container image \"busybox:1.28\" already present on machine");
+        event(
+            kubectl,
+            pod,
+            "Pulled: Container image \"busybox:1.28\" already present on machine and can be accessed by the pod",
+        );
     }
     assert_eq!(kubectl.json("get pod pull-always")["spec"]["containers"][0]["imagePullPolicy"], "Always");
     until("the pull fails and backs off", 40, || {

@@ -21,7 +21,7 @@ fn three_nodes() {
     one_service_across_nodes(&server, &agents, &pods);
     logs_and_exec_on_every_node(&server.kubectl(), &pods);
     a_restart_of_the_server_touches_no_pod(&mut server, &agents);
-    a_node_cut_off_and_back(&server, &agents[1]);
+    a_node_cut_off_and_back(&world, &server, &agents[1]);
     let [second, third] = agents;
     third.down();
     second.down();
@@ -83,11 +83,11 @@ fn a_restart_of_the_server_touches_no_pod(server: &mut Kutter, agents: &[Kutter]
     assert_eq!(after, before);
 }
 
-fn a_node_cut_off_and_back(server: &Kutter, cut: &Kutter) {
+fn a_node_cut_off_and_back(world: &World, server: &Kutter, cut: &Kutter) {
     let kubectl = server.kubectl();
     let mover = kubectl.pods("app=mover").remove(0);
     assert_eq!(mover["spec"]["nodeName"], cut.name.as_str(), "it prefers that node");
-    cut.unplug();
+    cut.unplug(world);
     until("the node counts as gone", 75, || {
         let node = kubectl.try_json(&format!("get node {}", cut.name));
         let state = ready_condition(&node);
@@ -105,7 +105,7 @@ fn a_node_cut_off_and_back(server: &Kutter, cut: &Kutter) {
         let moved = pods.len() == 1 && is_ready(&pods[0]) && pods[0]["spec"]["nodeName"] != cut.name.as_str();
         holds(moved, &pods)
     });
-    cut.plug_in();
+    cut.plug_in(world);
     until("the node is back", 60, || {
         let node = kubectl.try_json(&format!("get node {}", cut.name));
         holds(is_ready(&node) && !tainted(&node), &node)
