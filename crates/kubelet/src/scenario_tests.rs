@@ -320,3 +320,51 @@ async fn an_unreachable_server_holds_up_no_restart() {
     node.wait(5).await;
     assert!(node.runtime.state.lock().unwrap().sandboxes.is_empty(), "a forced deletion ends it too");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_behind_a_service_is_taken_out_before_it_ends() {
+    let node = Node::new().await;
+    let services = GroupVersionResource::of("", "v1", "services");
+    let service = json!({"metadata": {"name": "s", "namespace": "default"}, "spec": {"selector": {"app": "a"}}});
+    node.api.put(&services, service);
+    node.create("a", one(json!({})));
+    node.create("b", one(json!({"name": "d"})));
+    let mut labelled = node.pod("a").unwrap();
+    labelled["metadata"]["labels"] = json!({"app": "a"});
+    node.api.put(&PODS, labelled);
+    node.wait(2).await;
+    node.runtime.take_log();
+    let stranger = millis_to_stop(&node, "b", "stop d").await;
+    let served = millis_to_stop(&node, "a", "stop c").await;
+    assert!(served >= stranger + 400, "{served} after {stranger}");
+}
+
+/// How long after its deletion a pod's container gets its stop signal.
+async fn millis_to_stop(node: &Node, pod: &str, line: &str) -> u64 {
+    node.delete(pod, 30).await;
+    for millis in (0..5000).step_by(20) {
+        if node.runtime.take_log().iter().any(|own| own.starts_with(line)) {
+            return millis;
+        }
+        node.env.clock.sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_goes_on_when_its_config_map_is_deleted() {
+    let node = Node::new().await;
+    let maps = GroupVersionResource::of("", "v1", "configmaps");
+    node.api.put(&maps, json!({"metadata": {"name": "m", "namespace": "default"}, "data": {"k": "v"}}));
+    let mut spec = one(json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}));
+    spec["volumes"] = json!([{"name": "v", "configMap": {"name": "m"}}]);
+    node.create("a", spec);
+    node.wait(2).await;
+    node.api.remove(&maps, "default", "m");
+    node.runtime.finish("c", 1);
+    node.wait(2).await;
+    let status = node.status("a")["containerStatuses"][0].clone();
+    assert_eq!((&status["restartCount"], &status["ready"]), (&json!(1), &json!(true)), "{status}");
+    let text = "MountVolume.SetUp failed for volume \"v\" : configmap \"m\" not found";
+    assert!(node.events("FailedMount").contains(&text.to_owned()));
+}

@@ -10,6 +10,8 @@ pub struct ServiceView {
     /// Empty: headless or without an address, so without variables.
     pub cluster_ip: String,
     pub ports: Vec<Port>,
+    /// Empty: it chooses no pods by itself.
+    pub selector: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +32,16 @@ impl Projection for ServiceView {
             number: port.port,
         };
         let ports = spec.ports.unwrap_or_default().into_iter().map(port).collect();
-        Ok(ServiceView { cluster_ip, ports })
+        Ok(ServiceView { cluster_ip, ports, selector: spec.selector.unwrap_or_default() })
     }
+}
+
+/// Whether clients may be reaching a pod with these labels through a service.
+pub fn serve(cache: &Cache<ServiceView>, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+    cache.list_in(namespace).iter().any(|service| {
+        let selector = &service.view.selector;
+        !selector.is_empty() && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    })
 }
 
 /// The variables of all services of the namespace (with `links`) and of `kubernetes` in `default`.

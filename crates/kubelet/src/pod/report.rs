@@ -5,6 +5,7 @@ use super::status::{self, Inputs};
 use super::worker::PodState;
 use crate::agent::Agent;
 use crate::names;
+use bytes::Bytes;
 use container::runtime::{ContainerState, ContainerStatus};
 use k8s_openapi::api::core::v1::Pod;
 use std::path::Path;
@@ -40,11 +41,13 @@ fn last_words(status: &ContainerStatus, log: &Path) -> String {
 }
 
 /// `delete`: nothing of the pod is left, so its object may go as well.
-pub fn publish(agent: &Agent, pod: &Pod, state: &PodState, delete: bool) {
+pub fn publish(agent: &Agent, pod: &Pod, state: &mut PodState, delete: bool) {
     let pod_ref = PodRef::of(pod);
+    let reported = state.reported.as_deref().and_then(|json| serde_json::from_slice(json).ok());
     let runtime = agent.view.pod(&pod_ref.uid);
     let inputs = Inputs {
         pod,
+        reported,
         runtime: &runtime,
         verdicts: agent.probes.as_ref(),
         waiting: &state.waiting,
@@ -54,5 +57,7 @@ pub fn publish(agent: &Agent, pod: &Pod, state: &PodState, delete: bool) {
         terminal: state.stopped,
         failure: state.failure.as_ref().map(|failure| (failure.reason.as_str(), failure.message.as_str())),
     };
-    agent.statuses.set(&pod_ref, &status::generate(&inputs), delete);
+    let status = status::generate(&inputs);
+    state.reported = serde_json::to_vec(&status).ok().map(Bytes::from);
+    agent.statuses.set(&pod_ref, &status, delete);
 }

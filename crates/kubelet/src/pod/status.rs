@@ -10,7 +10,7 @@ use base::Timestamp;
 use container::runtime::{ContainerState as RunState, ContainerStatus as RunStatus};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP, PodStatus, ResourceRequirements, VolumeMountStatus,
+    ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP, PodStatus, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ use std::net::IpAddr;
 pub struct Inputs<'a> {
     /// With the status the API server had last.
     pub pod: &'a Pod,
+    /// What was reported last, which the API server may not show yet: times of changes go by this.
+    pub reported: Option<PodStatus>,
     pub runtime: &'a PodRuntime,
     pub verdicts: &'a dyn Verdicts,
     /// Why containers could not be started, by name.
@@ -35,12 +37,13 @@ pub struct Inputs<'a> {
 
 pub fn generate(inputs: &Inputs<'_>) -> PodStatus {
     let pod = inputs.pod;
-    let old = pod.status.clone().unwrap_or_default();
+    let old = inputs.reported.clone().or_else(|| pod.status.clone()).unwrap_or_default();
     let init: Vec<ContainerStatus> = statuses(inputs, &old, spec::init_containers(pod).len(), Slot::Init);
     let main = statuses(inputs, &old, spec::main_containers(pod).len(), Slot::Main);
     let ephemeral = statuses(inputs, &old, spec::ephemeral_containers(pod).len(), Slot::Ephemeral);
     let computed = phase(inputs, &init, &main);
-    let phase = match old.phase.as_deref() {
+    let shown = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = match shown {
         // The end is the end.
         Some(ended @ ("Succeeded" | "Failed")) => ended.to_owned(),
         _ if inputs.failure.is_some() => "Failed".to_owned(),
@@ -194,7 +197,7 @@ fn from_runtime(inputs: &Inputs<'_>, slot: Slot, container: &Container, run: &Ru
             RunState::Created => default_waiting(inputs.pod),
         }),
         allocated_resources: container.resources.as_ref().and_then(|own| own.requests.clone()),
-        resources: Some(container.resources.clone().unwrap_or_else(ResourceRequirements::default)),
+        resources: Some(container.resources.clone().unwrap_or_default()),
         user: run.user.as_ref().map(|(uid, gid, groups)| ContainerUser {
             linux: Some(LinuxContainerUser {
                 uid: i64::from(*uid),

@@ -30,7 +30,7 @@ pub fn conditions(
     main: &[ContainerStatus],
 ) -> Vec<PodCondition> {
     let containers_ready = containers_ready(inputs, phase, init, main);
-    let ready = ready(inputs, old, &containers_ready);
+    let ready = ready(inputs, &containers_ready);
     [
         sandbox_ready(inputs),
         initialized(inputs, phase, init, main),
@@ -109,15 +109,17 @@ fn containers_ready(inputs: &Inputs<'_>, phase: &str, init: &[ContainerStatus], 
 }
 
 /// Ready needs the containers and every readiness gate.
-fn ready(inputs: &Inputs<'_>, old: &PodStatus, containers: &Finding) -> Finding {
+fn ready(inputs: &Inputs<'_>, containers: &Finding) -> Finding {
     let kind = "Ready";
     if !containers.status {
         return Finding::no(kind, containers.reason, containers.message.clone());
     }
     let mut closed = Vec::new();
+    // Others write these, so the API server knows best.
+    let shown = inputs.pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     for gate in inputs.pod.spec.iter().flat_map(|spec| spec.readiness_gates.iter().flatten()) {
         let name = &gate.condition_type;
-        match old.conditions.iter().flatten().find(|condition| condition.type_ == *name) {
+        match shown.clone().find(|condition| condition.type_ == *name) {
             None => closed.push(format!("corresponding condition of pod readiness gate {name:?} does not exist.")),
             Some(condition) if condition.status != "True" => {
                 closed.push(format!(

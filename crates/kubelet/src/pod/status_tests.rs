@@ -38,6 +38,7 @@ impl Case {
         };
         let status = generate(&Inputs {
             pod: &pod,
+            reported: None,
             runtime: &runtime,
             verdicts: &self.verdicts,
             waiting: &self.waiting,

@@ -6,7 +6,7 @@ use super::runtime_view::PodRuntime;
 use super::spec::{self, PodRef, Slot};
 use super::start::{self, Place};
 use super::stop;
-use super::volumes::{self, PodVolumes};
+use super::volumes::{self, PodVolumes, Standing};
 use super::worker::PodState;
 use crate::agent::Agent;
 use crate::events::Kind;
@@ -68,15 +68,15 @@ async fn set_up_volumes(
     pod_ref: &PodRef,
     state: &mut PodState,
 ) -> Result<PodVolumes, Timestamp> {
-    let (ready, failures) = volumes::set_up(agent, pod).await;
+    let Standing { ready, failures, stale } = volumes::set_up(agent, pod).await;
+    let event = |text: String| agent.events.pod(pod_ref, None, Kind::Warning, "FailedMount", text);
+    for (volume, error) in failures.iter().chain(&stale) {
+        event(format!("MountVolume.SetUp failed for volume {volume:?} : {error}"));
+    }
     if failures.is_empty() {
         state.volumes_failing_since = None;
         state.volume_backoff.reset();
         return Ok(ready);
-    }
-    let event = |text: String| agent.events.pod(pod_ref, None, Kind::Warning, "FailedMount", text);
-    for (volume, error) in &failures {
-        event(format!("MountVolume.SetUp failed for volume {volume:?} : {error}"));
     }
     let now = agent.env.clock.now();
     let since = *state.volumes_failing_since.get_or_insert(now);

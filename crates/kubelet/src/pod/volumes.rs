@@ -12,23 +12,45 @@ pub type PodVolumes = BTreeMap<String, Mounted>;
 /// What could not be set up, by volume.
 pub type Failures = Vec<(String, VolumeError)>;
 
+/// How the volumes of a pod stand.
+#[derive(Default)]
+pub struct Standing {
+    pub ready: PodVolumes,
+    /// Not there at all.
+    pub failures: Failures,
+    /// There, with what they held before; what they should hold cannot be had.
+    pub stale: Failures,
+}
+
 /// Sets up what is missing and brings the rest up to date.
-pub async fn set_up(agent: &Agent, pod: &Pod) -> (PodVolumes, Failures) {
+pub async fn set_up(agent: &Agent, pod: &Pod) -> Standing {
     let used = used_volumes(pod);
-    let mut ready = PodVolumes::new();
-    let mut failures = Failures::new();
+    let mut standing = Standing::default();
     for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
         if !used.contains(volume.name.as_str()) {
             continue;
         }
         match set_up_one(agent, pod, volume).await {
             Ok(mounted) => {
-                ready.insert(volume.name.clone(), mounted);
+                standing.ready.insert(volume.name.clone(), mounted);
             }
-            Err(error) => failures.push((volume.name.clone(), error)),
+            Err(error) => match before(agent, pod, volume) {
+                Some(mounted) => {
+                    standing.ready.insert(volume.name.clone(), mounted);
+                    standing.stale.push((volume.name.clone(), error));
+                }
+                None => standing.failures.push((volume.name.clone(), error)),
+            },
         }
     }
-    (ready, failures)
+    standing
+}
+
+/// A volume of files as it was set up earlier: its pod goes on when its source is deleted.
+fn before(agent: &Agent, pod: &Pod, volume: &Volume) -> Option<Mounted> {
+    let kind = volumes::type_of(volume)?;
+    let path = volumes::directory(&agent.pod_directory(&PodRef::of(pod).uid), kind, &volume.name);
+    path.join("..data").exists().then_some(Mounted { path, read_only: true })
 }
 
 async fn set_up_one(agent: &Agent, pod: &Pod, volume: &Volume) -> Result<Mounted, VolumeError> {

@@ -7,12 +7,12 @@ use super::{report, stop, sync, volumes};
 use crate::agent::Agent;
 use crate::crash_backoff::CrashBackoff;
 use crate::events::Kind;
-use crate::names;
 use crate::pull::Waiting;
+use crate::{names, services};
 use base::{Backoff, Timestamp};
 use bytes::Bytes;
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +22,9 @@ use tracing::{debug, warn};
 /// Volumes are brought up to date at least this often, and up to half as long again.
 const RESYNC: Duration = Duration::from_secs(40);
 const RETRY: Duration = Duration::from_secs(1);
+/// A pod behind a service is ended only after this, so that no new connection comes to it any more:
+/// meanwhile its endpoint is taken out on every node.
+const DRAIN: Duration = Duration::from_millis(500);
 /// A pod whose object is gone without a word about time gets as long as it had asked for.
 const DEFAULT_GRACE: i64 = 30;
 
@@ -87,6 +90,9 @@ pub struct PodState {
     pub failure: Option<Refusal>,
     /// Everything has been stopped for good.
     pub stopped: bool,
+    /// The status last handed over, as JSON: what the API server shows may be older.
+    pub reported: Option<Bytes>,
+    drained: bool,
     volumes_gone: bool,
 }
 
@@ -105,6 +111,8 @@ impl Default for PodState {
             admitted: false,
             failure: None,
             stopped: false,
+            reported: None,
+            drained: false,
             volumes_gone: false,
         }
     }
@@ -259,6 +267,7 @@ async fn end(agent: &Arc<Agent>, pod: &Pod, mailbox: &Mailbox, state: &mut PodSt
         report::publish(agent, pod, state, false);
         // Readiness goes on being asked while the pod ends; a restart is no longer of use.
         agent.probes.retain(&pod_ref.uid, |_, kind| kind == crate::probe::ProbeKind::Readiness);
+        drain(agent, pod, state).await;
         if !stop_all(agent, &pod_ref, Some(pod), mailbox, state).await {
             return Next::Until(retry(agent));
         }
@@ -275,6 +284,22 @@ async fn end(agent: &Arc<Agent>, pod: &Pod, mailbox: &Mailbox, state: &mut PodSt
     }
     report::publish(agent, pod, state, deleting);
     Next::Until(None)
+}
+
+/// Lets a pod that clients may reach go on for a moment while it is taken out of the services.
+async fn drain(agent: &Agent, pod: &Pod, state: &mut PodState) {
+    if std::mem::replace(&mut state.drained, true) || pod.metadata.deletion_timestamp.is_none() {
+        return;
+    }
+    let ready = |status: &PodStatus| {
+        status.conditions.iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or("");
+    let labels = pod.metadata.labels.clone().unwrap_or_default();
+    let in_time = spec::grace_period(pod) > 1;
+    if in_time && pod.status.as_ref().is_some_and(ready) && services::serve(&agent.services, namespace, &labels) {
+        agent.env.clock.sleep(DRAIN).await;
+    }
 }
 
 /// Stops everything; begins anew with less time when the pod is to end sooner than it was. Whether

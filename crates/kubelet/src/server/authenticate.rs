@@ -22,10 +22,12 @@ const KEEP_ALLOWED: Duration = Duration::from_secs(300);
 const KEEP_DENIED: Duration = Duration::from_secs(30);
 const KEEP_MOST: usize = 1024;
 
+/// Owners by the token's hash, so that no token lies about; None: not valid.
+type Tokens = BTreeMap<[u8; 32], (Option<User>, Instant)>;
+
 pub(crate) struct Gate {
     agent: Arc<Agent>,
-    /// By the token's hash, so that no token lies about.
-    tokens: Mutex<BTreeMap<[u8; 32], (Option<User>, Instant)>>,
+    tokens: Mutex<Tokens>,
     decisions: Mutex<BTreeMap<String, (bool, Instant)>>,
 }
 

@@ -24,14 +24,11 @@ pub(super) fn list(agent: &Agent, keep: impl Fn(&str) -> bool) -> Response<Body>
 }
 
 /// A pod with its share of the runtime.
-///
+type Found = (Arc<Item<()>>, PodRuntime);
+
 /// # Errors
 /// The answer to give where there is none.
-pub(super) fn find(
-    agent: &Agent,
-    namespace: &str,
-    name: &str,
-) -> Result<(Arc<Item<()>>, PodRuntime), Box<Response<Body>>> {
+pub(super) fn find(agent: &Agent, namespace: &str, name: &str) -> Result<Found, Box<Response<Body>>> {
     let item = agent.pods.get(namespace, name).ok_or_else(|| {
         Box::new(text(StatusCode::NOT_FOUND, format!("pod {:?} not found", format!("{namespace}/{name}"))))
     })?;

@@ -21,8 +21,7 @@ pub(super) async fn answer(agent: &Arc<Agent>, gate: &Gate, peer: &Peer, request
     if let Err(refusal) = check(gate, peer, &request).await {
         return refusal;
     }
-    let path: Vec<String> =
-        request.uri().path().split('/').filter(|part| !part.is_empty()).map(|part| decode(part)).collect();
+    let path: Vec<String> = request.uri().path().split('/').filter(|part| !part.is_empty()).map(decode).collect();
     let parts: Vec<&str> = path.iter().map(String::as_str).collect();
     let query = query(request.uri().query().unwrap_or(""));
     let get = request.method() == Method::GET || request.method() == Method::HEAD;
