@@ -59,13 +59,21 @@ pub struct Chaos {
     rng: Rng,
     clock: Clock,
     is_on: AtomicBool,
+    swallows: AtomicBool,
     armed: Mutex<Armed>,
     crashes: mpsc::Sender<Victim>,
 }
 
 impl Chaos {
     pub fn new(rng: Rng, clock: Clock, crashes: mpsc::Sender<Victim>) -> Arc<Self> {
-        Arc::new(Chaos { rng, clock, is_on: AtomicBool::new(false), armed: Mutex::default(), crashes })
+        Arc::new(Chaos {
+            rng,
+            clock,
+            is_on: AtomicBool::new(false),
+            swallows: AtomicBool::new(false),
+            armed: Mutex::default(),
+            crashes,
+        })
     }
 
     fn armed(&self) -> MutexGuard<'_, Armed> {
@@ -84,6 +92,15 @@ impl Chaos {
     pub fn calm(&self) {
         self.is_on.store(false, Ordering::Relaxed);
         *self.armed() = Armed::default();
+    }
+
+    /// Breaks a promise: watches lose events from now on. A simulation must not survive that.
+    pub fn sabotage(&self) {
+        self.swallows.store(true, Ordering::Relaxed);
+    }
+
+    pub fn swallows_event(&self) -> bool {
+        self.swallows.load(Ordering::Relaxed) && self.rng.chance(0.05)
     }
 
     /// Has a component die at one of its next requests, or the server at one of its next writes.

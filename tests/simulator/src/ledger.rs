@@ -122,6 +122,11 @@ impl Ledger {
         self.state().seen
     }
 
+    /// How long the trace is.
+    pub fn lines(&self) -> u64 {
+        self.state().lines
+    }
+
     pub fn hash(&self) -> u64 {
         self.state().hash.finish()
     }

@@ -102,11 +102,15 @@ impl Recorder {
         let written = world.net.ledger.since(from);
         let expected: Vec<u64> =
             written.iter().filter(|one| one.key.starts_with(self.prefix)).map(|one| one.revision).collect();
-        let same = expected.iter().zip(&state.told).take_while(|(one, other)| one == other).count();
-        (expected.len() != state.told.len() || same != expected.len()).then(|| {
-            let resource = &self.resource.resource;
-            let (want, have) = (expected.get(same), state.told.get(same));
-            format!("watch of {resource}: after {same} events revision {want:?} was due, told was {have:?}")
-        })
+        difference(&expected, &state.told).map(|wrong| format!("watch of {}: {wrong}", self.resource.resource))
     }
+}
+
+/// Where what was told first differs from what was to be told.
+pub fn difference(expected: &[u64], told: &[u64]) -> Option<String> {
+    let same = expected.iter().zip(told).take_while(|(one, other)| one == other).count();
+    (same != expected.len() || same != told.len()).then(|| {
+        let (want, have) = (expected.get(same), told.get(same));
+        format!("after {same} events revision {want:?} was due, told was {have:?}")
+    })
 }

@@ -161,17 +161,22 @@ impl Line {
             return Some(Ok(event));
         }
         let net = self.wire.net.clone();
-        let cut = async {
-            match self.cut {
-                Some(at) => net.clock.sleep_until(at).await,
-                None => std::future::pending().await,
+        let event = loop {
+            let cut = async {
+                match self.cut {
+                    Some(at) => net.clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = tokio::select! {
+                biased;
+                () = self.end.cancelled() => return Some(Err(Error::Connection("connection reset by peer".to_owned()))),
+                () = cut => return None,
+                event = self.events.next() => event?,
+            };
+            if !net.chaos.swallows_event() {
+                break event;
             }
-        };
-        let event = tokio::select! {
-            biased;
-            () = self.end.cancelled() => return Some(Err(Error::Connection("connection reset by peer".to_owned()))),
-            () = cut => return None,
-            event = self.events.next() => event?,
         };
         if let Some(until) = net.chaos.cut_off(&self.wire.component).filter(|_| self.wire.weather == Weather::Foul) {
             net.clock.sleep_until(until).await;

@@ -21,3 +21,9 @@ fn a_deployment_plays_the_same_way_twice() {
     assert_eq!(once.as_ref().unwrap(), twice.as_ref().unwrap());
     assert_ne!(once.unwrap().hash, other.unwrap().hash);
 }
+
+#[test]
+fn a_deployment_whose_watches_lose_events_is_noticed() {
+    let failure = seeds::play(deployment::run_sabotaged, 1).unwrap().unwrap_err();
+    assert!(!failure.tail.is_empty());
+}
