@@ -71,12 +71,25 @@ impl Pending {
     }
 
     /// Keyed by where the bytes lie, which no two live values share.
-    fn put(&self, bytes: &Bytes, index: Index) {
+    fn hold<'a>(&'a self, bytes: &'a Bytes, index: Index) -> Held<'a> {
         self.lock().insert(bytes.as_ptr() as usize, index);
+        Held { pending: self, bytes }
     }
 
     fn take(&self, bytes: &Bytes) -> Option<Index> {
         self.lock().remove(&(bytes.as_ptr() as usize))
+    }
+}
+
+/// Takes an index back that nobody used, even where the request was given up in the middle.
+struct Held<'a> {
+    pending: &'a Pending,
+    bytes: &'a Bytes,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.pending.take(self.bytes);
     }
 }
 
@@ -158,10 +171,10 @@ impl Server {
     ) -> Result<Arc<Object>, CommitError> {
         let key = resource.store_key(&index.namespace, &index.name);
         let value = Bytes::from(json);
-        self.pending.put(&value, index.clone());
+        let held = self.pending.hold(&value, index.clone());
         let write = Write { key, expect, value: Some(value.clone()), last: None };
         let outcome = self.store.commit(write).await;
-        self.pending.take(&value);
+        drop(held);
         if outcome.is_err() {
             self.settle(resource, &index.namespace, &index.name);
         }
@@ -196,11 +209,11 @@ impl Server {
     ) -> Result<Arc<Object>, CommitError> {
         let key = resource.store_key(&index.namespace, &index.name);
         let last = Bytes::from(last);
-        self.pending.put(&last, index.clone());
+        let held = self.pending.hold(&last, index.clone());
         let expect = Expect::Revision(current.revision);
         let write = Write { key, expect, value: None, last: Some(last.clone()) };
         let outcome = self.store.commit(write).await;
-        self.pending.take(&last);
+        drop(held);
         let revision = outcome.map_err(CommitError::from)?;
         Ok(Arc::new(Object::publish(revision, &last, index)))
     }
