@@ -72,7 +72,7 @@ pub(crate) fn decode(
             .map(|object| (object, Vec::new()))
             .map_err(|error| DecodeError::Type(error.to_string())),
     }
-    .map_err(|error| refused(expected, &error))?;
+    .map_err(|error| refused(expected, &error, body))?;
     caller.warnings.extend(found);
     check_type(expected, &mut object, body)?;
     Ok(object)
@@ -121,7 +121,10 @@ fn strictness(options: &Options) -> Result<Strictness, Status> {
     }
 }
 
-fn refused(expected: &Expected<'_>, error: &DecodeError) -> Status {
+fn refused(expected: &Expected<'_>, error: &DecodeError, body: &[u8]) -> Status {
+    if let DecodeError::Syntax(why) = error {
+        return unrecognized(expected, &format!("couldn't get version/kind; json parse error: {why} ({})", shown(body)));
+    }
     let version = expected.api_version.rsplit('/').next().unwrap_or_default();
     let kind = expected.kind;
     Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
@@ -157,13 +160,21 @@ fn check_type(expected: &Expected<'_>, object: &mut Value, body: &[u8]) -> Resul
 }
 
 fn missing(expected: &Expected<'_>, what: &str, body: &[u8]) -> Status {
-    let shown = String::from_utf8_lossy(&body[..body.len().min(30)]).into_owned();
-    let shown = if body.is_empty() { "<empty>".to_owned() } else { shown };
-    let cut = if body.len() > 30 { " ..." } else { "" };
-    Status::bad_request(format!(
-        "the object provided is unrecognized (must be of type {}): Object '{what}' is missing in '{shown}{cut}'",
-        expected.kind
-    ))
+    unrecognized(expected, &format!("Object '{what}' is missing in '{}'", shown(body)))
+}
+
+fn unrecognized(expected: &Expected<'_>, why: &str) -> Status {
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {}): {why}", expected.kind))
+}
+
+/// The beginning of a body, as messages show it.
+fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(30)]);
+    match body.len() {
+        0 => "<empty>".to_owned(),
+        1..=30 => text.into_owned(),
+        _ => format!("{text} ..."),
+    }
 }
 
 /// Declared defaults of a type that is no resource of its own.

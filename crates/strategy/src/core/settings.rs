@@ -40,7 +40,8 @@ fn config_map(map: &Value, old: Option<&Value>, errors: &mut ErrorList) {
         }
     }
     if size > MAX_BYTES {
-        errors.push(FieldError::too_long(&Path::root(), MAX_BYTES));
+        // Upstream means the whole object by a field without a name, and prints that so.
+        errors.push(FieldError::too_long(&Path::new("[]"), MAX_BYTES));
     }
     if let Some(old) = old {
         keep_immutable(map, old, &["data", "binaryData"], errors);
