@@ -19,7 +19,8 @@ const LAYERS: &[(u8, &[&str])] = &[
 ];
 
 /// Edges inside a layer, from user to used.
-const SAME_LAYER: &[(&str, &str)] = &[("wire", "meta"), ("client", "kinds"), ("volumes", "container"), ("images", "auth")];
+const SAME_LAYER: &[(&str, &str)] =
+    &[("wire", "meta"), ("client", "kinds"), ("volumes", "container"), ("images", "auth")];
 
 /// Crates that only the named ones may use.
 const RESERVED: &[(&str, &[&str])] = &[
@@ -95,7 +96,9 @@ fn check_file(shown: &str, text: &str, problems: &mut Vec<String>) {
             problems.push(format!("{shown}: has {stub})"));
         }
     }
-    for (line, length, name) in long_functions(text) {
+    // A test over a long table of cases is as long as its table.
+    let is_test = shown.ends_with("tests.rs") || shown.contains("/tests/");
+    for (line, length, name) in long_functions(text).into_iter().filter(|_| !is_test) {
         problems.push(format!("{shown}:{line}: fn {name} has {length} lines, more than {MAX_FUNCTION}"));
     }
 }
@@ -116,8 +119,9 @@ fn long_functions(text: &str) -> Vec<(usize, usize, String)> {
         let end = format!("{}}}", " ".repeat(indent));
         let Some(length) = lines[at..].iter().position(|line| *line == end) else { continue };
         // A declaration without a body ends before the next one begins.
-        let is_declaration = lines[at..at + length].iter().any(|line| line.trim_end().ends_with(';') && !line.contains('{'))
-            && !lines[at..at + length].iter().any(|line| line.trim_end().ends_with('{'));
+        let is_declaration =
+            lines[at..at + length].iter().any(|line| line.trim_end().ends_with(';') && !line.contains('{'))
+                && !lines[at..at + length].iter().any(|line| line.trim_end().ends_with('{'));
         if !is_declaration && length + 1 > MAX_FUNCTION {
             found.push((at + 1, length + 1, name.to_owned()));
         }
@@ -196,7 +200,8 @@ mod tests {
 
     #[test]
     fn only_plain_dependencies_count() {
-        let manifest = "[dependencies]\nbase.workspace = true\nserde = \"1\"\n\n[dev-dependencies]\nstore.workspace = true\n";
+        let manifest =
+            "[dependencies]\nbase.workspace = true\nserde = \"1\"\n\n[dev-dependencies]\nstore.workspace = true\n";
         assert_eq!(dependencies(manifest).filter(|name| !name.is_empty()).collect::<Vec<_>>(), ["base", "serde"]);
     }
 

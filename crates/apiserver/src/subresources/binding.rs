@@ -51,14 +51,7 @@ fn check_target(name: &str, kind: &str, node: &str) -> Result<(), Status> {
     if errors.is_empty() { Ok(()) } else { Err(invalid("", "Binding", name, &errors)) }
 }
 
-fn bind(
-    current: &Value,
-    name: &str,
-    node: &str,
-    uid: &str,
-    extra: &Extra,
-    now: &str,
-) -> Result<Value, Status> {
+fn bind(current: &Value, name: &str, node: &str, uid: &str, extra: &Extra, now: &str) -> Result<Value, Status> {
     let what = GroupResource { group: "".into(), resource: "pods/binding".into() };
     let refuse = |why: String| Status::conflict(&what, name, &why);
     let text = |path: &str| current.pointer(path).and_then(Value::as_str).unwrap_or_default();

@@ -2,12 +2,12 @@
 
 use super::decode::{Media, decode_object};
 use super::modify::{Part, reset_fields};
-use super::{Caller, Draft, is_dry_run, metadata};
+use super::{Caller, Draft, Judged, is_dry_run, metadata};
 use crate::answer::Answer;
 use crate::lookup::Memory;
 use crate::resources::Resource;
 use crate::server::{CommitError, Server};
-use admission::{Attributes, Operation};
+use admission::Operation;
 use client::Request;
 use meta::{Status, StatusDetails};
 use serde_json::Value;
@@ -77,20 +77,16 @@ impl Server {
         strategy.prepare_create(&mut object, &caller.context(now, ""));
         let name = metadata::text(&object, "name").to_owned();
         let memory = Memory { server: self };
-        let mut attributes = Attributes {
+        let judged = Judged {
             operation: Operation::Create,
-            kind: resource.gvk(),
-            resource: resource.gvr(),
+            resource,
             subresource: "",
             namespace: admission_namespace(resource, request.namespace.as_deref(), &name),
             name: request.name.as_deref().unwrap_or(&name),
-            object: &mut object,
-            old_object: None,
             user: caller.user,
             dry_run: is_dry_run(&request.options)?,
-            options: &Value::Null,
-            audit: Default::default(),
         };
+        let mut attributes = judged.attributes(&mut object, None);
         caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
         let object = attributes.object;
         if !matches!(request.verb, client::Verb::Patch(client::PatchType::Apply)) {
@@ -112,20 +108,7 @@ impl Server {
         }
         self.access.check_grant(resource, caller.user, object, None)?;
         caller.warnings.extend(strategy.warnings(object, None));
-        let mut attributes = Attributes {
-            operation: Operation::Create,
-            kind: resource.gvk(),
-            resource: resource.gvr(),
-            subresource: "",
-            namespace: admission_namespace(resource, request.namespace.as_deref(), &name),
-            name: &name,
-            object,
-            old_object: None,
-            user: caller.user,
-            dry_run: is_dry_run(&request.options)?,
-            options: &Value::Null,
-            audit: Default::default(),
-        };
+        let mut attributes = judged.attributes(object, None);
         caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
         Ok(Draft::new(resource, object.take()))
     }

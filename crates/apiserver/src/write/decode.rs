@@ -123,7 +123,10 @@ fn strictness(options: &Options) -> Result<Strictness, Status> {
 
 fn refused(expected: &Expected<'_>, error: &DecodeError, body: &[u8]) -> Status {
     if let DecodeError::Syntax(why) = error {
-        return unrecognized(expected, &format!("couldn't get version/kind; json parse error: {why} ({})", shown(body)));
+        return unrecognized(
+            expected,
+            &format!("couldn't get version/kind; json parse error: {why} ({})", shown(body)),
+        );
     }
     let version = expected.api_version.rsplit('/').next().unwrap_or_default();
     let kind = expected.kind;

@@ -1,7 +1,7 @@
 //! DELETE and deletecollection: preconditions, grace periods, finalizers, propagation.
 
 use super::create::admission_namespace;
-use super::{Caller, Draft, TRIES, conflict, is_dry_run, metadata};
+use super::{Caller, Draft, Judged, TRIES, conflict, is_dry_run, metadata};
 use crate::answer::Answer;
 use crate::filter::Filter;
 use crate::lookup::Memory;
@@ -9,7 +9,7 @@ use crate::object::{Object, timestamp};
 use crate::read::collection_of;
 use crate::resources::Resource;
 use crate::server::{CommitError, Server};
-use admission::{Attributes, Operation};
+use admission::Operation;
 use base::Timestamp;
 use client::{DeleteOptions, Request};
 use meta::{Status, StatusDetails};
@@ -125,20 +125,16 @@ impl Server {
     ) -> Result<(), Status> {
         let mut nothing = Value::Null;
         let memory = Memory { server: self };
-        let mut attributes = Attributes {
+        let judged = Judged {
             operation: Operation::Delete,
-            kind: resource.gvk(),
-            resource: resource.gvr(),
+            resource,
             subresource: "",
             namespace: admission_namespace(resource, resource.kind.namespaced.then_some(namespace), name),
             name,
-            object: &mut nothing,
-            old_object: Some(old),
             user: caller.user,
             dry_run,
-            options: &Value::Null,
-            audit: Default::default(),
         };
+        let mut attributes = judged.attributes(&mut nothing, Some(old));
         caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
         caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
         Ok(())

@@ -16,9 +16,12 @@ pub(crate) use finish::Draft;
 pub(crate) use modify::{Part, patched};
 
 use crate::resources::Resource;
+use admission::{Attributes, Operation};
 use base::Timestamp;
 use client::Options;
 use meta::{Status, User};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use strategy::Context;
 
 /// Who writes, and what the answer shall tell beside the object.
@@ -49,6 +52,36 @@ impl Caller<'_> {
             user_groups: &self.user.groups,
             user_extra: &self.user.extra,
             subresource,
+        }
+    }
+}
+
+/// A write as admission judges it, before and after it was changed.
+pub(crate) struct Judged<'a> {
+    pub operation: Operation,
+    pub resource: &'a Resource,
+    pub subresource: &'a str,
+    pub namespace: &'a str,
+    pub name: &'a str,
+    pub user: &'a User,
+    pub dry_run: bool,
+}
+
+impl Judged<'_> {
+    pub fn attributes<'b>(&'b self, object: &'b mut Value, old_object: Option<&'b Value>) -> Attributes<'b> {
+        Attributes {
+            operation: self.operation,
+            kind: self.resource.gvk(),
+            resource: self.resource.gvr(),
+            subresource: self.subresource,
+            namespace: self.namespace,
+            name: self.name,
+            object,
+            old_object,
+            user: self.user,
+            dry_run: self.dry_run,
+            options: &Value::Null,
+            audit: BTreeMap::new(),
         }
     }
 }

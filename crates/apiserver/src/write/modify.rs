@@ -3,14 +3,14 @@
 
 use super::create::admission_namespace;
 use super::decode::{self, Expected, Media, decode_object, parse_yaml, recheck};
-use super::{Caller, Draft, TRIES, conflict, is_dry_run, metadata};
+use super::{Caller, Draft, Judged, TRIES, conflict, is_dry_run, metadata};
 use crate::answer::Answer;
 use crate::lookup::Memory;
 use crate::object::Object;
 use crate::read::collection_of;
 use crate::resources::Resource;
 use crate::server::{CommitError, Server};
-use admission::{Attributes, Operation};
+use admission::Operation;
 use base::Timestamp;
 use client::{PatchType, Request};
 use meta::Status;
@@ -53,8 +53,8 @@ impl Server {
     ) -> Result<Answer, Status> {
         let object = decode_object(resource, &request.body, media, &request.options, caller)?;
         check_path(resource, request, &object)?;
-        let needs_revision = metadata::text(&object, "resourceVersion").is_empty()
-            && !resource.strategy.allow_unconditional_update();
+        let needs_revision =
+            metadata::text(&object, "resourceVersion").is_empty() && !resource.strategy.allow_unconditional_update();
         self.modify(resource, request, part, caller, &mut |current, _| {
             // There is none to name where the update is going to create.
             if needs_revision && current.is_some() {
@@ -210,34 +210,18 @@ impl Server {
         let now = self.env.clock.now();
         let strategy = resource.strategy;
         let name = request.name.as_deref().unwrap_or_default();
-        metadata::prepare_update(&mut new, old);
-        match part {
-            Part::Status => strategy.prepare_status_update(&mut new, old, &caller.context(now, "status")),
-            Part::Main => {
-                strategy.prepare_update(&mut new, old, &caller.context(now, ""));
-                if strategy.has_generation() {
-                    metadata::bump_generation(&mut new, old);
-                }
-            }
-            Part::Sub(_) if strategy.has_generation() => metadata::bump_generation(&mut new, old),
-            Part::Sub(_) => {}
-        }
+        prepare(resource, part, &mut new, old, caller, now);
         let memory = Memory { server: self };
-        let dry_run = is_dry_run(&request.options)?;
-        let mut attributes = Attributes {
+        let judged = Judged {
             operation: Operation::Update,
-            kind: resource.gvk(),
-            resource: resource.gvr(),
+            resource,
             subresource: part.subresource(),
             namespace: admission_namespace(resource, request.namespace.as_deref(), name),
             name,
-            object: &mut new,
-            old_object: Some(old),
             user: caller.user,
-            dry_run,
-            options: &Value::Null,
-            audit: Default::default(),
+            dry_run: is_dry_run(&request.options)?,
         };
+        let mut attributes = judged.attributes(&mut new, Some(old));
         caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
         self.track(resource, request, part, &mut new, old, caller, now);
         let assigned = if part == Part::Main { self.assign(resource, &mut new, Some(old)) } else { Vec::new() };
@@ -252,20 +236,7 @@ impl Server {
         }
         self.access.check_grant(resource, caller.user, &new, Some(old))?;
         caller.warnings.extend(strategy.warnings(&new, Some(old)));
-        let mut attributes = Attributes {
-            operation: Operation::Update,
-            kind: resource.gvk(),
-            resource: resource.gvr(),
-            subresource: part.subresource(),
-            namespace: admission_namespace(resource, request.namespace.as_deref(), name),
-            name,
-            object: &mut new,
-            old_object: Some(old),
-            user: caller.user,
-            dry_run,
-            options: &Value::Null,
-            audit: Default::default(),
-        };
+        let mut attributes = judged.attributes(&mut new, Some(old));
         caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
         Ok(Draft::new(resource, new))
     }
@@ -310,6 +281,22 @@ fn what(resource: &Resource, request: &Request) -> String {
     let key =
         Object::key(request.namespace.as_deref().unwrap_or_default(), request.name.as_deref().unwrap_or_default());
     format!("{key}; {}", resource.gvk())
+}
+
+/// Carries over what this part of the object does not let its clients change.
+fn prepare(resource: &Resource, part: Part, new: &mut Value, old: &Value, caller: &Caller<'_>, now: Timestamp) {
+    let strategy = resource.strategy;
+    let context = caller.context(now, part.subresource());
+    metadata::prepare_update(new, old);
+    match part {
+        Part::Status => return strategy.prepare_status_update(new, old, &context),
+        Part::Main => strategy.prepare_update(new, old, &context),
+        // The server itself made the change, or asked the kind what of it counts.
+        Part::Sub(_) => {}
+    }
+    if strategy.has_generation() {
+        metadata::bump_generation(new, old);
+    }
 }
 
 fn not_found(resource: &Resource, request: &Request) -> Status {

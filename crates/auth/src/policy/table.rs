@@ -1,4 +1,4 @@
-//! The policy's tables: facts of upstream's bootstrap policy, in a short form read by `mod.rs`.
+//! The policy's tables: facts of upstream's bootstrap policy, in a short form read by `mod.rs` (table).
 //!
 //! A rule is `groups:resources=verbs` (`core` is the nameless group), resources with names in
 //! braces; or `nonResource:paths=verbs`.

@@ -1,3 +1,5 @@
+//! The documents read as upstream's.
+
 use super::*;
 use serde_json::Value;
 

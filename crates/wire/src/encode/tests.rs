@@ -1,3 +1,5 @@
+//! Bytes as Go writes them.
+
 use super::*;
 use serde_json::json;
 
