@@ -55,9 +55,14 @@ struct Armed {
     partitions: BTreeMap<String, Instant>,
 }
 
+/// Of different seeds.
+const INTENSITIES: [f64; 4] = [0.3, 1.0, 1.0, 4.0];
+
 pub struct Chaos {
     rng: Rng,
     clock: Clock,
+    /// How many times as often as usual single requests, events and writes go wrong.
+    intensity: f64,
     is_on: AtomicBool,
     swallows: AtomicBool,
     armed: Mutex<Armed>,
@@ -67,6 +72,7 @@ pub struct Chaos {
 impl Chaos {
     pub fn new(rng: Rng, clock: Clock, crashes: mpsc::Sender<Victim>) -> Arc<Self> {
         Arc::new(Chaos {
+            intensity: INTENSITIES[rng.usize(0..INTENSITIES.len())],
             rng,
             clock,
             is_on: AtomicBool::new(false),
@@ -160,7 +166,7 @@ impl Chaos {
             return fate;
         }
         fate.crash = victim.filter(|victim| self.is_last(*victim)).map(|_| self.rng.chance(0.5));
-        let dice = self.rng.f64();
+        let dice = self.dice();
         if dice < 0.02 {
             fate.refusal = Some(self.refusal(request));
         } else if dice < 0.04 {
@@ -198,7 +204,7 @@ impl Chaos {
         if !self.is_on() {
             return None;
         }
-        match self.rng.f64() {
+        match self.dice() {
             dice if dice < 0.05 => Some(self.millis(0..500)),
             dice if dice < 0.055 => Some(self.millis(0..8000)),
             _ => None,
@@ -206,7 +212,12 @@ impl Chaos {
     }
 
     pub fn repeats_event(&self) -> bool {
-        self.is_on() && self.rng.chance(0.02)
+        self.is_on() && self.dice() < 0.02
+    }
+
+    /// Small where things go wrong.
+    fn dice(&self) -> f64 {
+        self.rng.f64() / self.intensity
     }
 
     fn millis(&self, range: std::ops::Range<u64>) -> Duration {
@@ -235,7 +246,7 @@ impl Faults for StoreFaults {
             None => {}
         }
         drop(armed);
-        match chaos.rng.f64() {
+        match chaos.dice() {
             dice if dice < 0.03 => Fault::Slow(chaos.millis(0..200)),
             dice if dice < 0.035 => Fault::Busy,
             _ => Fault::None,
