@@ -157,10 +157,13 @@ fn unseen(inputs: &Inputs<'_>, container: &Container, known: Option<&ContainerSt
         }
         return status;
     };
-    status.restart_count = known.restart_count;
+    // It had been made, so the next one is another.
+    status.restart_count = known.restart_count + i32::from(known.container_id.is_some());
     status.last_state.clone_from(&known.last_state);
     let state = known.state.clone().unwrap_or_default();
-    if state.terminated.is_some() && inputs.terminal {
+    let phase = inputs.pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let over = inputs.terminal || matches!(phase, Some("Succeeded" | "Failed"));
+    if state.terminated.is_some() && over {
         return known.clone();
     }
     if state.terminated.is_some() {

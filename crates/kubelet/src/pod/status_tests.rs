@@ -182,6 +182,20 @@ fn a_lost_container_is_told() {
     assert_eq!(container["lastState"]["terminated"]["reason"], "ContainerStatusUnknown");
     assert_eq!(
         (&container["restartCount"], &container["state"]["waiting"]["reason"]),
-        (&json!(4), &json!("ContainerCreating"))
+        (&json!(5), &json!("ContainerCreating"))
     );
+}
+
+#[test]
+fn what_a_finished_pod_was_stays_when_the_runtime_has_forgotten_it() {
+    let mut over = case(json!({"containers": [{"name": "a", "image": "i"}], "restartPolicy": "Never"}), vec![]);
+    let ended = json!({"terminated": {"exitCode": 3, "reason": "Error"}});
+    over.pod["status"] = json!({"phase": "Failed", "containerStatuses": [
+        {"name": "a", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "containerID": "kutter://x",
+         "state": ended},
+    ]});
+    for terminal in [false, true] {
+        over.terminal = terminal;
+        assert_eq!(over.status()["containerStatuses"][0]["state"], ended);
+    }
 }
