@@ -3,7 +3,7 @@
 //! Built in a `const`, one call per thing that differs from the usual:
 //! `Declared::new("batch", "CronJob").defaults(defaults).validates(validate)`.
 
-use crate::rules::{Context, Strategy, complete, drop_status};
+use crate::rules::{Context, Strategy, complete, drop_status, keep_all_but_status, keep_all_but_status_and_metadata};
 use meta::field::ErrorList;
 use serde_json::Value;
 
@@ -16,6 +16,7 @@ pub struct Declared {
     creates_on_update: bool,
     updates_unconditionally: bool,
     keeps_status: bool,
+    status_is_alone: bool,
     name: fn(&str, bool) -> Vec<String>,
     defaults: fn(&mut Value),
     create: fn(&mut Value, &Context<'_>),
@@ -33,6 +34,7 @@ impl Declared {
             creates_on_update: false,
             updates_unconditionally: true,
             keeps_status: false,
+            status_is_alone: false,
             name: |name, prefix| meta::validation::dns1123_subdomain(&complete(name, prefix)),
             defaults: |_| {},
             create: |_, _| {},
@@ -62,6 +64,12 @@ impl Declared {
     /// What a client creates it with stays (nodes register with their status).
     pub const fn created_with_status(mut self) -> Self {
         self.keeps_status = true;
+        self
+    }
+
+    /// An update of its status changes no labels or annotations either.
+    pub const fn with_status_alone(mut self) -> Self {
+        self.status_is_alone = true;
         self
     }
 
@@ -111,6 +119,13 @@ impl Strategy for Declared {
             drop_status(object);
         }
         (self.create)(object, context);
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {
+        match self.status_is_alone {
+            true => keep_all_but_status(new, old),
+            false => keep_all_but_status_and_metadata(new, old),
+        }
     }
 
     fn validate(&self, new: &Value, old: Option<&Value>, errors: &mut ErrorList) {

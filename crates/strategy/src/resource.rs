@@ -10,7 +10,7 @@ pub const DEVICE_CLASS: Declared = Declared::new(GROUP, "DeviceClass").with_gene
 
 pub const DEVICE_TAINT_RULE: Declared = Declared::new(GROUP, "DeviceTaintRule").with_generation();
 
-pub const RESOURCE_CLAIM: Declared = Declared::new(GROUP, "ResourceClaim").defaults(|claim| {
+pub const RESOURCE_CLAIM: Declared = Declared::new(GROUP, "ResourceClaim").with_status_alone().defaults(|claim| {
     if let Some(spec) = claim.get_mut("spec") {
         requests(spec);
     }

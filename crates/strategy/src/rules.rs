@@ -78,10 +78,10 @@ pub trait Strategy: Sync {
         errors
     }
 
-    /// Before an update of `status` (or of `approval`, as the context says): keep everything else. Labels and annotations stay the old
-    /// ones for most kinds.
+    /// Before an update of `status` (or of `approval`, as the context says): keep everything else,
+    /// except that labels, annotations and finalizers come through for most kinds, as upstream has it.
     fn prepare_status_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {
-        keep_all_but_status(new, old);
+        keep_all_but_status_and_metadata(new, old);
     }
 
     /// Also of other subresources; the context names which.
@@ -188,6 +188,29 @@ fn keep_status(new: &mut Value, old: &Value) {
     };
 }
 
+pub fn keep_all_but_status_and_metadata(new: &mut Value, old: &Value) {
+    let metadata = new.get_mut("metadata").map(Value::take);
+    let status = new.get_mut("status").map(Value::take);
+    *new = old.clone();
+    let Some(fields) = new.as_object_mut() else { return };
+    for (name, value) in [("metadata", metadata), ("status", status)] {
+        match value {
+            Some(value) => fields.insert(name.to_owned(), value),
+            None => fields.remove(name),
+        };
+    }
+}
+
+/// Puts a field of the metadata back as it was.
+pub fn keep_metadata(new: &mut Value, old: &Value, field: &str) {
+    let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    match old.get("metadata").and_then(|metadata| metadata.get(field)) {
+        Some(value) => metadata.insert(field.to_owned(), value.clone()),
+        None => metadata.remove(field),
+    };
+}
+
+/// The same, with all of the old metadata but who manages which field.
 pub fn keep_all_but_status(new: &mut Value, old: &Value) {
     let status = new.get_mut("status").map(Value::take);
     let managed = new.pointer_mut("/metadata/managedFields").map(Value::take);

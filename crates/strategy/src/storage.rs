@@ -18,7 +18,7 @@ pub const STORAGE_CLASS: Declared = Declared::new(GROUP, "StorageClass")
     .validates(storage_class);
 
 pub const VOLUME_ATTACHMENT: Declared =
-    Declared::new(GROUP, "VolumeAttachment").updated_with_revision().validates(volume_attachment);
+    Declared::new(GROUP, "VolumeAttachment").with_status_alone().updated_with_revision().validates(volume_attachment);
 
 pub const VOLUME_ATTRIBUTES_CLASS: Declared =
     Declared::new(GROUP, "VolumeAttributesClass").validates(volume_attributes_class);

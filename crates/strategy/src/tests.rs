@@ -60,6 +60,41 @@ fn has_null(value: &Value) -> bool {
     }
 }
 
+/// What a writer of status reaches beside it, by kind.
+#[test]
+fn status_updates_touch_what_upstream_lets_them() {
+    let extra = std::collections::BTreeMap::new();
+    let context = Context {
+        now: base::Timestamp::UNIX_EPOCH,
+        user_name: "u",
+        user_uid: "",
+        user_groups: &[],
+        user_extra: &extra,
+        subresource: "status",
+    };
+    for (group, kind, label, annotation) in [
+        ("", "Namespace", "new", "new"),
+        ("", "Pod", "new", "new"),
+        ("apps", "Deployment", "old", "new"),
+        ("storage.k8s.io", "VolumeAttachment", "old", "old"),
+        ("certificates.k8s.io", "CertificateSigningRequest", "old", "old"),
+    ] {
+        let object = |word: &str| {
+            json!({"metadata": {"name": "a", "labels": {"l": word}, "annotations": {"a": word}},
+                "spec": {"x": word}, "status": {"x": word}})
+        };
+        let (old, mut new) = (object("old"), object("new"));
+        find(group, kind).prepare_status_update(&mut new, &old, &context);
+        assert_eq!((&new["spec"]["x"], &new["status"]["x"]), (&json!("old"), &json!("new")), "{kind}");
+        let metadata = &new["metadata"];
+        assert_eq!(
+            (&metadata["labels"]["l"], &metadata["annotations"]["a"]),
+            (&json!(label), &json!(annotation)),
+            "{kind}"
+        );
+    }
+}
+
 /// The field selectors' names must not depend on the object.
 #[test]
 fn selectable_fields_are_the_same_for_every_object() {

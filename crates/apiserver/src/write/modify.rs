@@ -291,6 +291,8 @@ fn prepare(resource: &Resource, part: Part, new: &mut Value, old: &Value, caller
     match part {
         Part::Status => return strategy.prepare_status_update(new, old, &context),
         Part::Main => strategy.prepare_update(new, old, &context),
+        // Being given a node is no change of what is wanted.
+        Part::Sub("binding") => return,
         // The server itself made the change, or asked the kind what of it counts.
         Part::Sub(_) => {}
     }

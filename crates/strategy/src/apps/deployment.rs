@@ -1,8 +1,9 @@
 //! Deployment.
 
 use crate::core::{pod_defaults, pod_template, pod_warnings};
+use crate::rules::{keep_all_but_status_and_metadata, keep_metadata};
 use crate::tree::{default, default_text, text};
-use crate::{Strategy, check};
+use crate::{Context, Strategy, check};
 use meta::field::{ErrorList, FieldError, Path};
 use serde_json::{Value, json};
 
@@ -46,6 +47,12 @@ impl Strategy for Deployment {
         if let Some(old) = old {
             check::immutable(errors, &path.child("selector"), &spec["selector"], &old["spec"]["selector"]);
         }
+    }
+
+    /// The controller reports on a deployment, it does not label it.
+    fn prepare_status_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {
+        keep_all_but_status_and_metadata(new, old);
+        keep_metadata(new, old, "labels");
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Pod.
 
 use super::{pod_defaults, pod_validation, pod_warnings};
+use crate::rules::{keep_all_but_status_and_metadata, keep_metadata};
 use crate::tree::text;
 use crate::{Context, Strategy, schema_check};
 use meta::field::ErrorList;
@@ -36,6 +37,11 @@ impl Strategy for Pod {
         let mut errors = ErrorList::new();
         pod_validation::validate_update(new, &self.defaulted(old), &mut errors);
         errors
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {
+        keep_all_but_status_and_metadata(new, old);
+        keep_metadata(new, old, "ownerReferences");
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {

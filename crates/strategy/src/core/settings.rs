@@ -125,7 +125,11 @@ mod tests {
                 None,
                 "binaryData[a]: Invalid value: \"a\": duplicate of key present in data",
             ),
-            (json!({"data": {"a": "x".repeat(MAX_BYTES + 1)}}), None, "[]: Too long: may not be more than 1048576 bytes"),
+            (
+                json!({"data": {"a": "x".repeat(MAX_BYTES + 1)}}),
+                None,
+                "[]: Too long: may not be more than 1048576 bytes",
+            ),
             (
                 json!({"data": {"a": "y"}, "immutable": true}),
                 Some(json!({"data": {"a": "x"}, "immutable": true})),

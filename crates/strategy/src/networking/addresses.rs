@@ -20,7 +20,7 @@ pub const IP_ADDRESS: Declared =
         }
     });
 
-pub const SERVICE_CIDR: Declared = Declared::new(GROUP, "ServiceCIDR").validates(service_cidr);
+pub const SERVICE_CIDR: Declared = Declared::new(GROUP, "ServiceCIDR").with_status_alone().validates(service_cidr);
 
 /// The address itself, in the one form it has.
 fn address_name(name: &str, _prefix: bool) -> Vec<String> {
