@@ -150,10 +150,10 @@ fn check_layers(root: &Path, problems: &mut Vec<String>) -> anyhow::Result<()> {
             if used_layer > own || (used_layer == own && !is_listed) {
                 problems.push(format!("crates/{name}: must not use {used} (layers depend strictly downward)"));
             }
-            if let Some((_, users)) = RESERVED.iter().find(|(reserved, _)| *reserved == used) {
-                if !users.contains(name) {
-                    problems.push(format!("crates/{name}: must not use {used} (only {} may)", users.join(", ")));
-                }
+            if let Some((_, users)) = RESERVED.iter().find(|(reserved, _)| *reserved == used)
+                && !users.contains(name)
+            {
+                problems.push(format!("crates/{name}: must not use {used} (only {} may)", users.join(", ")));
             }
         }
     }

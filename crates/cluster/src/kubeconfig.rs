@@ -103,7 +103,7 @@ mod tests {
         );
         assert!(text.contains("current-context: kubernetes-admin@kubernetes"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-        let read = client::Kubeconfig::load(&[path.clone()], true).unwrap();
+        let read = client::Kubeconfig::load(std::slice::from_ref(&path), true).unwrap();
         assert_eq!(read.current_context, "kubernetes-admin@kubernetes");
     }
 }

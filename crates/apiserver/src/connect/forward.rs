@@ -140,6 +140,6 @@ fn clean(headers: &mut HeaderMap) {
 }
 
 fn stream_body(body: Incoming) -> Payload {
-    let chunks = body.into_data_stream().map_ok(Bytes::from).map_err(|error| io::Error::other(error));
+    let chunks = body.into_data_stream().map_ok(Bytes::from).map_err(io::Error::other);
     Payload::Stream(Box::pin(chunks))
 }

@@ -205,13 +205,13 @@ impl<F: FnMut(&mut Vec<u8>, &Arc<Object>)> Iterator for Splice<F> {
 fn response(code: StatusCode, form: &Form, body: Bytes) -> Response<Payload> {
     if form.gzip && body.len() >= COMPRESS_FROM {
         let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-        if encoder.write_all(&body).is_ok() {
-            if let Ok(packed) = encoder.finish() {
-                let mut response = with_payload(code, form, Payload::Full(packed.into()));
-                response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-                return response;
-            }
+        if encoder.write_all(&body).is_ok()
+            && let Ok(packed) = encoder.finish()
+        {
+            let mut response = with_payload(code, form, Payload::Full(packed.into()));
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+            return response;
         }
     }
     with_payload(code, form, Payload::Full(body))

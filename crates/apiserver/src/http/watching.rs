@@ -62,11 +62,11 @@ impl Writer {
     fn write(&mut self, out: &mut Vec<u8>, watcher: &Watcher, item: Item) -> Result<(), Status> {
         match item {
             Item::Event { kind, object, shared } => {
-                if let (Some(change), Shape::Plain, Format::Json) = (&shared, self.accept.shape, self.accept.format) {
-                    if kind == natural_type(change) {
-                        out.extend_from_slice(change.frames.as_is.get_or_init(|| line(kind.as_str(), &object.json)));
-                        return Ok(());
-                    }
+                if let (Some(change), Shape::Plain, Format::Json) = (&shared, self.accept.shape, self.accept.format)
+                    && kind == natural_type(change)
+                {
+                    out.extend_from_slice(change.frames.as_is.get_or_init(|| line(kind.as_str(), &object.json)));
+                    return Ok(());
                 }
                 let body = self.object(watcher, &object)?;
                 self.frame(out, kind.as_str(), &body)

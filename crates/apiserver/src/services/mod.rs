@@ -203,11 +203,12 @@ fn keep_assigned(service: &mut Value, old: &Value) {
             service["spec"][field] = old["spec"][field].clone();
         }
     }
-    if is_external(service) && now == before {
-        if let Some(spec) = service["spec"].as_object_mut() {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                spec.remove(field);
-            }
+    if is_external(service)
+        && now == before
+        && let Some(spec) = service["spec"].as_object_mut()
+    {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            spec.remove(field);
         }
     }
     keep_node_ports(service, old);
@@ -222,10 +223,11 @@ fn keep_node_ports(service: &mut Value, old: &Value) {
         let Some(before) = same.map(|old| old["nodePort"].clone()).filter(|port| !port.is_null()) else { continue };
         if wants && port["nodePort"].as_u64().unwrap_or(0) == 0 {
             port["nodePort"] = before;
-        } else if !wants && port["nodePort"] == before {
-            if let Some(port) = port.as_object_mut() {
-                port.remove("nodePort");
-            }
+        } else if !wants
+            && port["nodePort"] == before
+            && let Some(port) = port.as_object_mut()
+        {
+            port.remove("nodePort");
         }
     }
 }

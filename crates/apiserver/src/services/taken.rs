@@ -9,7 +9,14 @@ pub struct Taken {
     addresses: BTreeMap<u32, String>,
     ports: BTreeMap<(u16, String), String>,
     /// Keys of both maps by owner.
-    owners: BTreeMap<String, (Vec<u32>, Vec<(u16, String)>)>,
+    owners: BTreeMap<String, Holdings>,
+}
+
+/// What one Service has.
+#[derive(Default)]
+struct Holdings {
+    addresses: Vec<u32>,
+    ports: Vec<(u16, String)>,
 }
 
 impl Taken {
@@ -27,20 +34,20 @@ impl Taken {
         let address = service["spec"]["clusterIP"].as_str().and_then(|text| text.parse::<Ipv4Addr>().ok());
         if let Some(address) = address.map(u32::from) {
             self.addresses.insert(address, owner.to_owned());
-            held.0.push(address);
+            held.addresses.push(address);
         }
         for port in service["spec"]["ports"].as_array().into_iter().flatten() {
             let number = port["nodePort"].as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
             if let Some(number) = number {
                 let key = (number, port["protocol"].as_str().unwrap_or("TCP").to_owned());
                 self.ports.insert(key.clone(), owner.to_owned());
-                held.1.push(key);
+                held.ports.push(key);
             }
         }
     }
 
     pub fn release(&mut self, owner: &str) {
-        let Some((addresses, ports)) = self.owners.remove(owner) else { return };
+        let Some(Holdings { addresses, ports }) = self.owners.remove(owner) else { return };
         for address in addresses {
             if self.addresses.get(&address).is_some_and(|held| held == owner) {
                 self.addresses.remove(&address);

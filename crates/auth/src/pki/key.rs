@@ -31,12 +31,14 @@ pub struct Key {
 }
 
 enum Inner {
-    /// ring wants a pair of its own for each form of signature.
-    Ec {
-        asn1: EcdsaKeyPair,
-        fixed: EcdsaKeyPair,
-    },
+    /// For each form of signature ring wants a pair of its own.
+    Ec(Box<EcPair>),
     Rsa(Box<RsaKeyPair>),
+}
+
+struct EcPair {
+    asn1: EcdsaKeyPair,
+    fixed: EcdsaKeyPair,
 }
 
 /// A public key, as SubjectPublicKeyInfo.
@@ -90,7 +92,11 @@ impl Key {
         let asn1 = read(&signature::ECDSA_P256_SHA256_ASN1_SIGNING)?;
         let fixed = read(&signature::ECDSA_P256_SHA256_FIXED_SIGNING)?;
         let raw = asn1.public_key().as_ref().to_vec();
-        Ok(Key { inner: Inner::Ec { asn1, fixed }, pem, public: PublicKey::new(Algorithm::EcdsaP256, raw) })
+        Ok(Key {
+            inner: Inner::Ec(Box::new(EcPair { asn1, fixed })),
+            pem,
+            public: PublicKey::new(Algorithm::EcdsaP256, raw),
+        })
     }
 
     fn rsa(pair: RsaKeyPair, pem: String) -> Self {
@@ -112,7 +118,7 @@ impl Key {
     /// [`Error::Sign`].
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         match &self.inner {
-            Inner::Ec { asn1, .. } => ecdsa(asn1, message),
+            Inner::Ec(pair) => ecdsa(&pair.asn1, message),
             Inner::Rsa(pair) => rsa(pair, message),
         }
     }
@@ -123,7 +129,7 @@ impl Key {
     /// [`Error::Sign`].
     pub fn sign_token(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         match &self.inner {
-            Inner::Ec { fixed, .. } => ecdsa(fixed, message),
+            Inner::Ec(pair) => ecdsa(&pair.fixed, message),
             Inner::Rsa(pair) => rsa(pair, message),
         }
     }

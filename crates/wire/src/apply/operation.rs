@@ -147,10 +147,10 @@ impl Attempt<'_> {
         strip_metadata(&mut set);
         let mut entry = Entry::new(self.writer, true, set);
         // An apply that changes nothing must not write.
-        if let Some(own) = own.filter(|own| changes.is_empty() && own.fields == entry.fields) {
-            if own.api_version == entry.api_version {
-                entry.time = own.time;
-            }
+        if let Some(own) = own.filter(|own| changes.is_empty() && own.fields == entry.fields)
+            && own.api_version == entry.api_version
+        {
+            entry.time = own.time;
         }
         entries.push(entry);
         Ok((object, entries))

@@ -327,7 +327,7 @@ fn number_text(number: &serde_json::Number) -> String {
 /// Go's shortest form: an exponent below 1e-4 and from 1e21 on, of two digits at least.
 fn go_float(float: f64) -> String {
     let magnitude = float.abs();
-    if magnitude != 0.0 && (magnitude < 1e-4 || magnitude >= 1e21) {
+    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
         let text = format!("{float:e}");
         let Some((mantissa, exponent)) = text.split_once('e') else { return text };
         let (sign, digits) = match exponent.strip_prefix('-') {
