@@ -1,11 +1,12 @@
 //! kubectl on a host: the machine's own where there is one, else kutter's.
 
 use crate::kutter::Kutter;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Seconds after which a command counts as stuck.
 const PATIENCE: &str = "120";
@@ -32,6 +33,19 @@ pub struct Said {
     pub code: i32,
     pub out: String,
     pub err: String,
+}
+
+/// A command that goes on, until this is dropped.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // `timeout` passes SIGTERM on to what it runs.
+        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
+        }
+        let _ = self.0.wait();
+    }
 }
 
 pub struct Kubectl<'k> {
@@ -69,9 +83,13 @@ impl<'k> Kubectl<'k> {
     }
 
     pub fn run(&self, words: &[&str], input: &str) -> Said {
+        self.finish(self.command(words), input)
+    }
+
+    fn finish(&self, mut command: Command, input: &str) -> Said {
+        command.env("KUBECONFIG", self.kutter.kubeconfig()).env("HOME", self.kutter.home());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = self.kutter.inside(|| {
-            let mut command = self.command(words);
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = command.spawn().unwrap();
             // It may end without reading.
             let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
@@ -82,6 +100,21 @@ impl<'k> Kubectl<'k> {
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// As typed at a terminal.
+    pub fn at_a_terminal(&self, words: &[&str], input: &str) -> Said {
+        let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        let line = format!("{} {}", self.name(), quoted.join(" "));
+        let mut command = Command::new("timeout");
+        command.args([PATIENCE, "script", "--quiet", "--return", "--command", &line, "/dev/null"]);
+        self.finish(command, input)
+    }
+
+    /// Starts a command that goes on until its handle is dropped.
+    pub fn start(&self, words: &[&str]) -> Running {
+        let mut command = self.command(words);
+        Running(self.kutter.inside(|| command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()))
     }
 
     /// Words separated by blanks, to be refused or not.

@@ -15,6 +15,7 @@ fn a_first_day() {
     services_before_their_pods(&kutter);
     reach_by_address_name_and_node_port(&world, &kutter);
     logs_and_exec(&kutter.kubectl());
+    a_forwarded_port(&kutter);
     a_deleted_pod_comes_back(&kutter.kubectl());
     scale_by_applying_again(&kutter.kubectl());
     an_empty_folder_over_the_pages(&kutter);
@@ -64,8 +65,19 @@ fn logs_and_exec(kubectl: &Kubectl<'_>) {
     let pod = name(&kubectl.pods("app=web")[0]);
     let said = kubectl.run(&["exec", &pod, "--", "/bin/bash", "-c", "echo $BASH $NGINX_VERSION"], "");
     assert_eq!(said.out, "/bin/bash 1.14.2\n", "{said:?}");
+    let said = kubectl.at_a_terminal(&["exec", "-it", &pod, "--", "/bin/bash"], "tty; exit 6\n");
+    assert!(said.code == 6 && said.out.contains("/dev/pts/0"), "{said:?}");
     let log = kubectl.ok_args(&["logs", &pod]);
     assert!(log.contains("GET / HTTP/1.1") || kubectl.ok("logs -l app=web").contains("GET / HTTP/1.1"), "{log}");
+}
+
+fn a_forwarded_port(kutter: &Kutter) {
+    let kubectl = kutter.kubectl();
+    let _forward = kubectl.start(&["port-forward", "service/web", "8085:80"]);
+    until("a page through a forwarded port", 20, || {
+        let (code, body) = kutter.get("127.0.0.1", 8085, "/")?;
+        holds(code == 200 && body.contains("Welcome to nginx!"), (code, body))
+    });
 }
 
 fn a_deleted_pod_comes_back(kubectl: &Kubectl<'_>) {
