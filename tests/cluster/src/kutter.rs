@@ -206,6 +206,14 @@ impl Kutter {
         rustix::process::kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).unwrap();
     }
 
+    /// Kills the process that looks after the containers.
+    pub fn kill_supervisor(&self) {
+        let all = remains::processes(&self.id(), &self.data_dir());
+        let found = all.iter().find(|(_, line)| line.contains(" kutter-supervisor "));
+        let ((pid, _), _) = found.unwrap_or_else(|| panic!("no supervisor: {all:?}"));
+        rustix::process::kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).unwrap();
+    }
+
     /// `kutter down`, after which nothing may be left.
     pub fn down(mut self) {
         self.is_down = true;

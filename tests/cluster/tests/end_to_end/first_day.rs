@@ -21,6 +21,7 @@ fn a_first_day() {
     an_empty_folder_over_the_pages(&kutter);
     a_controller_without_selector(&kutter.kubectl());
     roll_out_and_back_under_load(&kutter);
+    the_supervisors_death_leaves_pods_alone(&kutter);
     restart_leaves_pods_alone(&mut kutter);
     kutter.down();
 }
@@ -185,6 +186,21 @@ fn images(kubectl: &Kubectl<'_>) -> Vec<String> {
     kubectl.ready_pods("app=web", 2);
     let image = |pod: &serde_json::Value| pod["spec"]["containers"][0]["image"].as_str().unwrap().to_owned();
     kubectl.pods("app=web").iter().map(image).collect()
+}
+
+fn the_supervisors_death_leaves_pods_alone(kutter: &Kutter) {
+    let kubectl = kutter.kubectl();
+    let before = kutter.workloads();
+    kutter.kill_supervisor();
+    until("exec works again", 20, || {
+        let said = kubectl.shell("client", "echo here");
+        holds(said.out == "here\n", said)
+    });
+    assert_eq!(kutter.workloads(), before);
+    let gone = name(&kubectl.pods("app=web")[0]);
+    kubectl.ok(&format!("delete pod {gone}"));
+    let now = kubectl.ready_pods("app=web", 2);
+    assert!(!now.contains(&gone), "containers are made and ended as before: {now:?}");
 }
 
 /// Stop and start: no process in a container changes, what was asked for meanwhile is done.

@@ -5,5 +5,6 @@ mod bad_input;
 mod crashes;
 mod first_day;
 mod pods;
+mod services;
 mod three_nodes;
 mod tools;

@@ -55,6 +55,10 @@ fn one_service_across_nodes(server: &Kutter, agents: &[Kutter], pods: &[String])
             holds(seen.iter().map(String::as_str).eq(all.iter().copied()), &seen)
         });
     }
+    for host in std::iter::once(server).chain(agents) {
+        let (code, pod) = agents[0].get(&host.address(), 8081, "/hostname").unwrap();
+        assert!(code == 200 && all.contains(pod.trim()), "the host port of {}: {code} {pod}", host.name);
+    }
     let mut seen = BTreeSet::new();
     until("all pods answer a pod", 20, || {
         let said = kubectl.shell("client", "for i in 1 2 3 4 5 6; do wget -q -O - http://spread/hostname; done");
