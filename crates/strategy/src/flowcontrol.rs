@@ -9,10 +9,10 @@ const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 pub const FLOW_SCHEMA: Declared =
     Declared::new(GROUP, "FlowSchema").with_status_alone().with_generation().updated_with_revision().defaults(
         |schema| {
-            if let Some(spec) = schema.get_mut("spec").filter(|spec| spec.is_object()) {
-                if spec.get("matchingPrecedence").and_then(Value::as_i64).unwrap_or_default() == 0 {
-                    spec["matchingPrecedence"] = 1000.into();
-                }
+            if let Some(spec) = schema.get_mut("spec").filter(|spec| spec.is_object())
+                && spec.get("matchingPrecedence").and_then(Value::as_i64).unwrap_or_default() == 0
+            {
+                spec["matchingPrecedence"] = 1000.into();
             }
         },
     );

@@ -125,10 +125,10 @@ fn requests_from_limits(container: &mut Value) {
     for (name, quantity) in limits {
         requests.entry(name).or_insert(quantity);
     }
-    if requests.is_empty() {
-        if let Some(fields) = resources.as_object_mut() {
-            fields.remove("requests");
-        }
+    if requests.is_empty()
+        && let Some(fields) = resources.as_object_mut()
+    {
+        fields.remove("requests");
     }
 }
 

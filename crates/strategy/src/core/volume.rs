@@ -166,11 +166,11 @@ fn claim(claim: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let (before, mut now) = (frozen(old), frozen(claim));
     // The volume is filled in once; the class of old claims, too.
     for field in ["volumeName", "storageClassName"] {
-        if text(&before, field).is_empty() && before[field] != now[field] {
-            if let Some(fields) = now.as_object_mut() {
-                fields.remove(field);
-                fields.extend(before.get(field).map(|value| (field.to_owned(), value.clone())));
-            }
+        if text(&before, field).is_empty()
+            && let Some(fields) = now.as_object_mut()
+        {
+            fields.remove(field);
+            fields.extend(before.get(field).map(|value| (field.to_owned(), value.clone())));
         }
     }
     let is_bound = text(&old["status"], "phase") == "Bound";

@@ -31,11 +31,9 @@ pub const INGRESS_CLASS: Declared = Declared::new(GROUP, "IngressClass")
 fn ingress(ingress: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let (spec, path) = (&ingress["spec"], Path::new("spec"));
     let annotated = ingress["metadata"]["annotations"][CLASS_ANNOTATION].as_str();
-    if old.is_none() && spec["ingressClassName"].is_string() {
-        if let Some(class) = annotated {
-            let here = Path::new("annotations").child(CLASS_ANNOTATION);
-            errors.push(FieldError::invalid(&here, class, "can not be set when the class field is also set"));
-        }
+    if let Some(class) = annotated.filter(|_| old.is_none() && spec["ingressClassName"].is_string()) {
+        let here = Path::new("annotations").child(CLASS_ANNOTATION);
+        errors.push(FieldError::invalid(&here, class, "can not be set when the class field is also set"));
     }
     if items(spec, "rules").is_empty() && !spec["defaultBackend"].is_object() {
         let why = "either `defaultBackend` or `rules` must be specified";

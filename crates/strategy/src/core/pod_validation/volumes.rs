@@ -46,11 +46,9 @@ fn source(kind: &str, source: &Value, path: &Path, errors: &mut ErrorList) {
             no_backsteps(text(source, "path"), &path.child("path"), errors);
             check::one_of(errors, &path.child("type"), text(source, "type"), HOST_PATHS);
         }
-        "emptyDir" => {
-            if check::quantity(&source["sizeLimit"]).is_some_and(|size| size.is_negative()) {
-                let why = "SizeLimit field must be a valid resource quantity";
-                errors.push(FieldError::forbidden(&path.child("sizeLimit"), why));
-            }
+        "emptyDir" if check::quantity(&source["sizeLimit"]).is_some_and(|size| size.is_negative()) => {
+            let why = "SizeLimit field must be a valid resource quantity";
+            errors.push(FieldError::forbidden(&path.child("sizeLimit"), why));
         }
         "secret" => {
             required("secretName");
