@@ -38,7 +38,8 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         "--server: {:?} must begin with https://; nodes speak nothing else",
         options.server
     );
-    let token = options.token.as_deref().map(|text| JoinToken::parse(text, options.ca_cert_hash.as_deref())).transpose()?;
+    let token =
+        options.token.as_deref().map(|text| JoinToken::parse(text, options.ca_cert_hash.as_deref())).transpose()?;
     make_data_dir(&options.data_dir)?;
     container::join_mounts(&node::containers_dir(&options.data_dir))
         .context("cannot go back to the mounts of an earlier run")?;
@@ -126,8 +127,10 @@ struct Cluster {
 
 impl Cluster {
     async fn read(api: Arc<dyn Api>) -> anyhow::Result<Self> {
-        let map: ConfigMap =
-            Client::new(api).get("kube-system", "kubeadm-config").await.context("cannot read the cluster's configuration")?;
+        let map: ConfigMap = Client::new(api)
+            .get("kube-system", "kubeadm-config")
+            .await
+            .context("cannot read the cluster's configuration")?;
         let text = map.data.unwrap_or_default().remove("ClusterConfiguration").unwrap_or_default();
         let value = wire::yaml::parse(&text).context("the cluster's configuration is no YAML")?;
         let network = |field: &str| -> anyhow::Result<String> {

@@ -192,11 +192,9 @@ fn images_command() -> Command {
         .arg(data_dir().global(true))
         .after_help("Examples:\n  docker save nginx | kutter images import -\n  kutter images list")
         .subcommand(Command::new("list").about("List the images that are here"))
-        .subcommand(
-            Command::new("import")
-                .about("Take over images from a docker archive or OCI layout")
-                .arg(Arg::new("archive").value_name("ARCHIVE").required(true).help("File or directory; - for standard input")),
-        )
+        .subcommand(Command::new("import").about("Take over images from a docker archive or OCI layout").arg(
+            Arg::new("archive").value_name("ARCHIVE").required(true).help("File or directory; - for standard input"),
+        ))
         .subcommand(
             Command::new("pull")
                 .about("Pull an image from its registry")

@@ -18,7 +18,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub fn run(data_dir: &Path) -> anyhow::Result<ExitCode> {
     base::logging::init("warn");
     let env = Env::real();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         let Some(found) = Instance::read(data_dir)? else {
             println!("nothing was ever started in {}", data_dir.display());

@@ -12,7 +12,8 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let env = Env::real();
     let data_dir = PathBuf::from(matches.get_one::<String>("data-dir").cloned().unwrap_or_default());
     let images = Images::open(&data_dir.join("images"), &env, ImagesOptions::default())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         match matches.subcommand() {
             Some(("list", _)) => list(&images).await?,

@@ -59,7 +59,8 @@ pub fn containers_dir(data_dir: &Path) -> PathBuf {
 }
 
 pub async fn start(env: &Env, doors: Doors, options: NodeOptions) -> anyhow::Result<Node> {
-    let cluster_cidr: Ipv4Net = options.pod_cidr.parse().with_context(|| format!("--pod-cidr: {:?}", options.pod_cidr))?;
+    let cluster_cidr: Ipv4Net =
+        options.pod_cidr.parse().with_context(|| format!("--pod-cidr: {:?}", options.pod_cidr))?;
     let service_cidr: Ipv4Net =
         options.service_cidr.parse().with_context(|| format!("--service-cidr: {:?}", options.service_cidr))?;
     let proxy_caches = Caches::new(doors.proxy, env);

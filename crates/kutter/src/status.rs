@@ -21,7 +21,8 @@ pub fn run(data_dir: &Path) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     println!("running: process {}, node {}, server {}", found.pid, found.node_name, found.server);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         let Some(client) = admin(data_dir).await? else { return Ok(ExitCode::SUCCESS) };
         let nodes = client.list::<Node>("", client::Options::default()).await.context("the server does not answer")?;

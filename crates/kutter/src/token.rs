@@ -12,7 +12,8 @@ use std::time::Duration;
 pub fn create(data_dir: &Path, hours: u64) -> anyhow::Result<ExitCode> {
     let authority = std::fs::read_to_string(data_dir.join("pki/ca.crt"))
         .with_context(|| format!("no server was started in {}", data_dir.display()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         let client = admin(data_dir).await?.context("only a server's data dir can make tokens")?;
         let token = JoinToken::create(&authority)?;

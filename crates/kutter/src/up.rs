@@ -161,7 +161,8 @@ async fn wait_ready(env: &Env, plane: &ControlPlane, node: &str) -> anyhow::Resu
     let root = plane.api(User::new(auth::names::API_SERVER, &[auth::names::MASTERS]));
     let field = format!("metadata.name={node}");
     let options = client::Options { field_selector: Some(field), ..client::Options::default() };
-    let request = client::Request::new(client::Verb::Watch, GroupVersionResource::of("", "v1", "nodes")).options(options);
+    let request =
+        client::Request::new(client::Verb::Watch, GroupVersionResource::of("", "v1", "nodes")).options(options);
     let watched = env.clock.timeout(READY_WITHIN, async {
         let client::Response::Watch(mut events) = root.call(request).await? else {
             anyhow::bail!("a watch was not answered with one");
@@ -178,7 +179,9 @@ async fn wait_ready(env: &Env, plane: &ControlPlane, node: &str) -> anyhow::Resu
         }
         anyhow::bail!("the node's watch ended; last it said {why:?}")
     });
-    watched.await.unwrap_or_else(|_| anyhow::bail!("node {node} did not become Ready within {READY_WITHIN:?}; see the log above"))
+    watched.await.unwrap_or_else(|_| {
+        anyhow::bail!("node {node} did not become Ready within {READY_WITHIN:?}; see the log above")
+    })
 }
 
 /// Waits for SIGTERM or SIGINT; an error where a room broke instead.
