@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use testkit::net::{Room, Shape, World};
 
-const ROUNDS: usize = 5;
+/// With five hundred objects each: ten thousand in all.
+const ROUNDS: usize = 20;
 /// So many writes are under way at once.
 const WRITERS: usize = 8;
 const NAMESPACE: &str = "default";
@@ -56,7 +57,7 @@ fn killed_while_writing() {
 
 /// Writers and a watch at work; then the end, at a moment that differs from round to round.
 fn write_and_kill(kutter: &Kutter, round: usize, seen: &Seen) {
-    let enough = seen.acknowledged.lock().unwrap().len() + 40 + 67 * round;
+    let enough = seen.acknowledged.lock().unwrap().len() + 400 + 22 * (round % 10);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             run(kutter, async {
