@@ -185,8 +185,8 @@ fn page(schemas: &Schemas<'_>, resource: &Resource, root: &Value, fields: &[Stri
         }
         if at + 1 == fields.len() {
             text.push_str(&format!("FIELD: {field} <{}>\n", schemas.type_name(property)));
-            text.push_str(&enumeration(schemas.resolve(property), 0));
-            text.push('\n');
+            let values = enumeration(schemas.resolve(property), 0);
+            text.push_str(if values.is_empty() { "\n" } else { &values });
             descriptions.extend(property["description"].as_str());
         }
         schema = property;
@@ -245,7 +245,8 @@ fn enumeration(schema: &Value, level: usize) -> String {
         );
     }
     let more = if values.len() > MAX_ENUM { ", ...." } else { "" };
-    let shown = &values[..values.len().min(MAX_ENUM)];
+    let shown: Vec<&str> =
+        values.iter().take(MAX_ENUM).map(|value| if value.is_empty() { "\"\"" } else { value }).collect();
     format!("{}enum: {}{more}\n", "  ".repeat(level), shown.join(", "))
 }
 

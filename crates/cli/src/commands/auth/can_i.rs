@@ -39,7 +39,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
                 Ok(resource) => {
                     attributes["group"] = json!(resource.group);
                     attributes["resource"] = json!(resource.name);
-                    if !resource.namespaced && args.has("namespace") {
+                    if !resource.namespaced {
                         warning(&format!("resource '{}' is not namespace scoped", resource.name));
                     }
                 }
@@ -66,9 +66,6 @@ fn run(session: &Session, args: Args) -> Done<'_> {
 
 fn told(allowed: bool, status: &Value) -> String {
     let mut text = if allowed { "yes" } else { "no" }.to_owned();
-    if allowed {
-        return text;
-    }
     for (field, joint) in [("reason", " - "), ("evaluationError", " - ")] {
         if let Some(why) = status[field].as_str().filter(|why| !why.is_empty()) {
             text.push_str(&format!("{joint}{why}"));
