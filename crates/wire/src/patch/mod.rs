@@ -16,7 +16,7 @@ pub use json::{MAX_OPERATIONS, json_patch};
 pub use merge::merge_patch;
 pub use strategic::strategic_merge;
 
-use meta::{Reason, Status};
+use meta::{Reason, Status, StatusDetails};
 
 /// Why a patch cannot be applied, in upstream's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,7 @@ impl PatchError {
             PatchError::TooManyOperations { .. } => Status::too_large(self.to_string()),
             PatchError::Unprocessable(_) => {
                 Status::failure(Reason::Invalid, "the server rejected our request due to an error in our request")
+                    .with_details(StatusDetails::default())
             }
             PatchError::Failed(message) => Status::failure(Reason::Unknown, message.clone()).with_code(500),
         }

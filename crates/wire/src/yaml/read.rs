@@ -13,7 +13,8 @@ const MAX_ALIASED: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum YamlError {
-    #[error("yaml: line {line}: {why}")]
+    /// As Go tells it, the first line goes without its number.
+    #[error("yaml: {}{why}", if *.line > 1 { format!("line {line}: ") } else { String::new() })]
     Syntax { line: usize, why: String },
     #[error("yaml: unmarshal errors:\n{}", .0.join("\n"))]
     Duplicates(Vec<String>),
