@@ -3,6 +3,7 @@
 //!
 //! Plain values and rules on them; nothing here does input or output.
 
+pub mod age;
 pub mod conditions;
 pub mod field;
 pub mod fields;

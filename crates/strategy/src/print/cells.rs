@@ -2,39 +2,14 @@
 
 use crate::tree::{items, text};
 use base::Timestamp;
+pub use meta::age::human as human_duration;
 use meta::labels::LabelSelector;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-const MINUTE: i64 = 60;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
-const YEAR: i64 = 365 * DAY;
-
 pub const NONE: &str = "<none>";
 pub const UNKNOWN: &str = "<unknown>";
 pub const UNSET: &str = "<unset>";
-
-/// A span of time as people say it, coarser the longer it is: `90s`, `3m30s`, `5d`.
-pub fn human_duration(seconds: i64) -> String {
-    let pair = |big: i64, big_unit: &str, small: i64, small_unit: &str| {
-        let (whole, rest) = (seconds / big, seconds % big / small);
-        if rest == 0 { format!("{whole}{big_unit}") } else { format!("{whole}{big_unit}{rest}{small_unit}") }
-    };
-    match seconds {
-        ..-1 => "<invalid>".to_owned(),
-        -1 => "0s".to_owned(),
-        _ if seconds < 2 * MINUTE => format!("{seconds}s"),
-        _ if seconds < 10 * MINUTE => pair(MINUTE, "m", 1, "s"),
-        _ if seconds < 3 * HOUR => format!("{}m", seconds / MINUTE),
-        _ if seconds < 8 * HOUR => pair(HOUR, "h", MINUTE, "m"),
-        _ if seconds < 2 * DAY => format!("{}h", seconds / HOUR),
-        _ if seconds < 8 * DAY => pair(DAY, "d", HOUR, "h"),
-        _ if seconds < 2 * YEAR => format!("{}d", seconds / DAY),
-        _ if seconds < 8 * YEAR => pair(YEAR, "y", DAY, "d"),
-        _ => format!("{}y", seconds / YEAR),
-    }
-}
 
 /// How long ago a time was that stands in an object.
 pub fn since(time: &Value, now: Timestamp) -> String {
