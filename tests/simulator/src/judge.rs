@@ -85,6 +85,7 @@ pub struct Set {
     pub uid: String,
     pub owner: String,
     pub replicas: i64,
+    pub available: i64,
     pub image: String,
 }
 
@@ -103,6 +104,8 @@ pub struct Judge {
     pub deployment: Option<Deployment>,
     wanted: Lately<Wanted>,
     asked: BTreeMap<String, Lately<i64>>,
+    /// How many pods were known to be available when a set was last shrunk.
+    known: BTreeMap<String, i64>,
     injuries: Moments,
     uncertain: Moments,
     /// Pods that the user or a failure takes away.
@@ -225,11 +228,16 @@ impl Judge {
             uid: text(&object["metadata"]["uid"]),
             owner: owner(object),
             replicas: object["spec"]["replicas"].as_i64().unwrap_or(1),
+            available: object["status"]["availableReplicas"].as_i64().unwrap_or(0),
             image: image(&object["spec"]["template"]),
         };
         self.asked.entry(set.uid.clone()).or_default().set(now, set.replicas);
         let before = self.sets.insert(key.clone(), set.clone()).map_or(0, |before| before.replicas);
         let deployment = self.deployment.as_ref().filter(|deployment| deployment.uid == set.owner)?;
+        if set.replicas < before {
+            let known = self.sets.values().filter(|other| other.owner == set.owner).map(|other| other.available).sum();
+            self.known.insert(set.uid.clone(), known);
+        }
         let total: i64 = self.sets.values().filter(|set| set.owner == deployment.uid).map(|set| set.replicas).sum();
         let limit = self.wanted.all(now).map(|wanted| wanted.replicas + wanted.surge).max()?;
         (set.replicas > before && total > limit).then(|| {
@@ -274,7 +282,9 @@ impl Judge {
         if wanted.iter().any(|one| one.replicas != last.replicas) {
             return None;
         }
-        let floor = wanted.iter().map(|one| one.replicas - one.unavailable).min()?;
+        // A pod that was not available when its set was shrunk may be when it goes.
+        let known = self.known.get(&before.owner).copied().unwrap_or(i64::MAX);
+        let floor = wanted.iter().map(|one| one.replicas - one.unavailable).min()?.min(known);
         let available = self.pods.values().filter(|pod| pod.is_available()).count();
         let available = i64::try_from(available).unwrap_or(i64::MAX);
         let injuries = self.injuries.count(now);

@@ -194,11 +194,9 @@ impl Line {
 
 fn describe(request: &Request) -> String {
     let mut text = format!("{} {}", request.verb.as_str(), request.resource.resource);
-    for part in [&request.subresource, &request.namespace, &request.name] {
-        if let Some(part) = part {
-            text.push('/');
-            text.push_str(part);
-        }
+    for part in [&request.subresource, &request.namespace, &request.name].into_iter().flatten() {
+        text.push('/');
+        text.push_str(part);
     }
     text
 }

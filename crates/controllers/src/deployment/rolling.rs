@@ -56,7 +56,10 @@ fn available(set: &Set) -> i64 {
 /// not available anyway go first. `old` are sorted by age.
 pub(super) fn shrink_old(deployment: &Deployment, old: &mut [&mut Set], new: &Set) -> bool {
     let old_replicas: i64 = old.iter().map(|set| set.spec.replicas).sum();
-    if old_replicas == 0 {
+    // A set that was just resized may still be losing pods that its status counts; its next
+    // status comes soon and wakes us.
+    let is_behind = |set: &Set| set.status.observed_generation < set.metadata.generation;
+    if old_replicas == 0 || is_behind(new) || old.iter().any(|set| is_behind(set)) {
         return false;
     }
     let min_available = deployment.spec.replicas - deployment.max_unavailable();
