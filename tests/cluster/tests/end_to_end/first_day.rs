@@ -190,7 +190,7 @@ fn images(kubectl: &Kubectl<'_>) -> Vec<String> {
 
 fn the_supervisors_death_leaves_pods_alone(kutter: &Kutter) {
     let kubectl = kutter.kubectl();
-    let before = kutter.workloads();
+    let before = settled(kutter);
     kutter.kill_supervisor();
     until("exec works again", 20, || {
         let said = kubectl.shell("client", "echo here");
@@ -206,7 +206,7 @@ fn the_supervisors_death_leaves_pods_alone(kutter: &Kutter) {
 /// Stop and start: no process in a container changes, what was asked for meanwhile is done.
 fn restart_leaves_pods_alone(kutter: &mut Kutter) {
     let address = cluster_ip(&kutter.kubectl(), "web");
-    let before = kutter.workloads();
+    let before = settled(kutter);
     assert!(before.values().any(|line| line.contains("nginx")), "{before:?}");
     kutter.stop();
     assert_eq!(kutter.workloads(), before, "containers go on without kutter");
@@ -250,4 +250,13 @@ fn welcome(kutter: &Kutter, address: &str, port: u16) {
         let (code, body) = kutter.get(address, port, "/")?;
         holds(code == 200 && body.contains("Welcome to nginx!"), (code, body))
     });
+}
+
+/// The processes in containers, once the pods on their way out are gone.
+fn settled(kutter: &Kutter) -> std::collections::BTreeMap<(i32, String), String> {
+    until("no pod is on its way out", 40, || {
+        let pods = kutter.kubectl().json("get pods -l app=web")["items"].as_array().unwrap().len();
+        holds(pods == 2, pods)
+    });
+    kutter.workloads()
 }
