@@ -145,10 +145,8 @@ fn take<'v>(step: &Step, root: &'v Value, value: &'v Value, next: &mut Vec<&'v V
                 }
             }
         }
-        (Step::Filter(left, test), item @ Value::Object(_)) => {
-            if passes(left, test.as_ref(), root, item)? {
-                next.push(item);
-            }
+        (Step::Filter(left, test), item @ Value::Object(_)) if passes(left, test.as_ref(), root, item)? => {
+            next.push(item);
         }
         _ => {}
     }

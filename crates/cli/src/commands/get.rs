@@ -187,7 +187,7 @@ impl Get<'_> {
             format => {
                 let mut all: Vec<Value> = objects.into_iter().map(|(object, _)| object).collect();
                 let whole = if single && all.len() == 1 { all.remove(0) } else { list_of(all) };
-                if !(single && !failures.is_empty()) {
+                if !single || failures.is_empty() {
                     format.print(&whole, "")?;
                 }
             }
