@@ -21,7 +21,7 @@ build:
 
 test:
 	@$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES))
-	$(SUDO) env PATH="$$PATH" $(CARGO) test --locked --workspace --quiet
+	$(SUDO) env PATH="$$PATH" $(CARGO) test --locked --workspace --lib --bins --tests --quiet
 
 lint:
 	@$(call install,$(BUILD_PACKAGES))
