@@ -134,7 +134,7 @@ impl Queue {
         }
     }
 
-    /// The pod fits nowhere for now (or, with `is_error`, could not be tried).
+    /// The pod fits nowhere (or, with `is_error`, could not be tried).
     pub fn failed(&self, key: &Key, is_error: bool) {
         let now = self.clock.instant();
         let mut inner = self.lock();
