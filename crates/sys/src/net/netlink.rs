@@ -68,6 +68,8 @@ pub(super) struct Messages {
     /// What each message does, by sequence number: an error names it.
     what: Vec<&'static str>,
     acknowledged: usize,
+    /// Where the last message begins.
+    last: usize,
 }
 
 impl Messages {
@@ -85,6 +87,7 @@ impl Messages {
         self.bytes.extend_from_slice(header);
         pad(&mut self.bytes);
         fill(&mut Attributes(&mut self.bytes));
+        self.last = start;
         let sequence = self.what.len() as u32;
         self.what.push(what);
         self.acknowledged += usize::from(flags & ACK != 0);
@@ -94,6 +97,16 @@ impl Messages {
         head[4..6].copy_from_slice(&kind.to_ne_bytes());
         head[6..8].copy_from_slice(&(flags | REQUEST).to_ne_bytes());
         head[8..12].copy_from_slice(&sequence.to_ne_bytes());
+    }
+
+    /// Asks for an acknowledgement of the last message added.
+    pub fn acknowledge_last(&mut self) {
+        // Flags stand after length and kind.
+        if let Some(flags) = self.bytes.get_mut(self.last + 6..self.last + 8) {
+            let asked = u16::from_ne_bytes([flags[0], flags[1]]) | ACK;
+            flags.copy_from_slice(&asked.to_ne_bytes());
+            self.acknowledged += 1;
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -271,7 +284,7 @@ impl Socket {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Sends a batch of which only the last message asks for an acknowledgement. Refusals come for
+    /// Sends a batch of which only the last change asks for an acknowledgement. Refusals come for
     /// any message; if there is one, nothing has been done.
     pub fn transaction(&mut self, messages: &Messages) -> Result<(), Error> {
         self.send(messages)?;

@@ -1,6 +1,6 @@
 //! One transaction of changes.
 
-use super::super::netlink::{ACK, APPEND, Attributes, CREATE, Messages};
+use super::super::netlink::{APPEND, Attributes, CREATE, Messages};
 use super::element::{self, ELEMENT_ROOM, Element};
 use super::{Expression, SUBSYSTEM, Table, Type};
 
@@ -251,7 +251,9 @@ impl Batch {
         if self.is_empty() {
             return None;
         }
-        self.messages.push("cannot commit the nftables batch", BATCH_END, ACK, &[0, 0, 0, 10], |_| {});
+        // Kernels before 6.10 acknowledge no end of a batch: the last change answers for all.
+        self.messages.acknowledge_last();
+        self.messages.push("cannot commit the nftables batch", BATCH_END, 0, &[0, 0, 0, 10], |_| {});
         Some(self.messages)
     }
 }
