@@ -82,6 +82,7 @@ fn up_command() -> Command {
         .arg(value("token-auth-file", "FILE", "CSV file of tokens: token,user,uid,\"group1,group2\""))
         .arg(value("feature-gates", "A=true,B=false", "Upstream's feature gates").action(ArgAction::Append))
         .arg(flag("no-node", "Run the control plane alone"))
+        .arg(flag("no-scheduler", "Leave scheduling to a scheduler of one's own"))
         .arg(value("write-kubeconfig", "PATH", "Also write the administrator's kubeconfig here"))
 }
 
@@ -104,6 +105,7 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
         token_auth_file: text("token-auth-file").map(PathBuf::from),
         feature_gates: up::read_gates(gates)?,
         no_node: matches.get_flag("no-node"),
+        no_scheduler: matches.get_flag("no-scheduler"),
         write_kubeconfig: text("write-kubeconfig").map(PathBuf::from),
     })
 }

@@ -28,6 +28,9 @@ pub fn start(env: &Env, plane: &ControlPlane, options: &Options) -> anyhow::Resu
         ..controllers::Options::new(caches)
     };
     controllers::start(env, &|identity| controller_api(plane, identity), wanted);
+    if options.no_scheduler {
+        return Ok(());
+    }
     let scheduler = plane.api(User::new("system:kube-scheduler", &[auth::names::AUTHENTICATED]));
     scheduler::start(env, scheduler, scheduler::Options::default());
     Ok(())

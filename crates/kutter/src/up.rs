@@ -35,6 +35,7 @@ pub struct Options {
     pub token_auth_file: Option<PathBuf>,
     pub feature_gates: BTreeMap<String, bool>,
     pub no_node: bool,
+    pub no_scheduler: bool,
     pub write_kubeconfig: Option<PathBuf>,
 }
 
