@@ -28,6 +28,20 @@ pub trait Plugin: Send + Sync {
     }
 }
 
+/// Holds the place of a plugin whose work has to wait for others; the API server does it at this place
+/// in the order, where [`Chain::has`] its name.
+pub(crate) struct Elsewhere(pub &'static str);
+
+impl Plugin for Elsewhere {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn handles(&self, _: Operation) -> bool {
+        false
+    }
+}
+
 /// The plugins of one API server, in execution order.
 pub struct Chain {
     plugins: Vec<Box<dyn Plugin>>,
@@ -54,6 +68,10 @@ impl Chain {
             .iter()
             .filter(|def| (def.on_by_default || enabled.contains(&def.name)) && !disabled.contains(&def.name));
         Ok(Chain::new(wanted.map(|def| (def.build)(setup)).collect()))
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.plugins.iter().any(|plugin| plugin.name() == name)
     }
 
     /// Runs the changing phase; the warnings go to the client.

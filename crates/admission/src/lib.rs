@@ -23,6 +23,7 @@ mod persistent_volume_claim_resize;
 mod pod_security;
 mod pod_topology_labels;
 mod priority;
+pub mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
@@ -74,6 +75,7 @@ pub const ALL: &[Def] = &[
     on("CertificateSubjectRestriction", certificate_subject_restriction::build),
     on("DefaultIngressClass", default_ingress_class::build),
     on("PodTopologyLabels", pod_topology_labels::build),
+    on(resource_quota::NAME, resource_quota::build),
 ];
 
 #[cfg(test)]

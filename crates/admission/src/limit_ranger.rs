@@ -4,8 +4,9 @@
 use crate::paths::{items, slot, text};
 use crate::{Attributes, Lookup, Notes, Operation, Plugin, Setup};
 use meta::{Quantity, Status};
+use quota::{Amounts, amounts};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const ANNOTATION: &str = "kubernetes.io/limit-ranger";
@@ -15,8 +16,6 @@ pub(crate) fn build(_: &Setup) -> Box<dyn Plugin> {
 }
 
 struct LimitRanger;
-
-type Amounts = BTreeMap<String, Quantity>;
 
 impl Plugin for LimitRanger {
     fn name(&self) -> &'static str {
@@ -46,8 +45,11 @@ impl Plugin for LimitRanger {
     }
 
     fn validate(&self, request: &Attributes<'_>, lookup: &dyn Lookup, _: &mut Notes) -> Result<(), Status> {
-        // Containers cannot change: what was good on create stays so.
-        let pod = request.operation == Operation::Create && request.is("", "pods");
+        // Containers change by a resize only: what was good on create stays so.
+        let pod = match request.operation {
+            Operation::Create => request.is("", "pods"),
+            _ => request.is("", "pods/resize"),
+        };
         let claim = request.is("", "persistentvolumeclaims");
         let going =
             request.operation == Operation::Update && !request.object["metadata"]["deletionTimestamp"].is_null();
@@ -58,7 +60,7 @@ impl Plugin for LimitRanger {
             let mut problems: Vec<String> = Vec::new();
             for limit in items(&range, &["spec", "limits"]) {
                 if pod {
-                    check_pod(&request.object["spec"], limit, &mut problems);
+                    check_pod(request.object, limit, &mut problems);
                 } else {
                     check_claim(request.object, limit, &mut problems);
                 }
@@ -102,19 +104,12 @@ fn fill(pod: &mut Value, limit: &Value, set: &mut Vec<String>) {
     }
 }
 
-fn amounts(value: &Value) -> Amounts {
-    let read = |(name, amount): (&String, &Value)| {
-        let text = amount.as_str().map_or_else(|| amount.to_string(), str::to_owned);
-        Some((name.clone(), Quantity::parse(&text).ok()?))
-    };
-    value.as_object().into_iter().flatten().filter_map(read).collect()
-}
-
-fn check_pod(spec: &Value, limit: &Value, problems: &mut Vec<String>) {
+fn check_pod(pod: &Value, limit: &Value, problems: &mut Vec<String>) {
     let of =
         |container: &Value| (amounts(&container["resources"]["requests"]), amounts(&container["resources"]["limits"]));
     match limit["type"].as_str() {
         Some("Container") => {
+            let spec = &pod["spec"];
             let all = items(spec, &["containers"]).iter().chain(items(spec, &["initContainers"]));
             all.for_each(|container| {
                 let (requests, limits) = of(container);
@@ -122,7 +117,7 @@ fn check_pod(spec: &Value, limit: &Value, problems: &mut Vec<String>) {
             });
         }
         Some("Pod") => {
-            let (requests, limits) = (pod_total(spec, "requests"), pod_total(spec, "limits"));
+            let (requests, limits) = (quota::requests(pod), quota::limits(pod));
             check(limit, &requests, &limits, problems);
         }
         _ => {}
@@ -140,7 +135,7 @@ fn check_claim(claim: &Value, limit: &Value, problems: &mut Vec<String>) {
     for (name, max) in amounts(&limit["max"]) {
         let head = format!("maximum {name} usage per PersistentVolumeClaim is {max}");
         match requests.get(&name) {
-            None => problems.push(format!("{head}. No request is specified")),
+            None => problems.push(format!("{head}.  No request is specified")),
             Some(request) if *request > max => problems.push(format!("{head}, but request is {request}")),
             Some(_) => {}
         }
@@ -169,7 +164,7 @@ fn below(
 ) -> Option<String> {
     let head = format!("minimum {name} usage per {kind} is {min}");
     match (request, limit) {
-        (None, _) => Some(format!("{head}. No request is specified")),
+        (None, _) => Some(format!("{head}.  No request is specified")),
         (Some(request), _) if *request < min => Some(format!("{head}, but request is {request}")),
         (_, Some(limit)) if *limit < min => Some(format!("{head}, but limit is {limit}")),
         _ => None,
@@ -185,7 +180,7 @@ fn above(
 ) -> Option<String> {
     let head = format!("maximum {name} usage per {kind} is {max}");
     match (limit, request) {
-        (None, _) => Some(format!("{head}. No limit is specified")),
+        (None, _) => Some(format!("{head}.  No limit is specified")),
         (Some(limit), _) if *limit > max => Some(format!("{head}, but limit is {limit}")),
         (_, Some(request)) if *request > max => Some(format!("{head}, but request is {request}")),
         _ => None,
@@ -211,55 +206,4 @@ fn beyond_ratio(
     let given = limit.milli_value() as f64 / request.milli_value() as f64;
     let allowed = ratio.milli_value() as f64 / 1000.0;
     (given > allowed).then(|| format!("{head} provided ratio is {given:.6}"))
-}
-
-/// What the pod needs at its worst moment: its containers and sidecars together, or an init container
-/// beside the sidecars started before it; and the overhead.
-fn pod_total(spec: &Value, field: &str) -> Amounts {
-    let mut running = Amounts::new();
-    for container in items(spec, &["containers"]) {
-        add(&mut running, &amounts(&container["resources"][field]));
-    }
-    let (mut sidecars, mut peak) = (Amounts::new(), Amounts::new());
-    for container in items(spec, &["initContainers"]) {
-        let own = amounts(&container["resources"][field]);
-        if container["restartPolicy"] == "Always" {
-            add(&mut running, &own);
-            add(&mut sidecars, &own);
-            raise(&mut peak, &sidecars);
-        } else {
-            let mut moment = sidecars.clone();
-            add(&mut moment, &own);
-            raise(&mut peak, &moment);
-        }
-    }
-    raise(&mut running, &peak);
-    for (name, amount) in amounts(&spec["resources"][field]) {
-        running.insert(name, amount);
-    }
-    let overhead = amounts(&spec["overhead"]);
-    for (name, amount) in overhead {
-        // A limit that is not set stays unset.
-        if field == "requests" || running.contains_key(&name) {
-            *running.entry(name).or_insert(Quantity::ZERO) += amount;
-        }
-    }
-    running
-}
-
-fn add(total: &mut Amounts, more: &Amounts) {
-    for (name, amount) in more {
-        match total.get_mut(name) {
-            Some(sum) => *sum += *amount,
-            None => drop(total.insert(name.clone(), *amount)),
-        }
-    }
-}
-
-fn raise(total: &mut Amounts, to: &Amounts) {
-    for (name, amount) in to {
-        if total.get(name).is_none_or(|own| own < amount) {
-            total.insert(name.clone(), *amount);
-        }
-    }
 }

@@ -167,7 +167,7 @@ fn limit_ranges_fill_in_and_bound() {
         ),
         (
             vec![container("a", json!({}), json!({}))],
-            "minimum memory usage per Container is 64Mi. No request is specified",
+            "minimum memory usage per Container is 64Mi.  No request is specified",
         ),
         (
             vec![
