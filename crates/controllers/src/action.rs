@@ -1,6 +1,7 @@
 //! What a room's plan can ask the executor to do. Plain data: tests compare it, the executor sends
 //! it.
 
+use crate::announce::{Announce, Voice};
 use bytes::Bytes;
 use client::events::{Happening, ObjectRef};
 use client::{Error, Key, PatchType};
@@ -60,6 +61,8 @@ pub enum Action {
     /// Creates one after another in batches of 1, 2, 4…: a refusal stops the rest.
     Create(Vec<Create>),
     Patch(Patch),
+    /// Patches all at once; objects that are gone need no patch.
+    PatchAll(Vec<Patch>),
     /// Replaces a whole object, at the version it carries.
     Update(Update),
     /// Deletes all at once; objects that are gone already are as good as deleted.
@@ -98,7 +101,7 @@ pub struct Create {
     pub subresource: Option<&'static str>,
     pub object: Value,
     /// Whom to tell of it in upstream's `SuccessfulCreate` and `FailedCreate`.
-    pub announce: Option<ObjectRef>,
+    pub announce: Option<Announce>,
     /// One that is there already is as good.
     pub or_exists: bool,
 }
@@ -132,7 +135,7 @@ pub struct Delete {
     /// Only at this version.
     pub version: Option<String>,
     /// Whom to tell of it in upstream's `SuccessfulDelete` and `FailedDelete`.
-    pub announce: Option<ObjectRef>,
+    pub announce: Option<Announce>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -161,8 +164,12 @@ impl Create {
         Create { resource, namespace, subresource: None, object, announce: None, or_exists: false }
     }
 
-    pub fn announce(mut self, about: &ObjectRef) -> Self {
-        self.announce = Some(about.clone());
+    pub fn announce(self, about: &ObjectRef) -> Self {
+        self.announce_as(about, Voice::Pod)
+    }
+
+    pub fn announce_as(mut self, about: &ObjectRef, voice: Voice) -> Self {
+        self.announce = Some(Announce { about: about.clone(), voice });
         self
     }
 
@@ -193,8 +200,12 @@ impl Delete {
         Delete { resource, key, uid, grace: None, policy: None, version: None, announce: None }
     }
 
-    pub fn announce(mut self, about: &ObjectRef) -> Self {
-        self.announce = Some(about.clone());
+    pub fn announce(self, about: &ObjectRef) -> Self {
+        self.announce_as(about, Voice::Pod)
+    }
+
+    pub fn announce_as(mut self, about: &ObjectRef, voice: Voice) -> Self {
+        self.announce = Some(Announce { about: about.clone(), voice });
         self
     }
 

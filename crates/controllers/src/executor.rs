@@ -161,6 +161,7 @@ impl Executor {
             match action {
                 Action::Create(creates) => self.create(key, creates, outcome).await?,
                 Action::Patch(patch) => self.patch(key, patch, outcome).await?,
+                Action::PatchAll(patches) => self.patch_all(key, patches, outcome).await?,
                 Action::Update(update) => self.update(key, update, outcome).await?,
                 Action::Delete(deletes) => self.delete(key, deletes).await?,
                 Action::DeleteAll { resource, namespace } => self.delete_all(resource, namespace, outcome).await?,

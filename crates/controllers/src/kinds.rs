@@ -23,17 +23,24 @@ resources! {
     CERTIFICATE_REQUESTS: "certificates.k8s.io" "v1" "certificatesigningrequests" "CertificateSigningRequest";
     CLUSTER_ROLES: "rbac.authorization.k8s.io" "v1" "clusterroles" "ClusterRole";
     CONFIG_MAPS: "" "v1" "configmaps" "ConfigMap";
+    CONTROLLER_REVISIONS: "apps" "v1" "controllerrevisions" "ControllerRevision";
+    CRON_JOBS: "batch" "v1" "cronjobs" "CronJob";
+    DAEMON_SETS: "apps" "v1" "daemonsets" "DaemonSet";
     DEPLOYMENTS: "apps" "v1" "deployments" "Deployment";
     ENDPOINTS: "" "v1" "endpoints" "Endpoints";
     ENDPOINT_SLICES: "discovery.k8s.io" "v1" "endpointslices" "EndpointSlice";
+    HORIZONTAL_POD_AUTOSCALERS: "autoscaling" "v2" "horizontalpodautoscalers" "HorizontalPodAutoscaler";
+    JOBS: "batch" "v1" "jobs" "Job";
     LEASES: "coordination.k8s.io" "v1" "leases" "Lease";
     NAMESPACES: "" "v1" "namespaces" "Namespace";
     NODES: "" "v1" "nodes" "Node";
+    PERSISTENT_VOLUME_CLAIMS: "" "v1" "persistentvolumeclaims" "PersistentVolumeClaim";
     PODS: "" "v1" "pods" "Pod";
     REPLICATION_CONTROLLERS: "" "v1" "replicationcontrollers" "ReplicationController";
     REPLICA_SETS: "apps" "v1" "replicasets" "ReplicaSet";
     SECRETS: "" "v1" "secrets" "Secret";
     SERVICES: "" "v1" "services" "Service";
     SERVICE_ACCOUNTS: "" "v1" "serviceaccounts" "ServiceAccount";
+    STATEFUL_SETS: "apps" "v1" "statefulsets" "StatefulSet";
     SUBJECT_ACCESS_REVIEWS: "authorization.k8s.io" "v1" "subjectaccessreviews" "SubjectAccessReview";
 }

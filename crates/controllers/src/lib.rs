@@ -6,14 +6,18 @@
 
 mod accounts;
 mod action;
+mod amount;
+mod announce;
 mod bootstrap;
 mod certificates;
 mod cluster_roles;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
 mod executor;
 mod garbage;
+mod history;
 mod kinds;
 mod metrics;
 mod namespace;
@@ -25,6 +29,7 @@ mod replicaset;
 mod rig;
 mod services;
 mod taint_eviction;
+mod template;
 #[cfg(test)]
 mod testing;
 mod views;
@@ -51,6 +56,7 @@ pub const ALL: &[Def] = &[
     namespace::DEF,
     accounts::DEFAULT_ACCOUNT,
     garbage::DEF,
+    daemonset::DEF,
     deployment::DEF,
     replicaset::REPLICA_SET,
     node_ipam::DEF,

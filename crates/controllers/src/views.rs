@@ -3,10 +3,12 @@
 mod node;
 mod pod;
 mod service;
+mod toleration;
 
 pub use node::{NodeView, Taint};
-pub use pod::{NamedPort, PodView};
+pub use pod::{NamedPort, Phase, PodView};
 pub use service::{Family, ServicePort, ServiceView, Target};
+pub use toleration::Toleration;
 
 /// The pods on a node.
 pub const NODE: &str = "node";

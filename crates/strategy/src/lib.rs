@@ -27,9 +27,10 @@ mod schema_check;
 mod storage;
 mod storage_migration;
 mod tree;
+pub mod versions;
 
 pub use print::human_duration;
-pub use rules::{Column, Context, Propagation, Strategy, complete};
+pub use rules::{Column, Context, Fields, Propagation, Strategy, complete};
 
 /// Every kind with rules of its own.
 pub const ALL: &[&dyn Strategy] = &[
@@ -43,7 +44,7 @@ pub const ALL: &[&dyn Strategy] = &[
     &core::settings::ENDPOINTS,
     &core::settings::LIMIT_RANGE,
     &core::settings::POD_TEMPLATE,
-    &core::settings::RESOURCE_QUOTA,
+    &core::resource_quota::RESOURCE_QUOTA,
     &core::settings::SERVICE_ACCOUNT,
     &core::volume::CLAIM,
     &core::volume::VOLUME,
@@ -53,7 +54,7 @@ pub const ALL: &[&dyn Strategy] = &[
     &admissionregistration::VALIDATING_POLICY,
     &admissionregistration::VALIDATING_POLICY_BINDING,
     &admissionregistration::VALIDATING_WEBHOOKS,
-    &apps::daemon_set::DAEMON_SET,
+    &apps::daemon_set::DaemonSet,
     &apps::deployment::Deployment,
     &apps::replicas::ReplicaSet,
     &apps::replicas::ReplicationController,

@@ -2,6 +2,7 @@
 
 use crate::{print, schema_check};
 use base::Timestamp;
+use meta::Name;
 use meta::field::ErrorList;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,20 +21,23 @@ pub struct Context<'a> {
 }
 
 /// A column of `kubectl get`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    pub name: &'static str,
+    pub name: Name,
     /// `string`, `integer`, `number`, `boolean`, `date`.
-    pub kind: &'static str,
+    pub kind: Name,
     /// `name` for the first column, else empty mostly.
-    pub format: &'static str,
+    pub format: Name,
     /// 0, or 1 for columns of `-o wide`.
     pub priority: i32,
-    pub description: &'static str,
+    pub description: Name,
 }
 
+/// Fields that selectors may name, with an object's values.
+pub type Fields = Vec<(Name, String)>;
+
 /// The rules of one kind. Objects are canonical JSON trees: unknown fields pruned, types right.
-pub trait Strategy: Sync {
+pub trait Strategy: Send + Sync {
     fn group_kind(&self) -> (&'static str, &'static str);
 
     /// Defaults that depend on more than the field itself; runs after the declared ones, on every
@@ -99,6 +103,11 @@ pub trait Strategy: Sync {
         true
     }
 
+    /// Whether a change of this top-level field is one of what is wanted.
+    fn counts_for_generation(&self, field: &str) -> bool {
+        !matches!(field, "metadata" | "status" | "kind" | "apiVersion")
+    }
+
     /// Whether PUT creates a missing object (Lease and Event allow it, most do not).
     fn allow_create_on_update(&self) -> bool {
         false
@@ -115,6 +124,10 @@ pub trait Strategy: Sync {
         None
     }
 
+    /// Before a delete: what must hold an object until it is tidied up after (a definition, until its
+    /// custom resources are gone).
+    fn prepare_delete(&self, _object: &mut Value, _now: Timestamp) {}
+
     /// Marks an object whose deletion begins but cannot end yet (a Namespace turns Terminating).
     fn begin_deletion(&self, _object: &mut Value) {}
 
@@ -126,7 +139,7 @@ pub trait Strategy: Sync {
 
     /// Fields beside metadata.name and metadata.namespace that field selectors may name, with
     /// this object's values. Must list the same fields for every object.
-    fn selectable_fields(&self, _object: &Value) -> Vec<(&'static str, String)> {
+    fn selectable_fields(&self, _object: &Value) -> Fields {
         Vec::new()
     }
 
@@ -137,7 +150,7 @@ pub trait Strategy: Sync {
     }
 
     /// None: NAME and CREATED AT, as upstream prints kinds it has no columns for.
-    fn columns(&self) -> Option<&'static [Column]> {
+    fn columns(&self) -> Option<&[Column]> {
         let (group, kind) = self.group_kind();
         print::find(group, kind).map(|printer| printer.columns)
     }
@@ -180,7 +193,7 @@ pub fn drop_status(object: &mut Value) {
     }
 }
 
-fn keep_status(new: &mut Value, old: &Value) {
+pub fn keep_status(new: &mut Value, old: &Value) {
     let Some(fields) = new.as_object_mut() else { return };
     match old.get("status") {
         Some(status) => fields.insert("status".to_owned(), status.clone()),

@@ -20,9 +20,11 @@ fn stable_kinds_that_are_stored_have_rules() {
     let missing: Vec<&str> = kinds::all()
         .iter()
         .filter(|kind| kind.stability == kinds::Stability::Ga && kind.is_stored() && kind.served_by_default)
-        .filter(|kind| !matches!(kind.group, "apiextensions.k8s.io" | "apiregistration.k8s.io" | "events.k8s.io"))
-        .filter(|kind| find(kind.group, kind.kind).group_kind() == ("", ""))
-        .map(|kind| kind.kind)
+        .filter(|kind| {
+            !matches!(kind.group.as_ref(), "apiextensions.k8s.io" | "apiregistration.k8s.io" | "events.k8s.io")
+        })
+        .filter(|kind| find(&kind.group, &kind.kind).group_kind() == ("", ""))
+        .map(|kind| kind.kind.as_ref())
         .collect();
     assert_eq!(missing, Vec::<&str>::new());
 }
@@ -103,5 +105,18 @@ fn selectable_fields_are_the_same_for_every_object() {
             |object: &Value| strategy.selectable_fields(object).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let full = json!({"spec": {"nodeName": "n", "unschedulable": true}, "status": {"phase": "x"}, "type": "t"});
         assert_eq!(names(&Value::Null), names(&full), "{:?}", strategy.group_kind());
+    }
+}
+
+/// A request of nobody in particular.
+pub fn context() -> Context<'static> {
+    static EXTRA: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    Context {
+        now: base::Timestamp::UNIX_EPOCH,
+        user_name: "u",
+        user_uid: "",
+        user_groups: &[],
+        user_extra: &EXTRA,
+        subresource: "",
     }
 }

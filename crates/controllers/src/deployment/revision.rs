@@ -2,6 +2,7 @@
 //! remembered.
 
 use super::{Deployment, Set};
+use crate::history;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -98,7 +99,7 @@ fn longer_history(history: &str, revision: &str) -> String {
 /// A new set for the Deployment's template, without replicas yet.
 pub(super) fn new_set(deployment: &Deployment) -> Set {
     let collisions = deployment.status["collisionCount"].as_i64();
-    let hash = hash(&deployment.spec.template, collisions);
+    let hash = history::hash(&without_hash(&deployment.spec.template), collisions);
     let mut template = deployment.spec.template.clone();
     template["metadata"]["labels"][HASH] = json!(hash);
     let labels: BTreeMap<String, String> =
@@ -128,15 +129,4 @@ pub(super) fn object(deployment: &Deployment, set: &Set, owner: &Value) -> Value
             "selector": selector, "template": set.spec.template,
         },
     })
-}
-
-/// FNV-1a of the template, in letters that spell nothing.
-fn hash(template: &Value, collisions: Option<i64>) -> String {
-    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let mut text = without_hash(template).to_string().into_bytes();
-    text.extend(collisions.iter().flat_map(|count| count.to_le_bytes()));
-    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(16_777_619);
-    let number = text.iter().fold(2_166_136_261_u32, step);
-    let letter = |digit: u8| char::from(LETTERS[usize::from(digit) % LETTERS.len()]);
-    number.to_string().bytes().map(letter).collect()
 }

@@ -2,6 +2,7 @@
 //! proportion. Numbers in, numbers out (upstream's `deployment/util` and `rolling.go`).
 
 use super::{Deployment, Set, revision};
+use crate::amount::{self, Round};
 use serde_json::Value;
 
 impl Deployment {
@@ -9,8 +10,8 @@ impl Deployment {
     /// one may be missing then.
     fn fenceposts(&self) -> (i64, i64) {
         let rolling = &self.spec.strategy.rolling_update;
-        let surge = scaled(&rolling["maxSurge"], self.spec.replicas, true);
-        let unavailable = scaled(&rolling["maxUnavailable"], self.spec.replicas, false);
+        let surge = scaled(&rolling["maxSurge"], self.spec.replicas, Round::Up);
+        let unavailable = scaled(&rolling["maxUnavailable"], self.spec.replicas, Round::Down);
         if surge == 0 && unavailable == 0 { (0, 1) } else { (surge, unavailable) }
     }
 
@@ -24,15 +25,9 @@ impl Deployment {
     }
 }
 
-/// A number, or a percentage of `total`. 25% where it is missing, as defaulting would have it.
-fn scaled(value: &Value, total: i64, round_up: bool) -> i64 {
-    let percent = match value {
-        Value::Number(number) => return number.as_i64().unwrap_or(0),
-        Value::String(text) => text.strip_suffix('%').and_then(|text| text.parse().ok()).unwrap_or(0),
-        _ => 25,
-    };
-    let product: i64 = total.saturating_mul(percent);
-    if round_up { product.saturating_add(99) / 100 } else { product / 100 }
+/// 25% where it is missing, as defaulting would have it.
+fn scaled(value: &Value, total: i64, round: Round) -> i64 {
+    amount::of(value, total, round).or_else(|| amount::of(&"25%".into(), total, round)).unwrap_or(0)
 }
 
 /// The size of the new set at this moment: as large as wanted, but not so large that there are more

@@ -8,8 +8,8 @@ use client::{DeleteOptions, Error, Key, Options, Preconditions, Request, Respons
 use futures_util::future::join_all;
 use meta::{GroupVersionResource, ObjectMeta, Reason};
 
-/// Deletions under way at once for one key.
-const DELETIONS: usize = 50;
+/// Deletions or patches under way at once for one key.
+const AT_ONCE: usize = 50;
 /// Objects asked for at once.
 const PAGE: u64 = 500;
 
@@ -49,14 +49,17 @@ impl Executor {
             request = request.name(name).subresource(subresource);
         }
         let answer = self.object(request.body(create.object.to_string())).await;
-        let Some(about) = &create.announce else { return answer };
+        let Some(announce) = &create.announce else { return answer };
+        let about = announce.about.clone();
         match &answer {
-            Ok(body) => {
-                let message = format!("Created pod: {}", name_of(body));
-                self.recorder.normal(about.clone(), "SuccessfulCreate", message);
-            }
+            Ok(body) => self.recorder.normal(about, "SuccessfulCreate", announce.created(&name_of(body))),
             Err(error) if refused_for_ending(error) => {}
-            Err(error) => self.recorder.warning(about.clone(), "FailedCreate", format!("Error creating: {error}")),
+            // One that is there already was announced when it was made.
+            Err(error) if error.is(Reason::AlreadyExists) => {}
+            Err(error) => {
+                let name = create.object["metadata"]["name"].as_str().unwrap_or_default();
+                self.recorder.warning(about, "FailedCreate", announce.not_created(name, error));
+            }
         }
         answer
     }
@@ -76,6 +79,29 @@ impl Executor {
         }
     }
 
+    pub(super) async fn patch_all(&self, key: &Key, patches: Vec<Patch>, outcome: &mut Outcome) -> Result<(), Stop> {
+        let mut failure = None;
+        for batch in patches.chunks(AT_ONCE) {
+            let send = |patch: &Patch| {
+                let mut request = named(Verb::Patch(patch.kind), &patch.resource, &patch.key);
+                request.subresource = patch.subresource.map(str::to_owned);
+                self.object(request.body(patch.body.to_string()))
+            };
+            let answers = join_all(batch.iter().map(send)).await;
+            for (patch, answer) in batch.iter().zip(answers) {
+                match answer {
+                    Ok(body) => {
+                        self.expect_written(key, &patch.resource, &body);
+                        outcome.written.push(body);
+                    }
+                    Err(error) if error.is(Reason::NotFound) => {}
+                    Err(error) => failure = Some(error),
+                }
+            }
+        }
+        failure.map_or(Ok(()), |error| Err(Stop::Failed(error)))
+    }
+
     pub(super) async fn update(&self, key: &Key, update: Update, outcome: &mut Outcome) -> Result<(), Stop> {
         let mut request = named(Verb::Update, &update.resource, &update.key);
         request.subresource = update.subresource.map(str::to_owned);
@@ -92,7 +118,7 @@ impl Executor {
 
     pub(super) async fn delete(&self, key: &Key, deletes: Vec<Delete>) -> Result<(), Stop> {
         let mut failure = None;
-        for batch in deletes.chunks(DELETIONS) {
+        for batch in deletes.chunks(AT_ONCE) {
             let answers = join_all(batch.iter().map(|delete| self.delete_one(delete))).await;
             for (delete, answer) in batch.iter().zip(answers) {
                 match answer {
@@ -124,13 +150,11 @@ impl Executor {
             Err(error) if error.is(Reason::Conflict) && delete.version.is_none() => return Ok(()),
             answer => answer.map(drop),
         };
-        if let Some(about) = &delete.announce {
+        if let Some(announce) = &delete.announce {
+            let (about, name) = (announce.about.clone(), delete.key.name());
             match &answer {
-                Ok(()) => {
-                    let message = format!("Deleted pod: {}", delete.key.name());
-                    self.recorder.normal(about.clone(), "SuccessfulDelete", message);
-                }
-                Err(error) => self.recorder.warning(about.clone(), "FailedDelete", format!("Error deleting: {error}")),
+                Ok(()) => self.recorder.normal(about, "SuccessfulDelete", announce.deleted(name)),
+                Err(error) => self.recorder.warning(about, "FailedDelete", announce.not_deleted(name, error)),
             }
         }
         answer

@@ -4,6 +4,7 @@ use super::{Observed, is_active, rank, status};
 use crate::action::{Action, Create, Delete, Plan};
 use crate::kinds::{kind, resource};
 use crate::ownership;
+use crate::template;
 use crate::views::PodView;
 use base::Timestamp;
 use client::Item;
@@ -50,17 +51,9 @@ fn scale(observed: &Observed, active: &[Arc<Item<PodView>>], wanted: usize, now:
 
 /// The pod of the set's template.
 fn pod(observed: &Observed) -> Value {
-    let template = &observed.set.spec.template;
-    let mut metadata = json!({
-        "generateName": format!("{}-", observed.set.metadata.name),
-        "ownerReferences": [observed.owner.reference()],
-    });
-    for field in ["labels", "annotations", "finalizers"] {
-        if !template["metadata"][field].is_null() {
-            metadata[field] = template["metadata"][field].clone();
-        }
-    }
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+    let mut pod = template::pod(&observed.set.spec.template, &observed.owner.reference());
+    pod["metadata"]["generateName"] = json!(format!("{}-", observed.set.metadata.name));
+    pod
 }
 
 /// How many of its pods are on their way out.

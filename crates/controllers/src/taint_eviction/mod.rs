@@ -7,7 +7,7 @@ mod tests;
 use crate::action::{Action, Delete, Patch, Plan};
 use crate::kinds::{kind, resource};
 use crate::rig::{Def, Rig, Room, RoomError};
-use crate::views::{NodeView, PodView, Taint};
+use crate::views::{NodeView, PodView, Taint, Toleration};
 use base::Timestamp;
 use client::events::ObjectRef;
 use client::queue::RETRY;
@@ -32,32 +32,6 @@ pub const DEF: Def = Def {
 
 const NO_EXECUTE: &str = "NoExecute";
 const REASON: &str = "TaintManagerEviction";
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Toleration {
-    key: String,
-    operator: String,
-    value: String,
-    effect: String,
-    toleration_seconds: Option<i64>,
-}
-
-impl Toleration {
-    fn tolerates(&self, taint: &Taint) -> bool {
-        let effect = self.effect.is_empty() || self.effect == taint.effect;
-        let key = self.key.is_empty() || self.key == taint.key;
-        let number = |text: &str| text.parse::<i64>().ok();
-        let value = match self.operator.as_str() {
-            "Exists" => true,
-            "" | "Equal" => self.value == taint.value,
-            "Lt" => matches!((number(&taint.value), number(&self.value)), (Some(is), Some(limit)) if is < limit),
-            "Gt" => matches!((number(&taint.value), number(&self.value)), (Some(is), Some(limit)) if is > limit),
-            _ => false,
-        };
-        effect && key && value
-    }
-}
 
 #[derive(Debug, Deserialize)]
 struct Pod {
