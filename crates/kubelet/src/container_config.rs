@@ -6,6 +6,7 @@ use crate::expand::{expand, expand_strictly};
 use crate::names;
 use crate::pod::spec::{self, PodRef, Slot};
 use crate::pod::volumes::PodVolumes;
+use crate::probe::listening;
 use crate::{resources, security};
 use container::runtime::{ContainerConfig, Device, Mount, Propagation, SandboxStatus};
 use images::{Image, ImageConfig};
@@ -149,6 +150,10 @@ fn annotations(order: &Order<'_>) -> BTreeMap<String, String> {
     }
     if let Some(json) = container.ports.as_ref().and_then(|ports| serde_json::to_string(ports).ok()) {
         all.insert(names::PORTS, json);
+    }
+    let awaited = listening::awaited_ports(container, &order.image.config);
+    if !awaited.is_empty() {
+        all.insert(names::AWAITED_PORTS, awaited);
     }
     all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

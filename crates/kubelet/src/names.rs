@@ -1,5 +1,6 @@
 //! Labels and annotations that the node puts on sandboxes and containers, so that it finds its own
-//! again after a restart and knows how to end pods that were deleted meanwhile. Upstream's names.
+//! again after a restart and knows how to end pods that were deleted meanwhile. Upstream's names, where it
+//! has them.
 
 pub const POD_NAME: &str = "io.kubernetes.pod.name";
 pub const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
@@ -14,6 +15,8 @@ pub const TERMINATION_MESSAGE_POLICY: &str = "io.kubernetes.container.terminatio
 pub const PRE_STOP: &str = "io.kubernetes.container.preStopHandler";
 /// JSON of the container's ports, for named ports in hooks.
 pub const PORTS: &str = "io.kubernetes.container.ports";
+/// TCP ports that are to be listened on before the container is ready, as `80,443`.
+pub const AWAITED_PORTS: &str = "kutter.io/awaited-ports";
 pub const POD_GRACE_PERIOD: &str = "io.kubernetes.pod.terminationGracePeriod";
 /// `init` where the container is one, so that it is told from the others without the spec.
 pub const CONTAINER_TYPE: &str = "io.kubernetes.container.type";

@@ -235,8 +235,10 @@ fn is_started(inputs: &Inputs<'_>, container: &Container, run: &RunStatus) -> bo
 }
 
 fn is_ready(inputs: &Inputs<'_>, container: &Container, run: &RunStatus) -> bool {
-    container.readiness_probe.is_none()
-        || inputs.verdicts.verdict(&run.id, ProbeKind::Readiness) == Some(Verdict::Success)
+    match inputs.verdicts.verdict(&run.id, ProbeKind::Readiness) {
+        Some(verdict) => verdict == Verdict::Success,
+        None => container.readiness_probe.is_none() && !run.annotations.contains_key(names::AWAITED_PORTS),
+    }
 }
 
 fn time(nanos: i64) -> Option<Time> {

@@ -6,11 +6,13 @@
 mod grpc;
 mod handler;
 mod http;
+pub(crate) mod listening;
 mod task;
 
 pub(crate) use handler::{Outcome, http_get, tcp_connect};
 
 use crate::agent::Agent;
+use crate::names;
 use crate::pod::spec::{self, PodRef, Slot};
 use container::runtime::ContainerStatus;
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
@@ -106,9 +108,10 @@ impl Probes {
     ) {
         let Some(container) = spec::container(pod, slot) else { return };
         for kind in ProbeKind::ALL {
-            let Some(probe) = kind.of(&container) else { continue };
+            let awaited = status.annotations.get(names::AWAITED_PORTS).filter(|_| kind == ProbeKind::Readiness);
+            let probe = kind.of(&container);
             let key = (status.id.clone(), kind);
-            if self.lock().contains_key(&key) {
+            if (probe.is_none() && awaited.is_none()) || self.lock().contains_key(&key) {
                 continue;
             }
             let verdict = (was_ready && kind != ProbeKind::Liveness).then_some(Verdict::Success);
@@ -123,9 +126,14 @@ impl Probes {
                 started_at: status.started_at,
                 address,
                 kind,
-                probe: probe.clone(),
+                probe: probe.cloned().unwrap_or_default(),
             };
-            let task = agent.env.tasks.spawn("probe", task::run(agent.clone(), target));
+            let task = match awaited {
+                Some(ports) => {
+                    agent.env.tasks.spawn("listening", listening::run(agent.clone(), target, status.pid, ports.clone()))
+                }
+                None => agent.env.tasks.spawn("probe", task::run(agent.clone(), target)),
+            };
             if let Some(running) = self.lock().get_mut(&key) {
                 running.task = Some(task);
             }

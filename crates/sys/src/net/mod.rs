@@ -8,6 +8,7 @@
 mod addresses;
 pub mod conntrack;
 mod links;
+mod listeners;
 pub mod namespace;
 mod neighbours;
 mod netlink;
@@ -18,6 +19,7 @@ pub mod sysctl;
 
 pub use addresses::{Address, Scope};
 pub use links::{Link, Veth, Vxlan};
+pub use listeners::listening_ports;
 pub use neighbours::{Forwarding, Mac, Neighbour};
 pub use netlink::Error;
 pub use routes::{Route, RouteReply};
