@@ -6,11 +6,13 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 # A C compiler builds SQLite and ring; nothing else is needed at run time.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config
 # What tests run against or build images from: real servers and tools where users have them.
-TEST_PACKAGES := busybox-static docker-registry iproute2 nftables openssl
+TEST_PACKAGES := busybox-static docker-registry iproute2 kmod nftables openssl qemu-system-x86
+# What stand-ins for the images of upstream's suite are made of.
+CONFORMANCE_PACKAGES := bind9-dnsutils curl netcat-openbsd
 
 install = $(SUDO) tools/install $(1)
 
-.PHONY: run build test lint clean
+.PHONY: run build test lint conformance conformance-smoke clean
 
 run: build
 	$(SUDO) target/release/kutter up $(ARGS)
@@ -28,6 +30,13 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	$(CARGO) run --locked --quiet --package xtask -- tidy
+
+# FOCUS=, SKIP= (patterns) and NODES= (processes of the parallel part) choose; KEEP=1 keeps what passes.
+conformance conformance-smoke: build
+	@$(call install,$(TEST_PACKAGES) $(CONFORMANCE_PACKAGES))
+	$(CARGO) build --locked --package conformance
+	$(SUDO) env PATH="$$PATH" KUTTER_BINARY="$(CURDIR)/target/release/kutter" \
+	  target/debug/conformance $(filter smoke,$(subst -, ,$@))
 
 clean:
 	$(CARGO) clean

@@ -47,13 +47,19 @@ impl Kutter {
 
     /// A node that joins `server`, with all images. It may take a moment until it is Ready.
     pub fn join(world: &World, number: u8, server: &Kutter) -> Self {
-        let mut kutter = Self::new(world, number);
+        let mut kutter = Self::agent(world, number, server);
         kutter.import_all();
+        kutter.spawn();
+        kutter
+    }
+
+    /// A host whose kutter will join `server`; no images, and nothing runs yet.
+    pub fn agent(world: &World, number: u8, server: &Kutter) -> Self {
+        let mut kutter = Self::new(world, number);
         let line = server.run(&["token", "create"]).trim().to_owned();
         let words = line.strip_prefix("kutter ").unwrap_or_else(|| panic!("no join command: {line:?}"));
         kutter.arguments = words.split(' ').map(str::to_owned).collect();
         kutter.arguments.extend(["--node-name".to_owned(), kutter.name.clone()]);
-        kutter.spawn();
         kutter
     }
 

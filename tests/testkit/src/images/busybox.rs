@@ -18,7 +18,7 @@ pub fn sources() -> Vec<PathBuf> {
     sources
 }
 
-fn make(_work: &Path) -> Result<Made> {
+fn make(_work: &Path) -> Result<Made<'static>> {
     let mut files = Files::base();
     add(&mut files, &[])?;
     let run = json!({"Cmd": ["sh"], "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]});

@@ -10,14 +10,14 @@ use std::io::Write;
 use std::path::Path;
 
 /// One way to run a file system, and the tags it goes by.
-pub struct Image {
-    pub tags: &'static [&'static str],
+pub struct Image<'t> {
+    pub tags: &'t [&'t str],
     /// As an image's configuration has it: `Cmd`, `Env`, `ExposedPorts`…
     pub run: Value,
 }
 
 /// All images of a family and the layer they share.
-pub fn write(path: &Path, repository: &str, made: &Made) -> Result<()> {
+pub fn write(path: &Path, repository: &str, made: &Made<'_>) -> Result<()> {
     let layer = made.files.layer()?;
     let layer_digest = hex(&layer);
     let layer_path = format!("{layer_digest}/layer.tar");

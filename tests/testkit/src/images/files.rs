@@ -43,8 +43,13 @@ impl Files {
 
     /// The file `source` of this machine; links are followed.
     pub fn copy(&mut self, path: &str, source: &Path) -> Result<&mut Self> {
+        let mode = fs::metadata(source).with_context(|| format!("look at {}", source.display()))?.permissions().mode();
+        self.copy_as(path, source, mode & 0o777)
+    }
+
+    /// As [`Self::copy`], with access bits of the caller's choice.
+    pub fn copy_as(&mut self, path: &str, source: &Path, mode: u32) -> Result<&mut Self> {
         let bytes = fs::read(source).with_context(|| format!("read {}", source.display()))?;
-        let mode = fs::metadata(source)?.permissions().mode() & 0o777;
         Ok(self.add(path, mode, Node::File(bytes)))
     }
 
@@ -90,6 +95,39 @@ impl Files {
         }
         Ok(tar.into_inner()?)
     }
+
+    /// As a kernel unpacks them into its first root.
+    pub fn cpio(&self) -> Vec<u8> {
+        const FOLDER: u32 = 0o040_000;
+        const FILE: u32 = 0o100_000;
+        const LINK: u32 = 0o120_000;
+        let mut archive = Vec::new();
+        for (inode, (path, (mode, node))) in self.0.iter().enumerate() {
+            match node {
+                Node::Folder => entry(&mut archive, inode, path, FOLDER | mode, &[]),
+                Node::File(bytes) => entry(&mut archive, inode, path, FILE | mode, bytes),
+                Node::Link(target) => entry(&mut archive, inode, path, LINK | mode, target.as_bytes()),
+            }
+        }
+        entry(&mut archive, 0, "TRAILER!!!", 0, &[]);
+        archive
+    }
+}
+
+/// One entry of the archive that a kernel unpacks at its start ("newc").
+fn entry(archive: &mut Vec<u8>, inode: usize, path: &str, mode: u32, bytes: &[u8]) {
+    let size = bytes.len();
+    let name = path.len() + 1;
+    // Magic, inode, mode, user, group, links, time, size, two device numbers twice, name's length, checksum.
+    archive.extend_from_slice(
+        format!("070701{inode:08x}{mode:08x}{0:08x}{0:08x}{1:08x}{0:08x}{size:08x}{0:08x}{0:08x}{0:08x}{0:08x}{name:08x}{0:08x}", 0, 1)
+            .as_bytes(),
+    );
+    archive.extend_from_slice(path.as_bytes());
+    archive.push(0);
+    archive.resize(archive.len().next_multiple_of(4), 0);
+    archive.extend_from_slice(bytes);
+    archive.resize(archive.len().next_multiple_of(4), 0);
 }
 
 const PASSWD: &str = "\

@@ -4,11 +4,11 @@
 //! Each family of images is one archive as `docker save` writes it, made once and kept until what
 //! it was made from changes. Adding one: a file here and a line in [`ALL`].
 
-mod busybox;
-mod debian;
-mod docker_archive;
-mod files;
-mod nginx;
+pub mod busybox;
+pub mod debian;
+pub mod docker_archive;
+pub mod files;
+pub mod nginx;
 mod server;
 
 use anyhow::{Context, Result, bail};
@@ -25,13 +25,13 @@ pub struct Family {
     pub tags: &'static [&'static str],
     /// What the archive must be newer than.
     sources: fn() -> Vec<PathBuf>,
-    make: fn(&Path) -> Result<Made>,
+    make: fn(&Path) -> Result<Made<'static>>,
 }
 
 /// One file system, run in several ways.
-struct Made {
-    files: Files,
-    images: Vec<Image>,
+pub struct Made<'t> {
+    pub files: Files,
+    pub images: Vec<Image<'t>>,
 }
 
 pub const ALL: &[Family] = &[busybox::FAMILY, server::KUTTER_TEST, server::TOMCAT, nginx::FAMILY];

@@ -14,7 +14,17 @@ pub const FAMILY: Family =
 /// Commands that bash or nothing at all stands for.
 const NOT_BUSYBOX: &[&str] = &["ash", "dpkg", "dpkg-deb", "init", "linuxrc", "rpm"];
 
-fn make(work: &Path) -> Result<Made> {
+fn make(work: &Path) -> Result<Made<'static>> {
+    let images = vec![
+        Image { tags: &["latest", "1.27"], run: run("1.27.5") },
+        Image { tags: &["1.14.2"], run: run("1.14.2") },
+        Image { tags: &["1.16.1"], run: run("1.16.1") },
+    ];
+    Ok(Made { files: files(work)?, images })
+}
+
+/// The file system; packages are laid out below `work`.
+pub fn files(work: &Path) -> Result<Files> {
     let mut files = Files::base();
     busybox::add(&mut files, NOT_BUSYBOX)?;
     debian::program(&mut files, "bin/bash", Path::new("/bin/bash"))?;
@@ -28,16 +38,11 @@ fn make(work: &Path) -> Result<Made> {
     files.append("etc/passwd", "nginx:x:101:101:nginx user:/nonexistent:/bin/false\n");
     files.append("etc/group", "nginx:x:101:\n");
     files.script("docker-entrypoint.sh", "#!/bin/sh\nexec \"$@\"\n");
-    let images = vec![
-        Image { tags: &["latest", "1.27"], run: run("1.27.5") },
-        Image { tags: &["1.14.2"], run: run("1.14.2") },
-        Image { tags: &["1.16.1"], run: run("1.16.1") },
-    ];
-    Ok(Made { files, images })
+    Ok(files)
 }
 
 /// The version makes the images different ones; the program is the same.
-fn run(version: &str) -> Value {
+pub fn run(version: &str) -> Value {
     json!({
         "Entrypoint": ["/docker-entrypoint.sh"],
         "Cmd": ["nginx", "-g", "daemon off;"],

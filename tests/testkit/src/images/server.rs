@@ -19,7 +19,7 @@ fn sources() -> Vec<PathBuf> {
     sources
 }
 
-fn make_test(_work: &Path) -> Result<Made> {
+fn make_test(_work: &Path) -> Result<Made<'static>> {
     let files = with_server()?;
     let run = json!({
         "Entrypoint": ["/bin/testserver"],
@@ -29,7 +29,7 @@ fn make_test(_work: &Path) -> Result<Made> {
     Ok(Made { files, images: vec![Image { tags: KUTTER_TEST.tags, run }] })
 }
 
-fn make_tomcat(_work: &Path) -> Result<Made> {
+fn make_tomcat(_work: &Path) -> Result<Made<'static>> {
     let mut files = with_server()?;
     let start = "#!/bin/sh\nexec /bin/testserver serve --http 8080 --greeting 'Apache Tomcat stand-in'\n";
     files.script("usr/local/tomcat/bin/catalina.sh", start);

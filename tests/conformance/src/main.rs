@@ -1,0 +1,113 @@
+//! `make conformance` and `make conformance-smoke`: everything from building upstream's suite to
+//! the line that sums it up. Called by the Makefile, which builds the kutter under test.
+//!
+//! Reads `FOCUS`, `SKIP` and `NODES` (processes of the parallel part) from the environment, and
+//! `KEEP=1`: keep from now on what passes; `RESULTS`: another folder for reports and logs.
+#![allow(clippy::disallowed_methods)]
+
+use anyhow::{Result, ensure};
+use conformance::cluster::Cluster;
+use conformance::junit::{self, Outcomes};
+use conformance::kept::{self, Kept};
+use conformance::report::{self, Reasons, Run};
+use conformance::selection::{self, Choice, Part};
+use conformance::suite::Suite;
+use conformance::summary;
+use conformance::upstream::Upstream;
+use conformance::{behaviours, images, interrupt, root};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_smoke = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => false,
+        ["smoke"] => true,
+        _ => {
+            eprintln!("usage: conformance [smoke]");
+            return ExitCode::from(2);
+        }
+    };
+    match run(is_smoke) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("conformance: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where lists and tables stand.
+fn own_folder() -> PathBuf {
+    root().join("tests/conformance")
+}
+
+fn choice(is_smoke: bool) -> Result<Choice> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let processes = variable("NODES").map_or(Ok(4), |text| text.parse())?;
+    let only = if is_smoke { Some(std::fs::read_to_string(own_folder().join("smoke.txt"))?) } else { None };
+    let only = only.map(|text| kept::lines(&text).collect());
+    Ok(Choice { focus: variable("FOCUS"), skip: variable("SKIP"), processes, only })
+}
+
+/// Whether everything that must pass has passed.
+fn run(is_smoke: bool) -> Result<bool> {
+    ensure!(std::env::var_os("KUTTER_BINARY").is_some(), "KUTTER_BINARY must name the kutter to test");
+    interrupt::watch()?;
+    let choice = choice(is_smoke)?;
+    let mut kept = Kept::read(&own_folder())?;
+    let upstream = Upstream::ready(&root())?;
+    let parts = selection::parts(&upstream.specs()?, &choice)?;
+    ensure!(!parts.is_empty(), "no spec was chosen");
+    let commit = report::commit(&root());
+    let outcomes = outcomes(&upstream, &parts)?;
+    let summary = summary::sum(&outcomes);
+    for (name, outcome) in &outcomes {
+        if let junit::Outcome::Failed(words) = outcome {
+            println!("failed: {name}\n        {words}");
+        }
+    }
+    let gained = kept.gained(&outcomes);
+    if std::env::var("KEEP").is_ok_and(|value| value == "1") {
+        kept.keep(&gained)?;
+    } else if !gained.is_empty() {
+        println!("{} specs passed that are not kept; KEEP=1 keeps them", gained.len());
+    }
+    let sum = behaviours::sum(&behaviours::read(&own_folder())?, &kept);
+    if choice.is_everything() {
+        let run = Run { outcomes: &outcomes, summary: &summary, sum: &sum, commit, machine: report::machine() };
+        report::write(&root().join("docs/conformance.md"), &run, &Reasons::read(&own_folder())?)?;
+    }
+    let regressed = kept.regressed(&outcomes);
+    for (name, _) in &regressed {
+        println!("must pass: {name}");
+    }
+    println!("{sum}\n\n{summary}");
+    Ok(regressed.is_empty())
+}
+
+/// Runs all parts on one cluster.
+fn outcomes(upstream: &Upstream, parts: &[Part]) -> Result<Outcomes> {
+    let folder = root().join("target/conformance");
+    let archives = images::archives(upstream, &folder.join("images"))?;
+    let folder = std::env::var_os("RESULTS").map_or(folder, PathBuf::from);
+    let cluster = Cluster::start(&archives)?;
+    let suite =
+        Suite { upstream, kubeconfig: cluster.kubeconfig()?, folder: folder.clone(), from: &cluster.world.outside };
+    let ran = run_parts(&suite, parts);
+    cluster.end(&folder)?;
+    ran?;
+    let chosen: Vec<String> = parts.iter().flat_map(|part| part.specs.clone()).collect();
+    Ok(summary::settle(&chosen, junit::read_folder(&folder.join("junit"))?))
+}
+
+fn run_parts(suite: &Suite<'_>, parts: &[Part]) -> Result<()> {
+    // Reports of an earlier run would be read as this one's.
+    let reports = suite.reports();
+    if reports.exists() {
+        std::fs::remove_dir_all(&reports)?;
+    }
+    std::fs::create_dir_all(&reports)?;
+    parts.iter().try_for_each(|part| suite.run(part))
+}
