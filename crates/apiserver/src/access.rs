@@ -51,15 +51,17 @@ impl Access {
             return Ok(());
         }
         let authorizer = self.authorizer.as_ref();
-        match resource.kind.resource {
-            plural @ ("roles" | "clusterroles") => rbac::check_role(index, authorizer, user, plural, new, old),
-            plural => rbac::check_binding(index, authorizer, user, plural, new, old),
+        match resource.kind.resource.as_ref() {
+            "roles" => rbac::check_role(index, authorizer, user, "roles", new, old),
+            "clusterroles" => rbac::check_role(index, authorizer, user, "clusterroles", new, old),
+            "rolebindings" => rbac::check_binding(index, authorizer, user, "rolebindings", new, old),
+            _ => rbac::check_binding(index, authorizer, user, "clusterrolebindings", new, old),
         }
     }
 
     pub(crate) fn observe(&self, resource: &Resource, object: &Object, deleted: bool) {
         for observer in &self.observers {
-            if observer.wants(resource.kind.group, resource.kind.resource) {
+            if observer.wants(&resource.kind.group, &resource.kind.resource) {
                 observer.observe(resource, object, deleted);
             }
         }
@@ -75,7 +77,7 @@ impl Observer for Roles {
     }
 
     fn observe(&self, resource: &Resource, object: &Object, deleted: bool) {
-        let plural = resource.kind.resource;
+        let plural = resource.kind.resource.as_ref();
         match object.value() {
             Ok(value) if !deleted => self.0.upsert(plural, &value),
             _ => self.0.remove(plural, &object.index.namespace, &object.index.name),
@@ -97,7 +99,7 @@ impl Observer for NodeGraph {
     }
 
     fn observe(&self, resource: &Resource, object: &Object, deleted: bool) {
-        let plural = resource.kind.resource;
+        let plural = resource.kind.resource.as_ref();
         match object.value() {
             Ok(value) if !deleted => self.0.upsert(plural, &value),
             _ => self.0.remove(plural, &object.index.namespace, &object.index.name),

@@ -8,6 +8,7 @@ use crate::object::Object;
 use base::Latest;
 use imbl::OrdMap;
 use std::collections::VecDeque;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use store::Revision;
@@ -105,6 +106,15 @@ impl Collection {
         self.read().objects.get(key).cloned()
     }
 
+    /// The objects of one namespace.
+    pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<Object>> {
+        let start = format!("{namespace}/");
+        let objects = self.read().objects.clone();
+        let bounds = (Bound::Included(start.as_str()), Bound::Unbounded);
+        let inside = objects.range::<_, str>(bounds).take_while(|(key, _)| key.starts_with(&start));
+        inside.map(|(_, object)| object.clone()).collect()
+    }
+
     /// Everything as of the returned revision, at no cost.
     pub fn snapshot(&self) -> (Objects, Revision) {
         let inner = self.read();
@@ -190,7 +200,7 @@ mod tests {
 
     fn change(revision: Revision, name: &str, deleted: bool) -> Change {
         let index = Index { name: name.to_owned(), ..Index::default() };
-        let object = Arc::new(Object { revision, json: bytes::Bytes::from_static(b"{}"), index });
+        let object = Arc::new(Object::new(revision, bytes::Bytes::from_static(b"{}"), index));
         Change { revision, object, previous: None, deleted, frames: Frames::default() }
     }
 

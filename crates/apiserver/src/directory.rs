@@ -30,7 +30,7 @@ impl Directory for Known {
     }
 
     fn bootstrap_secrets(&self) -> Vec<SecretData> {
-        let secrets = self.0.find("", "v1", "secrets").and_then(|resource| resource.collection.as_ref());
+        let secrets = self.0.find("", "v1", "secrets").and_then(|resource| resource.collection.clone());
         let Some(collection) = secrets else { return Vec::new() };
         let (objects, _) = collection.snapshot();
         objects

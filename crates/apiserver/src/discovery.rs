@@ -1,9 +1,11 @@
 //! Discovery: which groups, versions and resources are served, plain and aggregated, and the
-//! version of the server. Built from the table of resources on demand; it never changes while
-//! built-in kinds are all there are.
+//! version of the server. Built from the table of resources on demand.
 
 use crate::resources::{Resource, Resources};
+use kinds::Subresource;
+use meta::Name;
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// The release whose API this is.
@@ -36,48 +38,60 @@ pub fn core_versions(server_address: &str) -> Value {
     })
 }
 
-/// Groups with their versions, in discovery order.
-fn groups(resources: &Resources) -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut rows: Vec<&Arc<Resource>> = resources.all().iter().collect();
-    rows.sort_by_key(|row| {
-        (std::cmp::Reverse(row.kind.group_priority), row.kind.group, std::cmp::Reverse(row.kind.version_priority))
+/// A group as it is shown.
+pub struct Group {
+    pub name: Name,
+    pub versions: Vec<Version>,
+}
+
+/// One of its versions.
+pub struct Version {
+    pub name: Name,
+    /// In the order of their names.
+    pub rows: Vec<Arc<Resource>>,
+}
+
+/// Everything that is served, in discovery order.
+pub fn groups(resources: &Resources) -> Vec<Group> {
+    let mut rows = resources.all();
+    rows.sort_by(|a, b| {
+        let key = |row: &Resource| (Reverse(row.kind.group_priority), row.kind.group.clone());
+        let within = |row: &Resource| (Reverse(row.kind.version_priority), row.kind.version.clone());
+        (key(a), within(a), &a.kind.resource).cmp(&(key(b), within(b), &b.kind.resource))
     });
-    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     for row in rows {
-        match groups.last_mut() {
-            Some((group, versions)) if *group == row.kind.group => {
-                if !versions.contains(&row.kind.version) {
-                    versions.push(row.kind.version);
-                }
-            }
-            _ => groups.push((row.kind.group, vec![row.kind.version])),
+        let (group, version) = (row.kind.group.clone(), row.kind.version.clone());
+        if groups.last().is_none_or(|last| last.name != group) {
+            groups.push(Group { name: group, versions: Vec::new() });
+        }
+        let Some(last) = groups.last_mut() else { continue };
+        match last.versions.last_mut().filter(|last| last.name == version) {
+            Some(last) => last.rows.push(row),
+            None => last.versions.push(Version { name: version, rows: vec![row] }),
         }
     }
     groups
 }
 
-fn group_value(group: &str, versions: &[&str]) -> Value {
-    let versions: Vec<Value> = versions
-        .iter()
-        .map(|version| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
-        .collect();
-    json!({"name": group, "versions": versions, "preferredVersion": versions[0]})
+fn group_value(group: &Group) -> Value {
+    let name = &group.name;
+    let version =
+        |version: &Version| json!({"groupVersion": format!("{name}/{}", version.name), "version": version.name});
+    let versions: Vec<Value> = group.versions.iter().map(version).collect();
+    json!({"name": name, "versions": versions, "preferredVersion": versions.first()})
 }
 
 /// `/apis`
-pub fn group_list(resources: &Resources) -> Value {
-    let groups: Vec<Value> = groups(resources)
-        .iter()
-        .filter(|(group, _)| !group.is_empty())
-        .map(|(group, versions)| group_value(group, versions))
-        .collect();
+pub fn group_list(groups: &[Group]) -> Value {
+    let groups: Vec<Value> = groups.iter().filter(|group| !group.name.is_empty()).map(group_value).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `/apis/GROUP`
-pub fn group(resources: &Resources, name: &str) -> Option<Value> {
-    let found = groups(resources).into_iter().find(|(group, _)| *group == name && !name.is_empty())?;
-    let mut value = group_value(found.0, &found.1);
+pub fn group(groups: &[Group], name: &str) -> Option<Value> {
+    let found = groups.iter().find(|group| group.name == name && !name.is_empty())?;
+    let mut value = group_value(found);
     value["kind"] = "APIGroup".into();
     value["apiVersion"] = "v1".into();
     Some(value)
@@ -85,27 +99,15 @@ pub fn group(resources: &Resources, name: &str) -> Option<Value> {
 
 /// `/api/v1` and `/apis/GROUP/VERSION`
 pub fn resource_list(resources: &Resources, group: &str, version: &str) -> Option<Value> {
-    let rows: Vec<&Arc<Resource>> = of_version(resources, group, version);
+    let mut rows = resources.all();
+    rows.retain(|row| row.kind.group == group && row.kind.version == version);
     if rows.is_empty() {
         return None;
     }
     let mut list: Vec<Value> = Vec::new();
-    for row in rows {
+    for row in &rows {
         list.push(main_entry(row));
-        for sub in &row.kind.subresources {
-            let mut entry = json!({
-                "name": format!("{}/{}", row.kind.resource, sub.name),
-                "singularName": "",
-                "namespaced": row.kind.namespaced,
-                "kind": sub.kind,
-                "verbs": sub.verbs,
-            });
-            if (sub.group, sub.version) != (group, version) {
-                entry["group"] = sub.group.into();
-                entry["version"] = sub.version.into();
-            }
-            list.push(entry);
-        }
+        list.extend(row.kind.subresources.iter().map(|sub| sub_entry(row, sub)));
     }
     list.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -114,10 +116,6 @@ pub fn resource_list(resources: &Resources, group: &str, version: &str) -> Optio
         value["apiVersion"] = "v1".into();
     }
     Some(value)
-}
-
-fn of_version<'r>(resources: &'r Resources, group: &str, version: &str) -> Vec<&'r Arc<Resource>> {
-    resources.all().iter().filter(|row| row.kind.group == group && row.kind.version == version).collect()
 }
 
 fn main_entry(row: &Resource) -> Value {
@@ -135,34 +133,30 @@ fn main_entry(row: &Resource) -> Value {
         entry["categories"] = json!(row.kind.categories);
     }
     if !row.kind.storage_version_hash.is_empty() {
-        entry["storageVersionHash"] = row.kind.storage_version_hash.into();
+        entry["storageVersionHash"] = json!(row.kind.storage_version_hash);
+    }
+    entry
+}
+
+fn sub_entry(row: &Resource, sub: &Subresource) -> Value {
+    let mut entry = json!({
+        "name": format!("{}/{}", row.kind.resource, sub.name),
+        "singularName": "",
+        "namespaced": row.kind.namespaced,
+        "kind": sub.kind,
+        "verbs": sub.verbs,
+    });
+    if sub.group != row.kind.group || sub.version != row.kind.version {
+        entry["group"] = json!(sub.group);
+        entry["version"] = json!(sub.version);
     }
     entry
 }
 
 /// `/api` and `/apis` as APIGroupDiscoveryList, of `apidiscovery.k8s.io` in the version asked for.
-pub fn aggregated(resources: &Resources, core: bool, version: &str) -> Value {
-    let items: Vec<Value> = groups(resources)
-        .iter()
-        .filter(|(group, _)| group.is_empty() == core)
-        .map(|(group, versions)| {
-            let versions: Vec<Value> = versions
-                .iter()
-                .map(|version| {
-                    let mut rows = of_version(resources, group, version);
-                    rows.sort_by_key(|row| row.kind.resource);
-                    let list: Vec<Value> = rows.iter().map(|row| aggregated_entry(row)).collect();
-                    json!({"version": version, "resources": list, "freshness": "Current"})
-                })
-                .collect();
-            let metadata = if core {
-                json!({"creationTimestamp": null})
-            } else {
-                json!({"name": group, "creationTimestamp": null})
-            };
-            json!({"metadata": metadata, "versions": versions})
-        })
-        .collect();
+pub fn aggregated(groups: &[Group], core: bool, version: &str) -> Value {
+    let wanted = groups.iter().filter(|group| group.name.is_empty() == core);
+    let items: Vec<Value> = wanted.map(aggregated_group).collect();
     json!({
         "kind": "APIGroupDiscoveryList",
         "apiVersion": format!("apidiscovery.k8s.io/{version}"),
@@ -171,11 +165,24 @@ pub fn aggregated(resources: &Resources, core: bool, version: &str) -> Value {
     })
 }
 
+fn aggregated_group(group: &Group) -> Value {
+    let version = |version: &Version| {
+        let list: Vec<Value> = version.rows.iter().map(|row| aggregated_entry(row)).collect();
+        json!({"version": version.name, "resources": list, "freshness": "Current"})
+    };
+    let versions: Vec<Value> = group.versions.iter().map(version).collect();
+    let metadata = match group.name.is_empty() {
+        true => json!({"creationTimestamp": null}),
+        false => json!({"name": group.name, "creationTimestamp": null}),
+    };
+    json!({"metadata": metadata, "versions": versions})
+}
+
 fn aggregated_entry(row: &Resource) -> Value {
     let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
     let mut entry = json!({
         "resource": row.kind.resource,
-        "responseKind": kind(row.kind.group, row.kind.version, row.kind.kind),
+        "responseKind": kind(&row.kind.group, &row.kind.version, &row.kind.kind),
         "scope": if row.kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": row.kind.singular,
         "verbs": row.kind.verbs,
@@ -194,7 +201,7 @@ fn aggregated_entry(row: &Resource) -> Value {
             .map(|sub| {
                 json!({
                     "subresource": sub.name,
-                    "responseKind": kind(sub.group, sub.version, sub.kind),
+                    "responseKind": kind(&sub.group, &sub.version, &sub.kind),
                     "verbs": sub.verbs,
                 })
             })

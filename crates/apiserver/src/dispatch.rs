@@ -17,13 +17,14 @@ impl Server {
     /// The Status to send.
     pub async fn handle(&self, request: &Request, media: Media, caller: &mut Caller<'_>) -> Result<Answer, Status> {
         let gvr = &request.resource;
-        let resource = self.resources.find(&gvr.group, &gvr.version, &gvr.resource).ok_or_else(Status::no_such_path)?;
+        let resource =
+            &self.resources.find(&gvr.group, &gvr.version, &gvr.resource).ok_or_else(Status::no_such_path)?;
         self.authorize(caller.user, request)?;
         check_scope(resource, request)?;
         if let Some(warning) = deprecation(resource) {
-            caller.warnings.push(warning.to_owned());
+            caller.warnings.push(warning);
         }
-        match request.subresource.as_deref() {
+        let answer = match request.subresource.as_deref() {
             None | Some("") => self.main(resource, request, media, caller).await,
             Some(name) => {
                 let verb = request.verb.as_str();
@@ -33,7 +34,8 @@ impl Server {
                 }
                 subresources::handle(self, resource, known, request, media, caller).await
             }
-        }
+        };
+        resource.show_answer(answer?)
     }
 
     /// # Errors
@@ -104,10 +106,16 @@ fn check_scope(resource: &Resource, request: &Request) -> Result<(), Status> {
 }
 
 /// Upstream's Warning for kinds on their way out.
-fn deprecation(resource: &Resource) -> Option<&'static str> {
-    match (resource.kind.group, resource.kind.version, resource.kind.resource) {
-        ("", "v1", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
-        ("", "v1", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
-        _ => None,
+fn deprecation(resource: &Resource) -> Option<String> {
+    let kind = &resource.kind;
+    if let Some((hub, _)) = resource.kept_as.as_ref().filter(|_| kind.stability == kinds::Stability::Legacy) {
+        let (old, new) = (kind.api_version(), hub.kind.api_version());
+        return Some(format!("{old} {} is deprecated; use {new} {}", kind.kind, hub.kind.kind));
     }
+    let text = match (kind.group.as_ref(), kind.version.as_ref(), kind.resource.as_ref()) {
+        ("", "v1", "endpoints") => "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+        ("", "v1", "componentstatuses") => "v1 ComponentStatus is deprecated in v1.19+",
+        _ => return None,
+    };
+    Some(text.to_owned())
 }

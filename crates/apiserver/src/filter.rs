@@ -11,6 +11,8 @@ pub struct Filter {
     pub key_prefix: String,
     labels: Option<meta::labels::Selector>,
     fields: Option<meta::fields::FieldSelector>,
+    /// The version that the fields are named in, where it is not the stored one.
+    version: Option<&'static strategy::versions::Version>,
 }
 
 impl Filter {
@@ -41,7 +43,8 @@ impl Filter {
             Some(namespace) if resource.kind.namespaced && !namespace.is_empty() => format!("{namespace}/"),
             _ => String::new(),
         };
-        Ok(Filter { key_prefix, labels, fields })
+        let version = resource.kept_as.as_ref().map(|(_, version)| *version);
+        Ok(Filter { key_prefix, labels, fields, version })
     }
 
     /// True where every object in the namespace passes.
@@ -59,7 +62,12 @@ impl Filter {
 
     fn selects(&self, index: &Index) -> bool {
         self.labels.as_ref().is_none_or(|selector| selector.matches(&index.labels))
-            && self.fields.as_ref().is_none_or(|selector| selector.matches_with(|field| index.field(field)))
+            && self.fields.as_ref().is_none_or(|selector| {
+                selector.matches_with(|field| match self.version {
+                    Some(version) => index.field(version.field_label(field)?),
+                    None => index.field(field),
+                })
+            })
     }
 }
 
@@ -71,7 +79,13 @@ fn read_fields(resource: &Resource, text: &str) -> Result<meta::fields::FieldSel
     if !resource.kind.namespaced {
         supported.pop();
     }
-    supported.extend(known.iter().map(|(name, _)| *name));
+    match &resource.kept_as {
+        Some((_, version)) => supported.extend(selector.terms().iter().filter_map(|term| {
+            let stored = version.field_label(&term.field)?;
+            known.iter().any(|(name, _)| name == stored).then_some(term.field.as_str())
+        })),
+        None => supported.extend(known.iter().map(|(name, _)| name.as_ref())),
+    }
     selector.check(&supported).map_err(|error| match selector.terms() {
         // Upstream words it so where a kind has no fields of its own to select by.
         [term, ..] if known.is_empty() => Status::bad_request(format!(

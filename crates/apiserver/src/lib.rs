@@ -26,6 +26,7 @@ mod snapshots;
 mod subresources;
 mod table;
 mod upkeep;
+mod views;
 mod watch;
 mod write;
 
@@ -33,5 +34,5 @@ pub use access::{Access, Observer};
 pub use discovery::GIT_VERSION;
 pub use local::Local;
 pub use object::{Index, Object};
-pub use resources::{Resource, Resources};
+pub use resources::{Held, Resource, Resources};
 pub use server::{Identity, Server, Settings, StartError};

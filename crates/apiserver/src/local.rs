@@ -78,7 +78,7 @@ pub(crate) fn bookmark(watcher: &Watcher, revision: u64, initial_events_end: boo
     if initial_events_end {
         metadata["annotations"] = serde_json::json!({"k8s.io/initial-events-end": "true"});
     }
-    let kind = watcher.resource.kind;
+    let kind = &watcher.resource.kind;
     let object = serde_json::json!({"kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata});
     object.to_string().into()
 }

@@ -21,10 +21,12 @@ impl admission::Lookup for Memory<'_> {
 
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
         let found = self.server.resources.find_any_version(group, resource);
-        let Some(collection) = found.and_then(|resource| resource.collection.as_ref()) else { return Vec::new() };
-        let (objects, _) = collection.snapshot();
-        let inside = |object: &&Arc<Object>| namespace.is_empty() || object.index.namespace == namespace;
-        objects.values().filter(inside).filter_map(|object| object.value().ok().map(Arc::new)).collect()
+        let Some(collection) = found.and_then(|resource| resource.collection.clone()) else { return Vec::new() };
+        let read = |object: &Arc<Object>| object.value().ok().map(Arc::new);
+        if !namespace.is_empty() {
+            return collection.in_namespace(namespace).iter().filter_map(read).collect();
+        }
+        collection.snapshot().0.values().filter_map(read).collect()
     }
 
     fn allows(&self, user: &User, check: &AccessCheck<'_>) -> bool {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use store::Revision;
 use strategy::Strategy;
 
@@ -15,7 +16,15 @@ pub struct Object {
     /// Canonical JSON in the storage version, with its resourceVersion.
     pub json: Bytes,
     pub index: Index,
+    /// The same in other versions, as far as someone has asked.
+    views: Views,
 }
+
+/// Few kinds have more versions than this, and few objects are asked for in all of them.
+const MAX_VIEWS: usize = 4;
+
+#[derive(Debug, Default)]
+struct Views(Mutex<Vec<(u64, Arc<Object>)>>);
 
 /// What selectors, owners and collectors ask of an object without reading its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +34,7 @@ pub struct Index {
     pub uid: String,
     pub labels: BTreeMap<String, String>,
     /// Selectable fields beside name and namespace.
-    pub fields: Vec<(&'static str, String)>,
+    pub fields: strategy::Fields,
 }
 
 #[derive(Deserialize)]
@@ -80,7 +89,7 @@ impl Index {
         match name {
             "metadata.name" => Some(&self.name),
             "metadata.namespace" => Some(&self.namespace),
-            _ => self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str()),
+            _ => self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str()),
         }
     }
 }
@@ -88,7 +97,30 @@ impl Index {
 impl Object {
     /// Splices the revision into stored bytes, which carry none.
     pub fn publish(revision: Revision, stored: &[u8], index: Index) -> Self {
-        Object { revision, json: wire::json::splice_resource_version(stored, revision), index }
+        Self::new(revision, wire::json::splice_resource_version(stored, revision), index)
+    }
+
+    /// From finished bytes.
+    pub fn new(revision: Revision, json: Bytes, index: Index) -> Self {
+        Object { revision, json, index, views: Views::default() }
+    }
+
+    /// The object as the version behind `row` shows it: made once, then shared.
+    pub fn view(
+        &self,
+        row: u64,
+        make: impl FnOnce() -> Result<Object, meta::Status>,
+    ) -> Result<Arc<Object>, meta::Status> {
+        let mut views = self.views.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = views.iter().find(|(number, _)| *number == row) {
+            return Ok(known.clone());
+        }
+        let made = Arc::new(make()?);
+        if views.len() == MAX_VIEWS {
+            views.remove(0);
+        }
+        views.push((row, made.clone()));
+        Ok(made)
     }
 
     /// The object as a tree, for changing it.
@@ -122,5 +154,5 @@ pub fn at_revision(object: &Object, revision: Revision) -> Object {
         Some(at) => [&text[..at], new.as_bytes(), &text[at + old.len()..]].concat().into(),
         None => object.json.clone(),
     };
-    Object { revision, json, index: object.index.clone() }
+    Object::new(revision, json, object.index.clone())
 }

@@ -114,7 +114,7 @@ impl Server {
         let entries = self.store.entries_at(resource.prefix.as_str().into(), revision).await?;
         let mut objects = Objects::new();
         for entry in entries {
-            let Ok(index) = Index::of_bytes(&entry.value, resource.strategy) else { continue };
+            let Ok(index) = Index::of_bytes(&entry.value, &*resource.strategy) else { continue };
             let object = Arc::new(Object::publish(entry.revision, &entry.value, index));
             objects.insert(Object::key(&object.index.namespace, &object.index.name).into(), object);
         }

@@ -1,36 +1,77 @@
 //! The table of served resources: each row joins a kind's names, its schema, its rules and the
 //! collection its objects live in. Everything else in this crate walks this table and knows no
 //! kind by name.
+//!
+//! Built-in rows stand from the start; those of custom resources come and go with their
+//! definitions.
 
 use crate::collection::Collection;
 use kinds::Kind;
 use meta::{GroupResource, GroupVersionKind, GroupVersionResource};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Bound;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::ops::{Bound, Deref};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use strategy::Strategy;
+use strategy::versions::Version;
 use wire::schema::{Schema, TypeId};
+
+/// Something that lives as long as the program, or as long as who holds it.
+pub enum Held<T: ?Sized + 'static> {
+    Static(&'static T),
+    Shared(Arc<T>),
+}
+
+impl<T: ?Sized> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Held::Static(held) => held,
+            Held::Shared(held) => held,
+        }
+    }
+}
 
 /// One served group, version and resource.
 pub struct Resource {
-    pub kind: &'static Kind,
-    pub schema: &'static Schema,
-    pub type_id: TypeId,
-    pub strategy: &'static dyn Strategy,
+    pub kind: Held<Kind>,
+    pub strategy: Held<dyn Strategy>,
     /// None: virtual, such as the review kinds.
     pub collection: Option<Arc<Collection>>,
     /// Start of its keys in the store, ending in a slash.
     pub prefix: String,
+    /// Of a built-in kind that is kept as another version: the row of that one, where all rules
+    /// run, and how objects get there and back.
+    pub kept_as: Option<(Arc<Resource>, &'static Version)>,
+    /// Tells this row from every other, earlier forms of the same custom resource too.
+    pub number: u64,
+}
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+/// The next row's number.
+pub(crate) fn number() -> u64 {
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Resource {
+    pub fn schema(&self) -> &Schema {
+        kinds::schema()
+    }
+
+    pub fn type_id(&self) -> TypeId {
+        self.kind.type_id
+    }
+
     pub fn gvr(&self) -> GroupVersionResource {
-        GroupVersionResource::of(self.kind.group, self.kind.version, self.kind.resource)
+        self.kind.gvr()
     }
 
     pub fn gvk(&self) -> GroupVersionKind {
-        GroupVersionKind::of(self.kind.group, self.kind.version, self.kind.kind)
+        self.kind.gvk()
     }
 
     pub fn is(&self, group: &str, resource: &str) -> bool {
@@ -42,15 +83,15 @@ impl Resource {
     }
 
     pub fn api_version(&self) -> String {
-        self.gvk().group_version().to_string()
+        self.kind.api_version()
     }
 
     pub fn supports(&self, verb: &str) -> bool {
         self.kind.has_verb(verb)
     }
 
-    pub fn subresource(&self, name: &str) -> Option<&'static kinds::Subresource> {
-        self.kind.subresources.iter().find(|subresource| subresource.name == name)
+    pub fn subresource(&self, name: &str) -> Option<&kinds::Subresource> {
+        self.kind.subresource(name)
     }
 
     /// The key of one object in the store.
@@ -58,76 +99,210 @@ impl Resource {
         let key = crate::object::Object::key(namespace, name);
         format!("{}{key}", self.prefix).into()
     }
+
+    /// The row whose version rules work on: its own, but for built-in kinds kept as another.
+    pub fn work(&self) -> &Resource {
+        self.kept_as.as_ref().map_or(self, |(hub, _)| hub)
+    }
+
+    /// An object of this row's version in the working one, defaulted there.
+    pub fn up(&self, mut object: Value) -> Value {
+        if let Some((hub, version)) = &self.kept_as {
+            version.up(&mut object);
+            crate::write::default(hub, &mut object);
+        }
+        object
+    }
+
+    /// An object of the working version in this row's.
+    pub fn down(&self, object: &Value) -> Value {
+        let mut object = object.clone();
+        if let Some((_, version)) = &self.kept_as {
+            version.down(&mut object);
+        }
+        object
+    }
+
+    /// The same, without a copy where there is nothing to change.
+    pub fn shown<'o>(&self, object: &'o Value) -> Cow<'o, Value> {
+        if self.kept_as.is_some() { Cow::Owned(self.down(object)) } else { Cow::Borrowed(object) }
+    }
+
+    /// The same, where the object is not needed any more.
+    pub fn into_down(&self, mut object: Value) -> Value {
+        if let Some((_, version)) = &self.kept_as {
+            version.down(&mut object);
+        }
+        object
+    }
+
+    /// Canonical JSON of an object of this version.
+    pub fn encode(&self, object: &Value) -> Vec<u8> {
+        wire::encode::to_json(object, self.schema(), self.type_id())
+    }
 }
 
 /// All served resources.
 pub struct Resources {
-    rows: Vec<Arc<Resource>>,
-    by_name: BTreeMap<(&'static str, &'static str, &'static str), usize>,
-    /// Store prefix to the row that stores there.
-    by_prefix: BTreeMap<String, usize>,
+    built_in: Table,
+    custom: RwLock<Table>,
+    revision: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct Table {
+    rows: BTreeMap<String, Arc<Resource>>,
+    /// By store prefix, the row of the version that is stored first.
+    by_prefix: BTreeMap<String, Vec<Arc<Resource>>>,
+    /// By group and resource, in the order of preference.
+    by_resource: BTreeMap<String, Vec<Arc<Resource>>>,
+}
+
+impl Table {
+    fn add(&mut self, row: Arc<Resource>) {
+        if row.collection.is_some() {
+            let same = self.by_prefix.entry(row.prefix.clone()).or_default();
+            let at = if row.kind.is_storage_version() { 0 } else { same.len() };
+            same.insert(at, row.clone());
+        }
+        let same = self.by_resource.entry(format!("{}/{}", row.kind.resource, row.kind.group)).or_default();
+        same.push(row.clone());
+        same.sort_by_key(|row| std::cmp::Reverse(row.kind.version_priority));
+        self.rows.insert(name(&row.kind.group, &row.kind.version, &row.kind.resource), row);
+    }
+
+    fn at_prefix(&self, key: &str) -> Option<&Arc<Resource>> {
+        let candidate = self.by_prefix.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back()?;
+        key.starts_with(candidate.0.as_str()).then(|| candidate.1.first()).flatten()
+    }
 }
 
 impl Resources {
-    /// The built-in kinds that are served by default.
-    pub fn built_in(revision: &Arc<AtomicU64>) -> Self {
-        let mut resources = Resources { rows: Vec::new(), by_name: BTreeMap::new(), by_prefix: BTreeMap::new() };
-        for kind in kinds::all().iter().filter(|kind| kind.served_by_default && is_served(kind)) {
-            resources.add(kind, revision);
+    /// The built-in kinds that are served by default, and the legacy versions of them where these
+    /// are wanted.
+    pub fn built_in(revision: &Arc<AtomicU64>, legacy: bool) -> Self {
+        let mut table = Table::default();
+        let served: Vec<&'static Kind> = kinds::all().iter().filter(|kind| is_served(kind, legacy)).collect();
+        // Versions that are stored as they are come first: the others refer to them.
+        for kind in served.iter().filter(|kind| !kind.is_stored() || kind.is_storage_version()) {
+            table.add(Arc::new(stored(kind, revision)));
         }
-        resources
-    }
-
-    fn add(&mut self, kind: &'static Kind, revision: &Arc<AtomicU64>) {
-        let prefix = prefix_of(kind.group, kind.resource);
-        let collection = kind.is_stored().then(|| Arc::new(Collection::new(revision.clone())));
-        let row = Resource {
-            kind,
-            schema: kinds::schema(),
-            type_id: kind.type_id,
-            strategy: strategy::find(kind.group, kind.kind),
-            collection,
-            prefix: prefix.clone(),
-        };
-        let at = self.rows.len();
-        if row.collection.is_some() {
-            self.by_prefix.insert(prefix, at);
+        for kind in served.iter().filter(|kind| kind.is_stored() && !kind.is_storage_version()) {
+            let row = match strategy::versions::find(&kind.group, &kind.version, &kind.kind) {
+                Some(version) => kept(&table, kind, version),
+                // New in this release and not yet stored as such: nothing older is served.
+                None => Some(stored(kind, revision)),
+            };
+            if let Some(row) = row {
+                table.add(Arc::new(row));
+            }
         }
-        self.by_name.insert((kind.group, kind.version, kind.resource), at);
-        self.rows.push(Arc::new(row));
+        Resources { built_in: table, custom: RwLock::default(), revision: revision.clone() }
     }
 
-    pub fn all(&self) -> &[Arc<Resource>] {
-        &self.rows
+    fn custom(&self) -> std::sync::RwLockReadGuard<'_, Table> {
+        self.custom.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn find(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Resource>> {
-        self.by_name.get(&(group, version, resource)).map(|at| &self.rows[*at])
+    /// The number of the newest change, for new collections.
+    pub(crate) fn revision(&self) -> Arc<AtomicU64> {
+        self.revision.clone()
     }
 
-    /// Whatever version is served of a resource.
-    pub fn find_any_version(&self, group: &str, resource: &str) -> Option<&Arc<Resource>> {
-        self.rows.iter().find(|row| row.kind.group == group && row.kind.resource == resource)
+    /// Every row: the built-in ones, then those of custom resources.
+    pub fn all(&self) -> Vec<Arc<Resource>> {
+        let custom = self.custom();
+        self.built_in.rows.values().chain(custom.rows.values()).cloned().collect()
+    }
+
+    /// One row of every stored kind, built in or not.
+    pub fn stored(&self) -> Vec<Arc<Resource>> {
+        let custom = self.custom();
+        let tables = self.built_in.by_prefix.values().chain(custom.by_prefix.values());
+        tables.filter_map(|rows| rows.first()).cloned().collect()
+    }
+
+    pub fn customs(&self) -> Vec<Arc<Resource>> {
+        self.custom().rows.values().cloned().collect()
+    }
+
+    pub fn find(&self, group: &str, version: &str, resource: &str) -> Option<Arc<Resource>> {
+        let name = name(group, version, resource);
+        self.built_in.rows.get(&name).cloned().or_else(|| self.custom().rows.get(&name).cloned())
+    }
+
+    /// Whatever version is served of a resource, the preferred one first.
+    pub fn find_any_version(&self, group: &str, resource: &str) -> Option<Arc<Resource>> {
+        let name = format!("{resource}/{group}");
+        let first = |table: &Table| table.by_resource.get(&name).and_then(|rows| rows.first()).cloned();
+        first(&self.built_in).or_else(|| first(&self.custom()))
+    }
+
+    /// The versions that a row's objects are served in, its own among them.
+    pub fn versions_of(&self, row: &Resource) -> Vec<Arc<Resource>> {
+        let of = |table: &Table| table.by_prefix.get(&row.prefix).cloned();
+        of(&self.built_in).or_else(|| of(&self.custom())).unwrap_or_default()
     }
 
     /// The resource whose objects live at a key of the store.
-    pub fn of_store_key(&self, key: &str) -> Option<&Arc<Resource>> {
-        let candidate = self.by_prefix.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back()?;
-        key.starts_with(candidate.0.as_str()).then(|| &self.rows[*candidate.1])
+    pub fn of_store_key(&self, key: &str) -> Option<Arc<Resource>> {
+        self.built_in.at_prefix(key).cloned().or_else(|| self.custom().at_prefix(key).cloned())
+    }
+
+    /// Puts rows of custom resources in the place of others.
+    pub(crate) fn replace(&self, gone: &[Arc<Resource>], new: Vec<Arc<Resource>>) {
+        let mut table = self.custom.write().unwrap_or_else(PoisonError::into_inner);
+        for row in gone {
+            table.rows.remove(&name(&row.kind.group, &row.kind.version, &row.kind.resource));
+            table.by_prefix.remove(&row.prefix);
+            table.by_resource.remove(&format!("{}/{}", row.kind.resource, row.kind.group));
+        }
+        new.into_iter().for_each(|row| table.add(row));
     }
 }
 
-/// Kinds of the table that have no real behaviour behind them yet: better missing from discovery
-/// than pretended. A second version of a stored kind waits for conversions.
-fn is_served(kind: &Kind) -> bool {
-    const CONVERTED: &[(&str, &str, &str)] =
-        &[("autoscaling", "v1", "horizontalpodautoscalers"), ("events.k8s.io", "v1", "events")];
-    const ELSEWHERE: &[&str] = &["apiextensions.k8s.io", "apiregistration.k8s.io"];
-    kind.stability == kinds::Stability::Ga
-        && !ELSEWHERE.contains(&kind.group)
-        && !CONVERTED.contains(&(kind.group, kind.version, kind.resource))
+fn name(group: &str, version: &str, resource: &str) -> String {
+    let mut name = String::with_capacity(group.len() + version.len() + resource.len() + 2);
+    for part in [group, "/", version, "/", resource] {
+        name.push_str(part);
+    }
+    name
 }
 
-fn prefix_of(group: &str, resource: &str) -> String {
+fn stored(kind: &'static Kind, revision: &Arc<AtomicU64>) -> Resource {
+    Resource {
+        kind: Held::Static(kind),
+        strategy: Held::Static(strategy::find(&kind.group, &kind.kind)),
+        collection: kind.is_stored().then(|| Arc::new(Collection::new(revision.clone()))),
+        prefix: prefix_of(&kind.group, &kind.resource),
+        kept_as: None,
+        number: number(),
+    }
+}
+
+/// A version that is kept as another; None where that one is not served.
+fn kept(table: &Table, kind: &'static Kind, version: &'static Version) -> Option<Resource> {
+    let (group, at, plural) = version.kept_as();
+    let hub = table.rows.get(&name(group, at, plural))?;
+    Some(Resource {
+        kind: Held::Static(kind),
+        strategy: Held::Static(strategy::find(&hub.kind.group, &hub.kind.kind)),
+        collection: hub.collection.clone(),
+        prefix: hub.prefix.clone(),
+        kept_as: Some((hub.clone(), version)),
+        number: number(),
+    })
+}
+
+/// GA kinds, and where wanted those that were once served in versions that are gone upstream.
+fn is_served(kind: &Kind, legacy: bool) -> bool {
+    match kind.stability {
+        kinds::Stability::Ga => kind.served_by_default,
+        kinds::Stability::Legacy => legacy,
+        kinds::Stability::Beta | kinds::Stability::Alpha => false,
+    }
+}
+
+pub(crate) fn prefix_of(group: &str, resource: &str) -> String {
     if group.is_empty() { format!("/registry/{resource}/") } else { format!("/registry/{group}/{resource}/") }
 }

@@ -19,7 +19,7 @@ impl Server {
         caller: &mut Caller<'_>,
     ) -> Result<Answer, Status> {
         let mut review = decode(&Expected::of(resource), &request.body, media, &request.options, caller)?;
-        let status = match resource.kind.kind {
+        let status = match resource.kind.kind.as_ref() {
             "TokenReview" => self.token_review(&review)?,
             "SubjectAccessReview" => self.access_review(&subject(&review), &review),
             "LocalSubjectAccessReview" => {
@@ -32,8 +32,8 @@ impl Server {
             _ => return Err(Status::method_not_supported(&resource.group_resource(), "create")),
         };
         review["status"] = status;
-        let json = wire::encode::to_json(&review, resource.schema, resource.type_id).into();
-        Ok(Answer::Other { json, type_id: resource.type_id, created: true })
+        let json = wire::encode::to_json(&review, resource.schema(), resource.type_id()).into();
+        Ok(Answer::Other { json, type_id: resource.type_id(), created: true })
     }
 
     fn rules_review(&self, user: &User, review: &Value) -> Result<Value, Status> {

@@ -37,6 +37,7 @@ pub struct Server {
     pub(crate) authenticator: auth::authn::Authenticator,
     pub(crate) issuer: Option<auth::authn::Issuer>,
     pub(crate) snapshots: crate::snapshots::Snapshots,
+    pub(crate) tills: crate::write::Tills,
     pub(crate) ready: AtomicBool,
     pub settings: Settings,
 }
@@ -49,6 +50,8 @@ pub struct Settings {
     /// PEM of the CA that clients trust; goes into cluster-info and root CA ConfigMaps.
     pub ca_pem: String,
     pub feature_gates: BTreeMap<String, bool>,
+    /// Whether versions that upstream has taken away are answered.
+    pub legacy_versions: bool,
     pub audiences: Vec<String>,
 }
 
@@ -107,7 +110,7 @@ impl Server {
         settings: Settings,
     ) -> Result<Arc<Server>, StartError> {
         let revision = Arc::new(AtomicU64::new(0));
-        let resources = Arc::new(Resources::built_in(&revision));
+        let resources = Arc::new(Resources::built_in(&revision, settings.legacy_versions));
         let pending = Pending::default();
         let services = Services::new(&settings.service_cidr).map_err(StartError::ServiceRange)?;
         access.observers.push(Arc::new(services.clone()));
@@ -138,6 +141,7 @@ impl Server {
             authenticator,
             issuer: identity.issuer,
             snapshots: crate::snapshots::Snapshots::default(),
+            tills: crate::write::Tills::default(),
             ready: AtomicBool::new(false),
             settings,
         }))
@@ -247,17 +251,17 @@ pub enum StartError {
 }
 
 fn load(resources: &Resources, access: &Access, started: Started) -> Result<(), StartError> {
-    let mut objects: BTreeMap<&str, crate::collection::Objects> = BTreeMap::new();
+    let mut objects: BTreeMap<String, crate::collection::Objects> = BTreeMap::new();
     for entry in started.entries {
         let Some(resource) = resources.of_store_key(&entry.key) else { continue };
-        let index = Index::of_bytes(&entry.value, resource.strategy)
+        let index = Index::of_bytes(&entry.value, &*resource.strategy)
             .map_err(|error| StartError::Damaged { key: entry.key.to_string(), error })?;
         let object = Arc::new(Object::publish(entry.revision, &entry.value, index));
-        access.observe(resource, &object, false);
+        access.observe(&resource, &object, false);
         let key: Arc<str> = Object::key(&object.index.namespace, &object.index.name).into();
-        objects.entry(&resource.prefix).or_default().insert(key, object);
+        objects.entry(resource.prefix.clone()).or_default().insert(key, object);
     }
-    for resource in resources.all() {
+    for resource in resources.stored() {
         let Some(collection) = &resource.collection else { continue };
         collection.load(objects.remove(resource.prefix.as_str()).unwrap_or_default(), started.revision);
     }
@@ -269,14 +273,14 @@ async fn remember(resources: &Resources, store: &dyn Store, at: Revision, oldest
     let floor = oldest.max(at.saturating_sub(RESUMED_CHANGES));
     let limit = usize::try_from(at.saturating_sub(floor)).unwrap_or(usize::MAX);
     let events = if limit == 0 { Vec::new() } else { store.history(floor, limit).await? };
-    let mut changes: BTreeMap<&str, Vec<Change>> = BTreeMap::new();
+    let mut changes: BTreeMap<String, Vec<Change>> = BTreeMap::new();
     for event in &events {
         let Some(resource) = resources.of_store_key(&event.key) else { continue };
-        if let Some(change) = change_of(resource, event, &Pending::default(), None) {
-            changes.entry(&resource.prefix).or_default().push(change);
+        if let Some(change) = change_of(&resource, event, &Pending::default(), None) {
+            changes.entry(resource.prefix.clone()).or_default().push(change);
         }
     }
-    for resource in resources.all() {
+    for resource in resources.stored() {
         let Some(collection) = &resource.collection else { continue };
         collection.remember(changes.remove(resource.prefix.as_str()).unwrap_or_default(), floor);
     }
@@ -294,15 +298,15 @@ struct Publisher {
 impl Sink for Publisher {
     fn publish(&mut self, events: &[Event]) {
         for event in events {
-            let target = self.resources.of_store_key(&event.key).and_then(|r| Some((r, r.collection.as_ref()?)));
-            let Some((resource, collection)) = target else {
+            let target = self.resources.of_store_key(&event.key).and_then(|r| Some((r.collection.clone()?, r)));
+            let Some((collection, resource)) = target else {
                 self.revision.store(event.revision, Ordering::Release);
                 continue;
             };
-            let current = current_of(resource, collection, &event.key);
-            match change_of(resource, event, &self.pending, current) {
+            let current = current_of(&resource, &collection, &event.key);
+            match change_of(&resource, event, &self.pending, current) {
                 Some(change) => {
-                    self.access.observe(resource, &change.object, change.deleted);
+                    self.access.observe(&resource, &change.object, change.deleted);
                     collection.apply(change);
                 }
                 None => self.revision.store(event.revision, Ordering::Release),
@@ -318,7 +322,7 @@ fn current_of(resource: &Resource, collection: &Collection, key: &str) -> Option
 /// None only where bytes cannot be read, which is logged: they were checked before the write.
 fn change_of(resource: &Resource, event: &Event, pending: &Pending, current: Option<Arc<Object>>) -> Option<Change> {
     let publish = |revision: Revision, bytes: &Bytes| {
-        let index = pending.take(bytes).map_or_else(|| Index::of_bytes(bytes, resource.strategy), Ok);
+        let index = pending.take(bytes).map_or_else(|| Index::of_bytes(bytes, &*resource.strategy), Ok);
         match index {
             Ok(index) => Some(Arc::new(Object::publish(revision, bytes, index))),
             Err(reason) => {

@@ -5,6 +5,7 @@ use crate::resources::Resource;
 use base::Timestamp;
 use meta::Status;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 use strategy::Column;
@@ -20,23 +21,27 @@ pub enum Include {
 /// Columns of kinds that have none of their own.
 const PLAIN: &[Column] = &[
     Column {
-        name: "Name",
-        kind: "string",
-        format: "name",
+        name: Cow::Borrowed("Name"),
+        kind: Cow::Borrowed("string"),
+        format: Cow::Borrowed("name"),
         priority: 0,
-        description: "Name must be unique within a namespace. Is required when creating resources, although some \
-                      resources may allow a client to request the generation of an appropriate name automatically. \
-                      Name is primarily intended for creation idempotence and configuration definition. Cannot be \
-                      updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+        description: Cow::Borrowed(
+            "Name must be unique within a namespace. Is required when creating resources, although some \
+             resources may allow a client to request the generation of an appropriate name automatically. \
+             Name is primarily intended for creation idempotence and configuration definition. Cannot be \
+             updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+        ),
     },
     Column {
-        name: "Created At",
-        kind: "date",
-        format: "",
+        name: Cow::Borrowed("Created At"),
+        kind: Cow::Borrowed("date"),
+        format: Cow::Borrowed(""),
         priority: 0,
-        description: "CreationTimestamp is a timestamp representing the server time when this object was created. \
-                      It is not guaranteed to be set in happens-before order across separate operations. Clients may \
-                      not set this value. It is represented in RFC3339 form and is in UTC.",
+        description: Cow::Borrowed(
+            "CreationTimestamp is a timestamp representing the server time when this object was created. \
+             It is not guaranteed to be set in happens-before order across separate operations. Clients may \
+             not set this value. It is represented in RFC3339 form and is in UTC.",
+        ),
     },
 ];
 
@@ -73,7 +78,11 @@ pub fn row(
     version: &str,
     now: Timestamp,
 ) -> Result<(), Status> {
-    let value = object.value()?;
+    // Cells are made of the version that rules work on.
+    let value = match resource.kept_as {
+        Some(_) => resource.up(object.value()?),
+        None => object.value()?,
+    };
     let cells = match resource.strategy.columns() {
         Some(_) => resource.strategy.cells(&value, now),
         None => vec![
@@ -96,6 +105,7 @@ pub fn row(
         }
         Include::Metadata => {
             out.extend_from_slice(b",\"object\":");
+            let value = if resource.kept_as.is_some() { object.value()? } else { value };
             partial(out, value, version);
         }
     }

@@ -44,14 +44,14 @@ impl Server {
     /// Deletes the Events that were last written at `until` or before.
     async fn expire_events(&self, until: Revision) {
         let Some(resource) = self.resources.find("", "v1", "events") else { return };
-        let Ok(collection) = collection_of(resource, "delete") else { return };
+        let Ok(collection) = collection_of(&resource, "delete") else { return };
         let (objects, _) = collection.snapshot();
         let old: Vec<Arc<Object>> = objects.values().filter(|event| event.revision <= until).cloned().collect();
         debug!(count = old.len(), "expiring events");
         for event in old {
             // Written again meanwhile: it lives on.
             if let Ok(value) = event.value() {
-                let _ = Draft::new(resource, value).delete(self, resource, &event).await;
+                let _ = Draft::new(&resource, value).delete(self, &resource, &event).await;
             }
         }
     }

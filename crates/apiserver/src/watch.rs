@@ -140,6 +140,11 @@ impl Watcher {
 
     /// An item that needs no waiting.
     pub fn next_now(&mut self) -> Option<Item> {
+        let item = self.take()?;
+        Some(self.shown(item))
+    }
+
+    fn take(&mut self) -> Option<Item> {
         if let Some(object) = self.initial.pop_front() {
             return Some(Item::Event { kind: EventType::Added, object, shared: None });
         }
@@ -170,6 +175,17 @@ impl Watcher {
                     self.ready.push_back(Item::Error(gone(self.sent, old)));
                 }
             }
+        }
+    }
+
+    /// An event in the version that is watched.
+    fn shown(&self, item: Item) -> Item {
+        match item {
+            Item::Event { kind, object, .. } if !self.resource.shows_stored() => match self.resource.show(&object) {
+                Ok(object) => Item::Event { kind, object, shared: None },
+                Err(status) => Item::Error(status),
+            },
+            other => other,
         }
     }
 

@@ -8,7 +8,7 @@ pub mod openapi;
 mod resources;
 mod types;
 
-pub use resources::{Kind, Stability, Subresource, all, find, find_kind, find_resource, versions};
+pub use resources::{Kind, Stability, Subresource, VERBS, all, find, find_kind, find_resource, versions};
 
 use std::sync::LazyLock;
 use types::Table;

@@ -70,7 +70,7 @@ fn document(body: Vec<u8>, media_type: &'static str) -> Document {
 /// Groups and versions served by default.
 fn group_versions() -> impl Iterator<Item = (&'static str, &'static str)> {
     let served = all().iter().filter(|row| row.served_by_default);
-    served.map(|row| (row.group, row.version)).collect::<BTreeSet<_>>().into_iter()
+    served.map(|row| (row.group.as_ref(), row.version.as_ref())).collect::<BTreeSet<_>>().into_iter()
 }
 
 /// The list of documents: `{"paths": {"api/v1": {"serverRelativeURL": …}}}`, one for each group and
@@ -188,7 +188,7 @@ fn roots(kinds: &[&Kind]) -> BTreeSet<TypeId> {
     for row in kinds {
         roots.insert(row.type_id);
         roots.extend(row.list_type_id);
-        roots.extend(row.subresources.iter().filter_map(|sub| crate::type_of(sub.group, sub.version, sub.kind)));
+        roots.extend(row.subresources.iter().filter_map(|sub| crate::type_of(&sub.group, &sub.version, &sub.kind)));
     }
     roots
 }

@@ -1,30 +1,35 @@
 //! Reads `resources.tbl`: the kinds that are served, by group in order of priority, with their
 //! names, verbs and subresources.
 
+use meta::{GroupVersionKind, GroupVersionResource};
+use std::borrow::Cow;
 use std::sync::LazyLock;
-use wire::schema::TypeId;
+use wire::schema::{Name, TypeId};
 
-/// A kind in one version, as served under its resource name.
+/// A kind in one version, as served under its resource name. The table's are borrowed from it;
+/// custom resources own their names.
 #[derive(Debug)]
 pub struct Kind {
-    pub group: &'static str,
-    pub version: &'static str,
-    pub kind: &'static str,
+    pub group: Name,
+    pub version: Name,
+    pub kind: Name,
+    /// Of its lists: `PodList`, unless a custom resource says otherwise.
+    pub list_kind: Name,
     /// The plural.
-    pub resource: &'static str,
-    pub singular: &'static str,
-    pub short_names: Vec<&'static str>,
+    pub resource: Name,
+    pub singular: Name,
+    pub short_names: Vec<Name>,
     pub namespaced: bool,
     pub verbs: Vec<&'static str>,
-    pub categories: Vec<&'static str>,
+    pub categories: Vec<Name>,
     pub subresources: Vec<Subresource>,
     pub stability: Stability,
     pub served_by_default: bool,
     /// What the object is stored as; empty for kinds that are never stored.
-    pub storage_group: &'static str,
-    pub storage_version: &'static str,
+    pub storage_group: Name,
+    pub storage_version: Name,
     /// As upstream computes it; empty for kinds that are never stored.
-    pub storage_version_hash: &'static str,
+    pub storage_version_hash: Name,
     /// The release that first served it, `1.19`; empty for the oldest.
     pub since: &'static str,
     /// Higher ones come first in discovery.
@@ -41,9 +46,9 @@ pub struct Subresource {
     pub name: &'static str,
     pub verbs: Vec<&'static str>,
     /// Group, version and kind of what is sent there.
-    pub group: &'static str,
-    pub version: &'static str,
-    pub kind: &'static str,
+    pub group: Name,
+    pub version: Name,
+    pub kind: Name,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +56,23 @@ pub enum Stability {
     Ga,
     Beta,
     Alpha,
+    /// Gone upstream; answered for those who still ask, stored as what came after.
+    Legacy,
 }
 
 impl Kind {
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    pub fn gvr(&self) -> GroupVersionResource {
+        let (group, version, resource) = (self.group.clone(), self.version.clone(), self.resource.clone());
+        GroupVersionResource { group, version, resource }
+    }
+
+    pub fn gvk(&self) -> GroupVersionKind {
+        let (group, version, kind) = (self.group.clone(), self.version.clone(), self.kind.clone());
+        GroupVersionKind { group, version, kind }
     }
 
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {
@@ -73,13 +90,14 @@ impl Kind {
 
     /// Whether this is the version that objects are stored as.
     pub fn is_storage_version(&self) -> bool {
-        (self.storage_group, self.storage_version) == (self.group, self.version)
+        self.storage_group == self.group && self.storage_version == self.version
     }
 }
 
 static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| read(include_str!("resources.tbl")));
 
-const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// What `*` stands for, and what custom resources are served with.
+pub const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// Every kind and version, those served by default and the others.
 pub fn all() -> &'static [Kind] {
@@ -131,25 +149,27 @@ fn row(group: &'static str, group_priority: u32, line: &'static str) -> Option<K
         None => (group, storage),
     };
     Some(Kind {
-        group,
-        version,
-        kind,
-        resource,
-        singular,
-        short_names: words(short_names),
+        group: Cow::Borrowed(group),
+        version: Cow::Borrowed(version),
+        kind: Cow::Borrowed(kind),
+        list_kind: Cow::Owned(format!("{kind}List")),
+        resource: Cow::Borrowed(resource),
+        singular: Cow::Borrowed(singular),
+        short_names: names(short_names),
         namespaced: scope == "n",
         verbs: if verbs == "*" { VERBS.to_vec() } else { words(verbs) },
-        categories: words(categories),
+        categories: names(categories),
         subresources: subresources.split(';').filter_map(|text| subresource(group, version, text)).collect(),
         stability: match stability {
             "ga" => Stability::Ga,
             "beta" => Stability::Beta,
+            "legacy" => Stability::Legacy,
             _ => Stability::Alpha,
         },
         served_by_default: served == "yes",
-        storage_group,
-        storage_version,
-        storage_version_hash,
+        storage_group: Cow::Borrowed(storage_group),
+        storage_version: Cow::Borrowed(storage_version),
+        storage_version_hash: Cow::Borrowed(storage_version_hash),
         since,
         group_priority,
         version_priority,
@@ -162,6 +182,10 @@ fn words(text: &'static str) -> Vec<&'static str> {
     text.split(',').filter(|word| !word.is_empty()).collect()
 }
 
+fn names(text: &'static str) -> Vec<Name> {
+    words(text).into_iter().map(Cow::Borrowed).collect()
+}
+
 /// `name:verbs:kind`, the kind with group and version where they are not the resource's own.
 fn subresource(group: &'static str, version: &'static str, text: &'static str) -> Option<Subresource> {
     let mut parts = text.split(':');
@@ -170,5 +194,6 @@ fn subresource(group: &'static str, version: &'static str, text: &'static str) -
     let kind = path.next()?;
     let version = path.next().unwrap_or(version);
     let group = path.next().unwrap_or(group);
+    let (group, version, kind) = (Cow::Borrowed(group), Cow::Borrowed(version), Cow::Borrowed(kind));
     Some(Subresource { name, verbs: words(verbs), group, version, kind })
 }

@@ -23,7 +23,7 @@ fn every_line_of_the_resource_table_is_read() {
         assert_eq!(row.has_verb("list"), row.list_type_id.is_some(), "{}", row.kind);
         assert_eq!(row.is_stored(), row.has_verb("watch"), "{}", row.kind);
         for sub in &row.subresources {
-            assert!(type_of(sub.group, sub.version, sub.kind).is_some(), "{} of {}", sub.kind, row.resource);
+            assert!(type_of(&sub.group, &sub.version, &sub.kind).is_some(), "{} of {}", sub.kind, row.resource);
         }
     }
 }
@@ -45,9 +45,12 @@ fn fields_say_what_upstream_declares() {
 #[test]
 fn kinds_are_found_by_either_name() {
     let row = find("apps", "v1", "deployments").unwrap();
-    assert_eq!((row.kind, row.short_names.as_slice(), row.namespaced), ("Deployment", &["deploy"][..], true));
+    assert_eq!(
+        (row.kind.as_ref(), row.short_names.as_slice(), row.namespaced),
+        ("Deployment", &["deploy".into()][..], true)
+    );
     let scale = row.subresource("scale").unwrap();
-    assert_eq!((scale.group, scale.version, scale.kind), ("autoscaling", "v1", "Scale"));
+    assert_eq!((scale.group.as_ref(), scale.version.as_ref(), scale.kind.as_ref()), ("autoscaling", "v1", "Scale"));
     assert_eq!(find_kind("", "v1", "Pod").unwrap().resource, "pods");
     assert_eq!(find_resource("autoscaling", "horizontalpodautoscalers").unwrap().version, "v2");
     assert_eq!(find("events.k8s.io", "v1", "events").unwrap().storage_group, "");

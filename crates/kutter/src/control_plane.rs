@@ -193,6 +193,7 @@ fn identity(pki: &Pki, options: &Options) -> anyhow::Result<Identity> {
 
 fn settings(pki: &Pki, options: &Options) -> Settings {
     Settings {
+        legacy_versions: true,
         service_cidr: options.service_cidr.clone(),
         cluster_domain: options.cluster_domain.clone(),
         ca_pem: pki.ca.certificate().to_owned(),

@@ -16,7 +16,7 @@ pub mod time;
 pub mod user;
 pub mod validation;
 
-pub use names::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
+pub use names::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Name};
 pub use object::{ObjectMeta, OwnerReference, TypeMeta};
 pub use quantity::Quantity;
 pub use status::{Cause, Reason, Status, StatusDetails};

@@ -16,15 +16,15 @@ const GROUP: &str = "certificates.k8s.io";
 /// Bundles of a signer are named after it, with a colon in between.
 pub const CLUSTER_TRUST_BUNDLE: Declared = Declared::new(GROUP, "ClusterTrustBundle")
     .named(path_segment)
-    .selected_by(|bundle| vec![("spec.signerName", text(&bundle["spec"], "signerName").to_owned())]);
+    .selected_by(|bundle| vec![("spec.signerName".into(), text(&bundle["spec"], "signerName").to_owned())]);
 
 pub const POD_CERTIFICATE_REQUEST: Declared =
     Declared::new(GROUP, "PodCertificateRequest").updated_with_revision().selected_by(|request| {
         let spec = |field: &str| text(&request["spec"], field).to_owned();
         vec![
-            ("spec.signerName", spec("signerName")),
-            ("spec.podName", spec("podName")),
-            ("spec.nodeName", spec("nodeName")),
+            ("spec.signerName".into(), spec("signerName")),
+            ("spec.podName".into(), spec("podName")),
+            ("spec.nodeName".into(), spec("nodeName")),
         ]
     });
 
@@ -110,8 +110,8 @@ impl Strategy for CertificateSigningRequest {
         false
     }
 
-    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
-        vec![("spec.signerName", text(&object["spec"], "signerName").to_owned())]
+    fn selectable_fields(&self, object: &Value) -> crate::Fields {
+        vec![("spec.signerName".into(), text(&object["spec"], "signerName").to_owned())]
     }
 
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {

@@ -3,11 +3,11 @@
 //! Built in a `const`, one call per thing that differs from the usual:
 //! `Declared::new("batch", "CronJob").defaults(defaults).validates(validate)`.
 
-use crate::rules::{Context, Strategy, complete, drop_status, keep_all_but_status, keep_all_but_status_and_metadata};
+use crate::rules::{
+    Context, Fields, Strategy, complete, drop_status, keep_all_but_status, keep_all_but_status_and_metadata,
+};
 use meta::field::ErrorList;
 use serde_json::Value;
-
-type Fields = Vec<(&'static str, String)>;
 
 pub struct Declared {
     group: &'static str,
@@ -150,7 +150,7 @@ impl Strategy for Declared {
         self.updates_unconditionally
     }
 
-    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+    fn selectable_fields(&self, object: &Value) -> crate::Fields {
         (self.fields)(object)
     }
 

@@ -12,6 +12,7 @@ mod certificates;
 mod check;
 mod coordination;
 mod core;
+pub mod custom;
 mod declared;
 mod discovery;
 mod flowcontrol;

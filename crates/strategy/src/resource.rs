@@ -24,7 +24,7 @@ pub const RESOURCE_CLAIM_TEMPLATE: Declared = Declared::new(GROUP, "ResourceClai
 
 pub const RESOURCE_SLICE: Declared = Declared::new(GROUP, "ResourceSlice").with_generation().selected_by(|slice| {
     let spec = |field: &str| text(&slice["spec"], field).to_owned();
-    vec![("spec.nodeName", spec("nodeName")), ("spec.driver", spec("driver"))]
+    vec![("spec.nodeName".into(), spec("nodeName")), ("spec.driver".into(), spec("driver"))]
 });
 
 fn requests(spec: &mut Value) {

@@ -7,6 +7,7 @@
 
 mod scalar;
 mod seed;
+mod untyped;
 
 use crate::schema::{Schema, Shape, TypeId};
 use crate::syntax;
@@ -15,6 +16,7 @@ pub(crate) use seed::is_omitted;
 use seed::{Context, Seed};
 use serde::de::DeserializeSeed;
 use serde_json::Value;
+pub use untyped::decode_untyped;
 
 /// What to do about unknown and duplicate fields (`fieldValidation`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -16,7 +16,7 @@ fn fill(object: &mut Map<String, Value>, schema: &Schema, structure: &Struct) {
     for field in &structure.fields {
         let name = field.name.as_ref();
         if let Some(default) = &field.default
-            && !object.contains_key(name)
+            && object.get(name).is_none_or(|value| value.is_null() && !field.nullable)
         {
             object.insert(name.to_owned(), default.clone());
         }

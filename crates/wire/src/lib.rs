@@ -13,6 +13,7 @@ pub mod json;
 pub mod patch;
 mod place;
 pub mod protobuf;
+pub mod prune;
 pub mod schema;
 mod syntax;
 pub mod yaml;

@@ -20,7 +20,7 @@ pub struct Schema {
 pub struct TypeId(pub u32);
 
 /// A Go struct or a custom resource's object, with embedded structs flattened.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Struct {
     /// `core.v1.PodSpec`; for custom resources the kind and path.
     pub name: Name,
@@ -43,7 +43,7 @@ pub struct Struct {
     pub atomic: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Field {
     pub name: Name,
     pub shape: Shape,
@@ -52,8 +52,10 @@ pub struct Field {
     /// each, the outermost highest.
     pub number: u32,
     pub omit: Omit,
-    /// A Go pointer (or CRD `nullable`): absent and zero differ.
+    /// A Go pointer: absent and zero differ.
     pub pointer: bool,
+    /// A custom resource's `nullable`: null is a value of its own.
+    pub nullable: bool,
     pub required: bool,
     /// The declared default (`+default`, CRD `default`).
     pub default: Option<Value>,
@@ -181,6 +183,7 @@ impl Field {
             number: 0,
             omit: Omit::Empty,
             pointer: true,
+            nullable: false,
             required: false,
             default: None,
             atomic: false,
@@ -215,6 +218,26 @@ impl Schema {
         let id = TypeId(u32::try_from(self.types.len()).unwrap_or(u32::MAX));
         self.types.push(new);
         id
+    }
+
+    /// Takes a struct over from another arena, with all it is made of. What is particular to Go and
+    /// protobuf is left behind: custom resources hold their metadata as any other field.
+    pub fn copy_from(&mut self, other: &Schema, id: TypeId) -> TypeId {
+        let mut copy = other.get(id).clone();
+        for field in &mut copy.fields {
+            (field.number, field.pointer, field.omit) = (0, true, Omit::Empty);
+            self.copy_shape(other, &mut field.shape);
+        }
+        self.add(copy)
+    }
+
+    fn copy_shape(&mut self, other: &Schema, shape: &mut Shape) {
+        match shape {
+            Shape::Struct(id) => *id = self.copy_from(other, *id),
+            Shape::List(list) => self.copy_shape(other, &mut list.item),
+            Shape::Map(map) => self.copy_shape(other, &mut map.value),
+            _ => {}
+        }
     }
 
     pub fn cursor(&self, id: TypeId) -> Cursor<'_> {

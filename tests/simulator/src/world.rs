@@ -210,6 +210,7 @@ pub async fn supervise(world: &World, mut deaths: Deaths) {
 
 fn settings() -> Settings {
     Settings {
+        legacy_versions: true,
         service_cidr: SERVICE_CIDR.to_owned(),
         cluster_domain: "cluster.local".to_owned(),
         ca_pem: String::new(),

@@ -33,7 +33,7 @@ pub fn find(server: &Server, asked: &Asked, query: &str) -> Result<Target, Statu
 
 fn object(server: &Server, plural: &str, namespace: &str, name: &str) -> Result<Value, Status> {
     let resource = server.resources.find("", "v1", plural).ok_or_else(Status::no_such_path)?;
-    server.get(resource, namespace, name)?.value()
+    server.get(&resource, namespace, name)?.value()
 }
 
 fn text<'v>(value: &'v Value, path: &str) -> &'v str {
@@ -136,7 +136,7 @@ fn service_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, 
     });
     let wanted_name = wanted.map(|one| one["name"].as_str().unwrap_or_default()).ok_or_else(unavailable)?;
     let slices = server.resources.find("discovery.k8s.io", "v1", "endpointslices");
-    let (slices, _) = slices.and_then(|row| row.collection.as_ref()).ok_or_else(unavailable)?.snapshot();
+    let (slices, _) = slices.and_then(|row| row.collection.clone()).ok_or_else(unavailable)?.snapshot();
     let mut ready: Vec<(String, u16)> = Vec::new();
     let of_service = |slice: &&std::sync::Arc<Object>| {
         slice.index.namespace == asked.namespace

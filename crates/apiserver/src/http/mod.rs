@@ -112,7 +112,7 @@ impl Front {
         let gvr = &wanted.resource;
         let resource = self.server.resources.find(&gvr.group, &gvr.version, &gvr.resource);
         let response = match outcome {
-            Ok(answer) => respond(answer, resource, &form, &self.server.env.clock),
+            Ok(answer) => respond(answer, resource.as_ref(), &form, &self.server.env.clock),
             Err(status) => Err(status),
         };
         let mut response = response.unwrap_or_else(|status| status_response(&status, form.accept.format));
@@ -138,7 +138,7 @@ impl Front {
             ["version"] => Some(discovery::version()),
             ["api" | "apis"] => Some(self.groups(request.headers(), parts[0] == "api")?),
             ["api", version] => discovery::resource_list(resources, "", version),
-            ["apis", group] => discovery::group(resources, group),
+            ["apis", group] => discovery::group(&discovery::groups(resources), group),
             ["apis", group, version] => discovery::resource_list(resources, group, version),
             ["healthz" | "livez" | "readyz", ..] => return Ok(self.health(parts[0], request.uri().query())),
             ["openapi", rest @ ..] => return openapi::answer(rest, request),
@@ -167,7 +167,7 @@ impl Front {
         for clause in accept.split(',') {
             if clause.contains("as=APIGroupDiscoveryList") && clause.trim().starts_with("application/json") {
                 let version = if clause.contains("v=v2beta1") { "v2beta1" } else { "v2" };
-                return Ok(discovery::aggregated(&self.server.resources, core, version));
+                return Ok(discovery::aggregated(&discovery::groups(&self.server.resources), core, version));
             }
             if clause.trim().starts_with("application/json") || clause.trim().starts_with("*/*") {
                 break;
@@ -175,7 +175,7 @@ impl Front {
         }
         Ok(match core {
             true => discovery::core_versions(&self.advertise),
-            false => discovery::group_list(&self.server.resources),
+            false => discovery::group_list(&discovery::groups(&self.server.resources)),
         })
     }
 
@@ -196,7 +196,7 @@ impl Front {
     fn index(&self) -> serde_json::Value {
         let mut paths = vec!["/.well-known/openid-configuration".to_owned(), "/api".to_owned(), "/apis".to_owned()];
         for resource in self.server.resources.all() {
-            let path = match resource.kind.group {
+            let path = match resource.kind.group.as_ref() {
                 "" => format!("/api/{}", resource.kind.version),
                 group => format!("/apis/{group}/{}", resource.kind.version),
             };

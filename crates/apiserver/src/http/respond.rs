@@ -59,7 +59,7 @@ pub fn single(object: &Arc<Object>, resource: &Resource, form: &Form, now: Times
     match form.accept.shape {
         Shape::Plain => match form.accept.format {
             Format::Json => Ok(object.json.clone()),
-            format => encode(format, &object.json, resource.type_id),
+            format => encode(format, &object.json, resource.type_id()),
         },
         Shape::Table(version) => Ok(table::single(resource, object, form.include, version, now, true)?.into()),
         Shape::Metadata { list: true, .. } => Err(Status::failure(
@@ -101,7 +101,7 @@ pub fn encode(format: Format, json: &[u8], type_id: TypeId) -> Result<Bytes, Sta
 }
 
 fn list_response(list: Listing, form: &Form, now: Timestamp) -> Result<Response<Payload>, Status> {
-    let kind = list.resource.kind;
+    let kind = &list.resource.clone().kind;
     let mut metadata = serde_json::Map::new();
     metadata.insert("resourceVersion".to_owned(), list.revision.to_string().into());
     if let Some(token) = &list.continue_token {
@@ -114,8 +114,8 @@ fn list_response(list: Listing, form: &Form, now: Timestamp) -> Result<Response<
     let chunks: Box<dyn Iterator<Item = Bytes> + Send> = match form.accept.shape {
         Shape::Plain => {
             let head = format!(
-                "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
-                kind.kind,
+                "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
+                kind.list_kind,
                 kind.api_version()
             );
             // Items of a list carry no kind and apiVersion of their own, as Go's typed lists.

@@ -89,7 +89,7 @@ impl Writer {
     fn object(&mut self, watcher: &Watcher, object: &Arc<Object>) -> Result<Bytes, Status> {
         let resource = &watcher.resource;
         let (json, type_id) = match self.accept.shape {
-            Shape::Plain => (object.json.clone(), Some(resource.type_id)),
+            Shape::Plain => (object.json.clone(), Some(resource.type_id())),
             Shape::Table(version) => {
                 let columns = !std::mem::replace(&mut self.told_columns, true);
                 let now = self.clock.now();
@@ -109,7 +109,7 @@ impl Writer {
         let plain = bookmark(watcher, revision, initial_events_end);
         let mut value: Value = serde_json::from_slice(&plain).map_err(Status::internal)?;
         let (json, type_id) = match self.accept.shape {
-            Shape::Plain => (plain, Some(watcher.resource.type_id)),
+            Shape::Plain => (plain, Some(watcher.resource.type_id())),
             Shape::Metadata { version, .. } => {
                 let mut json = Vec::new();
                 table::partial(&mut json, value, version);

@@ -10,7 +10,8 @@ use serde_json::Value;
 pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     let Call { server, resource, request, media, caller } = call;
     let type_id = kinds::type_of("policy", "v1", "Eviction").ok_or_else(Status::no_such_path)?;
-    let expected = Expected { schema: resource.schema, type_id, api_version: "policy/v1".to_owned(), kind: "Eviction" };
+    let expected =
+        Expected { schema: resource.schema(), type_id, api_version: "policy/v1".to_owned(), kind: "Eviction" };
     let eviction = decode(&expected, &request.body, media, &request.options, caller)?;
     let namespace = request.namespace.as_deref().unwrap_or_default();
     let pod = server.get(resource, namespace, request.name.as_deref().unwrap_or_default())?;
@@ -31,7 +32,7 @@ fn may_always_go(pod: &Value) -> bool {
 
 fn check_budgets(server: &crate::Server, pod: &crate::object::Index) -> Result<(), Status> {
     let budgets = server.resources.find_any_version("policy", "poddisruptionbudgets");
-    let Some(collection) = budgets.and_then(|resource| resource.collection.as_ref()) else { return Ok(()) };
+    let Some(collection) = budgets.and_then(|resource| resource.collection.clone()) else { return Ok(()) };
     let (objects, _) = collection.snapshot();
     for budget in objects.values().filter(|budget| budget.index.namespace == pod.namespace) {
         let value = budget.value()?;

@@ -57,7 +57,7 @@ pub(crate) async fn handle(
     media: Media,
     caller: &mut Caller<'_>,
 ) -> Result<Answer, Status> {
-    let plural = resource.kind.resource;
+    let plural = resource.kind.resource.as_ref();
     let row =
         ALL.iter().find(|row| row.name == known.name && (row.resources.is_empty() || row.resources.contains(&plural)));
     match row {

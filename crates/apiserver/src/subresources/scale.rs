@@ -3,7 +3,6 @@
 use super::Call;
 use crate::answer::Answer;
 use crate::object::Object;
-use crate::resources::Resource;
 use crate::write::{Expected, Part, decode, patched};
 use client::Verb;
 use meta::Status;
@@ -14,7 +13,7 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     let Call { server, resource, request, media, caller } = call;
     let type_id = kinds::type_of("autoscaling", "v1", "Scale").ok_or_else(Status::no_such_path)?;
     let expected =
-        Expected { schema: resource.schema, type_id, api_version: "autoscaling/v1".to_owned(), kind: "Scale" };
+        Expected { schema: resource.schema(), type_id, api_version: "autoscaling/v1".to_owned(), kind: "Scale" };
     let name = request.name.as_deref().unwrap_or_default();
     let namespace = request.namespace.as_deref().unwrap_or_default();
     let object = match request.verb {
@@ -41,7 +40,7 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
         }
         _ => server.get(resource, namespace, name)?,
     };
-    answer(resource, &object, type_id)
+    answer(&object, type_id)
 }
 
 fn written(answer: Answer) -> Result<std::sync::Arc<Object>, Status> {
@@ -51,9 +50,9 @@ fn written(answer: Answer) -> Result<std::sync::Arc<Object>, Status> {
     }
 }
 
-fn answer(resource: &Resource, object: &Object, type_id: TypeId) -> Result<Answer, Status> {
+fn answer(object: &Object, type_id: TypeId) -> Result<Answer, Status> {
     let scale = scale_of(&object.value()?);
-    let json = wire::encode::to_json(&scale, resource.schema, type_id).into();
+    let json = wire::encode::to_json(&scale, kinds::schema(), type_id).into();
     Ok(Answer::Other { json, type_id, created: false })
 }
 

@@ -20,9 +20,9 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     let Call { server, resource, request, media, caller } = call;
     let type_id = kinds::type_of("authentication.k8s.io", "v1", "TokenRequest").ok_or_else(Status::no_such_path)?;
     let api_version = "authentication.k8s.io/v1".to_owned();
-    let expected = Expected { schema: resource.schema, type_id, api_version, kind: "TokenRequest" };
+    let expected = Expected { schema: resource.schema(), type_id, api_version, kind: "TokenRequest" };
     let mut review = decode(&expected, &request.body, media, &request.options, caller)?;
-    default_type(&mut review, resource.schema, type_id);
+    default_type(&mut review, resource.schema(), type_id);
     let (namespace, name) =
         (request.namespace.as_deref().unwrap_or_default(), request.name.as_deref().unwrap_or_default());
     let account = server.get(resource, namespace, name)?;
@@ -55,7 +55,7 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     review["spec"]["audiences"] = json!(audiences);
     review["spec"]["expirationSeconds"] = seconds.into();
     review["status"] = json!({"token": issued.token, "expirationTimestamp": timestamp(issued.expires)});
-    let json = wire::encode::to_json(&review, resource.schema, type_id).into();
+    let json = wire::encode::to_json(&review, resource.schema(), type_id).into();
     Ok(Answer::Other { json, type_id, created: true })
 }
 
@@ -123,5 +123,5 @@ fn bound_object(server: &Server, request: &Request, review: &Value) -> Result<Ve
 
 fn find(server: &Server, plural: &str, namespace: &str, name: &str) -> Result<std::sync::Arc<Object>, Status> {
     let resource = server.resources.find("", "v1", plural).ok_or_else(Status::no_such_path)?;
-    server.get(resource, namespace, name)
+    server.get(&resource, namespace, name)
 }

@@ -1,10 +1,9 @@
 //! POST.
 
 use super::decode::{Media, decode_object};
-use super::modify::{Part, reset_fields};
+use super::modify::Part;
 use super::{Caller, Draft, Judged, is_dry_run, metadata};
 use crate::answer::Answer;
-use crate::lookup::Memory;
 use crate::resources::Resource;
 use crate::server::{CommitError, Server};
 use admission::Operation;
@@ -38,19 +37,21 @@ impl Server {
         caller: &mut Caller<'_>,
     ) -> Result<Answer, Status> {
         let namespace = request.namespace.as_deref().unwrap_or_default();
+        let work = resource.work();
         for attempt in 1..=NAME_TRIES {
             let mut object = object.clone();
-            metadata::prepare_create(&mut object, resource, namespace, self)?;
+            metadata::prepare_create(&mut object, work, namespace, self)?;
             let generated = metadata::text(&object, "generateName").len();
             let name = metadata::text(&object, "name").to_owned();
             let draft = self
                 .check_create(resource, request, object, caller)
-                .inspect_err(|_| self.settle(resource, namespace, &name))?;
+                .await
+                .inspect_err(|_| self.settle(work, namespace, &name))?;
             if is_dry_run(&request.options)? {
-                self.settle(resource, namespace, &name);
+                self.settle(work, namespace, &name);
                 return Ok(Answer::Object { object: draft.into_unwritten(None), created: true });
             }
-            match draft.put(self, resource, Expect::Absent).await {
+            match draft.put(self, work, Expect::Absent).await {
                 Ok(object) => return Ok(Answer::Object { object, created: true }),
                 Err(CommitError::Failed(status)) => return Err(status),
                 Err(CommitError::Conflict) if generated == 0 || !name_was_generated(request, &name, generated) => {
@@ -65,7 +66,7 @@ impl Server {
         Err(no_name_left(resource, ""))
     }
 
-    fn check_create(
+    async fn check_create(
         &self,
         resource: &Resource,
         request: &Request,
@@ -73,44 +74,33 @@ impl Server {
         caller: &mut Caller<'_>,
     ) -> Result<Draft, Status> {
         let now = self.env.clock.now();
-        let strategy = resource.strategy;
+        let work = resource.work();
+        let strategy = &*work.strategy;
         strategy.prepare_create(&mut object, &caller.context(now, ""));
         let name = metadata::text(&object, "name").to_owned();
-        let memory = Memory { server: self };
         let judged = Judged {
             operation: Operation::Create,
-            resource,
+            resource: work,
             subresource: "",
-            namespace: admission_namespace(resource, request.namespace.as_deref(), &name),
+            namespace: admission_namespace(work, request.namespace.as_deref(), &name),
             name: request.name.as_deref().unwrap_or(&name),
             user: caller.user,
             dry_run: is_dry_run(&request.options)?,
         };
-        let mut attributes = judged.attributes(&mut object, None);
-        caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
-        let object = attributes.object;
-        if !matches!(request.verb, client::Verb::Patch(client::PatchType::Apply)) {
-            let writer = wire::apply::Writer {
-                manager: caller.manager(&request.options),
-                api_version: &resource.api_version(),
-                subresource: "",
-                now,
-                reset: reset_fields(resource, Part::Main),
-            };
-            wire::apply::track_update(None, object, &writer, &resource.schema.cursor(resource.type_id));
-        }
-        let assigned = self.assign(resource, object, None);
-        let mut errors = metadata::validate(object, resource);
+        self.admit(&judged, &mut object, None, caller).await?;
+        let object = &mut object;
+        self.track(resource, request, Part::Main, object, None, caller, now);
+        let assigned = self.assign(work, object, None);
+        let mut errors = metadata::validate(object, work);
         errors.extend(assigned);
         errors.extend(strategy.validate_create(object, &caller.context(now, "")));
         if !errors.is_empty() {
-            return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, &name, &errors));
+            return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, &name, &errors));
         }
-        self.access.check_grant(resource, caller.user, object, None)?;
+        self.access.check_grant(work, caller.user, object, None)?;
         caller.warnings.extend(strategy.warnings(object, None));
-        let mut attributes = judged.attributes(object, None);
-        caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
-        Ok(Draft::new(resource, object.take()))
+        self.judge(&judged, object, None, caller).await?;
+        Ok(Draft::new(work, object.take()))
     }
 }
 

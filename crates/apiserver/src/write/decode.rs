@@ -27,15 +27,16 @@ pub(crate) struct Expected<'a> {
 impl<'a> Expected<'a> {
     pub fn of(resource: &'a Resource) -> Self {
         Expected {
-            schema: resource.schema,
-            type_id: resource.type_id,
+            schema: resource.schema(),
+            type_id: resource.type_id(),
             api_version: resource.api_version(),
-            kind: resource.kind.kind,
+            kind: &resource.kind.kind,
         }
     }
 }
 
-/// Reads the body of a create or update of `resource` and defaults it.
+/// Reads the body of a create or update of `resource` and defaults it; what comes out is of the
+/// version that rules work on.
 pub(crate) fn decode_object(
     resource: &Resource,
     body: &[u8],
@@ -45,13 +46,16 @@ pub(crate) fn decode_object(
 ) -> Result<Value, Status> {
     let mut object = decode(&Expected::of(resource), body, media, options, caller)?;
     default(resource, &mut object);
-    Ok(object)
+    Ok(resource.up(object))
 }
 
 /// Declared defaults, then the kind's own.
 pub(crate) fn default(resource: &Resource, object: &mut Value) {
-    wire::defaults::apply_declared(object, resource.schema, resource.type_id);
-    resource.strategy.default(object);
+    wire::defaults::apply_declared(object, resource.schema(), resource.type_id());
+    match &resource.kept_as {
+        Some((_, version)) => version.default(object),
+        None => resource.strategy.default(object),
+    }
 }
 
 pub(crate) fn decode(

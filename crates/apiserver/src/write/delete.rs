@@ -4,7 +4,6 @@ use super::create::admission_namespace;
 use super::{Caller, Draft, Judged, TRIES, conflict, is_dry_run, metadata};
 use crate::answer::Answer;
 use crate::filter::Filter;
-use crate::lookup::Memory;
 use crate::object::{Object, timestamp};
 use crate::read::collection_of;
 use crate::resources::Resource;
@@ -41,7 +40,7 @@ impl Server {
         let options = read_options(request)?;
         let namespace = request.namespace.as_deref().unwrap_or_default();
         let name = request.name.as_deref().unwrap_or_default();
-        self.delete_one(resource, request, namespace, name, &options, caller).await
+        self.delete_one(resource.work(), request, namespace, name, &options, caller).await
     }
 
     pub(crate) async fn delete_collection(
@@ -55,8 +54,9 @@ impl Server {
         let (objects, _) = collection_of(resource, "deletecollection")?.snapshot();
         let doomed: Vec<Arc<Object>> = objects.values().filter(|object| filter.matches(object)).cloned().collect();
         for object in &doomed {
-            let outcome =
-                self.delete_one(resource, request, &object.index.namespace, &object.index.name, &options, caller).await;
+            let outcome = self
+                .delete_one(resource.work(), request, &object.index.namespace, &object.index.name, &options, caller)
+                .await;
             match outcome {
                 Err(status) if !status.is(meta::Reason::NotFound) => return Err(status),
                 _ => {}
@@ -90,7 +90,7 @@ impl Server {
                 .ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
             check_preconditions(resource, &current, options)?;
             let old = current.value()?;
-            self.admit_delete(resource, namespace, name, &old, dry_run, caller)?;
+            self.admit_delete(resource, namespace, name, &old, dry_run, caller).await?;
             let outcome = match self.plan_delete(resource, &old, options, &current)? {
                 Step::Wait => return Ok(Answer::Object { object: current, created: false }),
                 Step::Mark(draft) if dry_run => {
@@ -114,7 +114,7 @@ impl Server {
         Err(conflict(resource, name))
     }
 
-    fn admit_delete(
+    async fn admit_delete(
         &self,
         resource: &Resource,
         namespace: &str,
@@ -124,7 +124,6 @@ impl Server {
         caller: &mut Caller<'_>,
     ) -> Result<(), Status> {
         let mut nothing = Value::Null;
-        let memory = Memory { server: self };
         let judged = Judged {
             operation: Operation::Delete,
             resource,
@@ -134,10 +133,8 @@ impl Server {
             user: caller.user,
             dry_run,
         };
-        let mut attributes = judged.attributes(&mut nothing, Some(old));
-        caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
-        caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
-        Ok(())
+        self.admit(&judged, &mut nothing, Some(old), caller).await?;
+        self.judge(&judged, &mut nothing, Some(old), caller).await
     }
 
     fn plan_delete(
@@ -149,6 +146,9 @@ impl Server {
     ) -> Result<Step, Status> {
         let now = self.env.clock.now();
         let mut new = old.clone();
+        if metadata::text(old, "deletionTimestamp").is_empty() {
+            resource.strategy.prepare_delete(&mut new, now);
+        }
         set_propagation_finalizers(&mut new, resource, options);
         let is_held = metadata::finalizers(&new).next().is_some() || resource.strategy.holds_deletion(&new);
         let grace = resource.strategy.grace_seconds(&new, options.grace_period_seconds).unwrap_or(0).max(0);
@@ -244,7 +244,7 @@ fn read_options(request: &Request) -> Result<DeleteOptions, Status> {
 
 fn check_preconditions(resource: &Resource, current: &Object, options: &DeleteOptions) -> Result<(), Status> {
     let Some(wanted) = &options.preconditions else { return Ok(()) };
-    let kind = meta::GroupResource { group: resource.kind.group.into(), resource: resource.kind.kind.into() };
+    let kind = meta::GroupResource { group: resource.kind.group.clone(), resource: resource.kind.kind.clone() };
     if let Some(uid) = wanted.uid.as_ref().filter(|uid| **uid != current.index.uid) {
         let why = format!(
             "the UID in the precondition ({uid}) does not match the UID in record ({}). \
@@ -267,8 +267,8 @@ fn check_preconditions(resource: &Resource, current: &Object, options: &DeleteOp
 fn deleted(resource: &Resource, object: &Object) -> Status {
     Status::success().with_details(StatusDetails {
         name: object.index.name.clone(),
-        group: resource.kind.group.to_owned(),
-        kind: resource.kind.resource.to_owned(),
+        group: resource.kind.group.to_string(),
+        kind: resource.kind.resource.to_string(),
         uid: object.index.uid.clone(),
         ..StatusDetails::default()
     })

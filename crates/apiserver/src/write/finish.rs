@@ -24,8 +24,8 @@ impl Draft {
             metadata.remove("selfLink");
         }
         Draft {
-            json: wire::encode::to_json(&object, resource.schema, resource.type_id),
-            index: Index::of_value(&object, resource.strategy),
+            json: resource.encode(&object),
+            index: Index::of_value(&object, &*resource.strategy),
             is_over: is_over(&object, resource),
         }
     }
@@ -39,7 +39,7 @@ impl Draft {
     pub fn into_unwritten(self, current: Option<&Object>) -> Arc<Object> {
         Arc::new(match current {
             Some(current) => Object::publish(current.revision, &self.json, self.index),
-            None => Object { revision: 0, json: self.json.into(), index: self.index },
+            None => Object::new(0, self.json.into(), self.index),
         })
     }
 

@@ -209,10 +209,10 @@ fn copy(from: &Value, to: &mut Map<String, Value>, field: &str) {
 }
 
 /// Counts up the generation where anything but metadata and status differs.
-pub(crate) fn bump_generation(new: &mut Value, old: &Value) {
+pub(crate) fn bump_generation(new: &mut Value, old: &Value, resource: &Resource) {
     let changed = {
         let (Some(a), Some(b)) = (new.as_object(), old.as_object()) else { return };
-        let counts = |key: &&String| !matches!(key.as_str(), "metadata" | "status" | "kind" | "apiVersion");
+        let counts = |key: &&String| resource.strategy.counts_for_generation(key);
         let mut keys = a.keys().chain(b.keys()).filter(counts);
         keys.any(|key| a.get(key) != b.get(key))
     };

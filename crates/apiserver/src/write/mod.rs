@@ -3,15 +3,19 @@
 //! decode → default → admit → track fields → validate → admit again → commit. Retries after a
 //! conflict are bounded, and run the whole path again on the newer object.
 
+mod admit;
+mod charge;
 mod create;
 mod decode;
 mod delete;
 mod finish;
 pub(crate) mod metadata;
 mod modify;
+mod track;
 
+pub(crate) use charge::Tills;
 pub use decode::Media;
-pub(crate) use decode::{Expected, decode, decode_object, default_type, parse_yaml, struct_of};
+pub(crate) use decode::{Expected, decode, decode_object, default, default_type, parse_yaml, struct_of};
 pub(crate) use finish::Draft;
 pub(crate) use modify::{Part, patched};
 

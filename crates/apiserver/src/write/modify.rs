@@ -3,9 +3,9 @@
 
 use super::create::admission_namespace;
 use super::decode::{self, Expected, Media, decode_object, parse_yaml, recheck};
+use super::track::Elsewhere;
 use super::{Caller, Draft, Judged, TRIES, conflict, is_dry_run, metadata};
 use crate::answer::Answer;
-use crate::lookup::Memory;
 use crate::object::Object;
 use crate::read::collection_of;
 use crate::resources::Resource;
@@ -61,7 +61,7 @@ impl Server {
                 let path = Path::new("metadata").child("resourceVersion");
                 let error = FieldError::invalid(&path, 0, "must be specified for an update");
                 let name = request.name.as_deref().unwrap_or_default();
-                return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, name, &[error]));
+                return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, name, &[error]));
             }
             Ok(object.clone())
         })
@@ -83,11 +83,11 @@ impl Server {
         let expected = Expected::of(resource);
         self.modify(resource, request, part, caller, &mut |current, caller| {
             let current = current.ok_or_else(|| not_found(resource, request))?;
-            let patched = patch.on(current, &expected)?;
+            let patched = patch.on(&resource.shown(current), &expected)?;
             let mut object = recheck(&expected, patched, &request.options, caller)?;
             check_path(resource, request, &object)?;
             decode::default(resource, &mut object);
-            Ok(object)
+            Ok(resource.up(object))
         })
         .await
     }
@@ -107,6 +107,7 @@ impl Server {
         let applied = decode::decode(&expected, &request.body, Media::Yaml, &request.options, caller)?;
         check_path(resource, request, &applied)?;
         let force = request.options.force == Some(true);
+        let elsewhere = Elsewhere::of(self, resource);
         self.modify(resource, request, part, caller, &mut |current, _| {
             let writer = wire::apply::Writer {
                 manager: &manager,
@@ -114,12 +115,14 @@ impl Server {
                 subresource: part.subresource(),
                 now: self.env.clock.now(),
                 reset: reset_fields(resource, part),
+                versions: elsewhere.as_ref().map(|elsewhere| elsewhere as &dyn wire::apply::Versions),
             };
-            let cursor = resource.schema.cursor(resource.type_id);
-            let mut object = wire::apply::apply(current, applied.clone(), &writer, force, &cursor)
+            let cursor = resource.schema().cursor(resource.type_id());
+            let current = current.map(|current| resource.shown(current));
+            let mut object = wire::apply::apply(current.as_deref(), applied.clone(), &writer, force, &cursor)
                 .map_err(|error| error.status(&what(resource, request)))?;
             decode::default(resource, &mut object);
-            Ok(object)
+            Ok(resource.up(object))
         })
         .await
     }
@@ -137,6 +140,7 @@ impl Server {
         let namespace = request.namespace.as_deref().unwrap_or_default();
         let name = request.name.as_deref().unwrap_or_default();
         let warned = caller.warnings.len();
+        let work = resource.work();
         for _ in 0..TRIES {
             caller.warnings.truncate(warned);
             let Some(current) = collection.get(&Object::key(namespace, name)) else {
@@ -149,18 +153,19 @@ impl Server {
                 !metadata::text(&new, "resourceVersion").is_empty() && !matches!(request.verb, client::Verb::Patch(_));
             let draft = self
                 .check_update(resource, request, part, new, &old, caller)
-                .inspect_err(|_| self.settle(resource, namespace, name))?;
+                .await
+                .inspect_err(|_| self.settle(work, namespace, name))?;
             if draft.is_same_as(&current) {
                 return Ok(Answer::Object { object: current, created: false });
             }
             if is_dry_run(&request.options)? {
-                self.settle(resource, namespace, name);
+                self.settle(work, namespace, name);
                 return Ok(Answer::Object { object: draft.into_unwritten(Some(&current)), created: false });
             }
             let outcome = if draft.is_over {
-                draft.delete(self, resource, &current).await
+                draft.delete(self, work, &current).await
             } else {
-                draft.put(self, resource, Expect::Revision(current.revision)).await
+                draft.put(self, work, Expect::Revision(current.revision)).await
             };
             match outcome {
                 Ok(object) => return Ok(Answer::Object { object, created: false }),
@@ -198,7 +203,7 @@ impl Server {
         Box::pin(self.create_object(resource, request, object, caller)).await
     }
 
-    fn check_update(
+    async fn check_update(
         &self,
         resource: &Resource,
         request: &Request,
@@ -208,23 +213,22 @@ impl Server {
         caller: &mut Caller<'_>,
     ) -> Result<Draft, Status> {
         let now = self.env.clock.now();
-        let strategy = resource.strategy;
+        let work = resource.work();
+        let strategy = &*work.strategy;
         let name = request.name.as_deref().unwrap_or_default();
-        prepare(resource, part, &mut new, old, caller, now);
-        let memory = Memory { server: self };
+        prepare(work, part, &mut new, old, caller, now);
         let judged = Judged {
             operation: Operation::Update,
-            resource,
+            resource: work,
             subresource: part.subresource(),
-            namespace: admission_namespace(resource, request.namespace.as_deref(), name),
+            namespace: admission_namespace(work, request.namespace.as_deref(), name),
             name,
             user: caller.user,
             dry_run: is_dry_run(&request.options)?,
         };
-        let mut attributes = judged.attributes(&mut new, Some(old));
-        caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
-        self.track(resource, request, part, &mut new, old, caller, now);
-        let assigned = if part == Part::Main { self.assign(resource, &mut new, Some(old)) } else { Vec::new() };
+        self.admit(&judged, &mut new, Some(old), caller).await?;
+        self.track(resource, request, part, &mut new, Some(old), caller, now);
+        let assigned = if part == Part::Main { self.assign(work, &mut new, Some(old)) } else { Vec::new() };
         let mut errors = metadata::validate_update(&new, old);
         errors.extend(assigned);
         errors.extend(match part {
@@ -232,38 +236,12 @@ impl Server {
             part => strategy.validate_status_update(&new, old, &caller.context(now, part.subresource())),
         });
         if !errors.is_empty() {
-            return Err(meta::field::invalid(resource.kind.group, resource.kind.kind, name, &errors));
+            return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, name, &errors));
         }
-        self.access.check_grant(resource, caller.user, &new, Some(old))?;
+        self.access.check_grant(work, caller.user, &new, Some(old))?;
         caller.warnings.extend(strategy.warnings(&new, Some(old)));
-        let mut attributes = judged.attributes(&mut new, Some(old));
-        caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
-        Ok(Draft::new(resource, new))
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "one step of check_update, named")]
-    fn track(
-        &self,
-        resource: &Resource,
-        request: &Request,
-        part: Part,
-        new: &mut Value,
-        old: &Value,
-        caller: &Caller<'_>,
-        now: Timestamp,
-    ) {
-        if matches!(request.verb, client::Verb::Patch(PatchType::Apply)) {
-            return;
-        }
-        let cursor = resource.schema.cursor(resource.type_id);
-        let writer = wire::apply::Writer {
-            manager: caller.manager(&request.options),
-            api_version: &resource.api_version(),
-            subresource: part.subresource(),
-            now,
-            reset: reset_fields(resource, part),
-        };
-        wire::apply::track_update(Some(old), new, &writer, &cursor);
+        self.judge(&judged, &mut new, Some(old), caller).await?;
+        Ok(Draft::new(work, new))
     }
 }
 
@@ -285,7 +263,7 @@ fn what(resource: &Resource, request: &Request) -> String {
 
 /// Carries over what this part of the object does not let its clients change.
 fn prepare(resource: &Resource, part: Part, new: &mut Value, old: &Value, caller: &Caller<'_>, now: Timestamp) {
-    let strategy = resource.strategy;
+    let strategy = &*resource.strategy;
     let context = caller.context(now, part.subresource());
     metadata::prepare_update(new, old);
     match part {
@@ -297,7 +275,7 @@ fn prepare(resource: &Resource, part: Part, new: &mut Value, old: &Value, caller
         Part::Sub(_) => {}
     }
     if strategy.has_generation() {
-        metadata::bump_generation(new, old);
+        metadata::bump_generation(new, old, resource);
     }
 }
 

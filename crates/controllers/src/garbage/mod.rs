@@ -93,10 +93,10 @@ struct Garbage {
 
 fn build(rig: &Rig) -> Box<dyn Room> {
     let watched = collectable().into_iter().map(|kind| {
-        let resource = GroupVersionResource::of(kind.group, kind.version, kind.resource);
+        let resource = kind.gvr();
         let cache = rig.cache_if_served::<()>(&resource);
-        let name = GroupVersionKind::of(kind.group, kind.version, kind.kind);
-        let place = (kind.group.to_owned(), kind.resource.to_owned());
+        let name = kind.gvk();
+        let place = (kind.group.to_string(), kind.resource.to_string());
         (place, Watched { resource, kind: name, namespaced: kind.namespaced, cache })
     });
     let world = Arc::new(World(watched.collect()));
@@ -115,8 +115,8 @@ fn collectable() -> Vec<&'static kinds::Kind> {
         .iter()
         .filter(|kind| kind.served_by_default && ["list", "watch", "delete"].iter().all(|verb| kind.has_verb(verb)));
     let usable = usable.filter(|kind| kind.resource != "events");
-    let preferred = usable.filter_map(|kind| kinds::find_resource(kind.group, kind.resource));
-    preferred.filter(|kind| seen.insert((kind.group, kind.resource))).collect()
+    let preferred = usable.filter_map(|kind| kinds::find_resource(&kind.group, &kind.resource));
+    preferred.filter(|kind| seen.insert((&kind.group, &kind.resource))).collect()
 }
 
 /// Keys name the kind first: `replicasets.apps/namespace/name`.
@@ -147,7 +147,7 @@ impl World {
     fn find(&self, reference: &OwnerReference) -> Option<(&(String, String), &Watched)> {
         let version = GroupVersion::parse(&reference.api_version)?;
         let kind = kinds::find_kind(&version.group, &version.version, &reference.kind)?;
-        self.0.get_key_value(&(kind.group.to_owned(), kind.resource.to_owned()))
+        self.0.get_key_value(&(kind.group.to_string(), kind.resource.to_string()))
     }
 
     fn wake_dependents(&self, uid: &str, queue: &WorkQueue<Key>) {

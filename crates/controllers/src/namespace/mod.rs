@@ -81,10 +81,10 @@ fn contents() -> Arc<[GroupVersionResource]> {
         .iter()
         .filter(|kind| kind.namespaced && kind.served_by_default && kind.has_verb("list") && kind.has_verb("delete"));
     // Events exist in two groups; they are the same objects.
-    let kinds = kinds.filter(|kind| (kind.group, kind.resource) != ("events.k8s.io", "events"));
-    let preferred = kinds.filter_map(|kind| kinds::find_resource(kind.group, kind.resource));
-    let once = preferred.filter(|kind| seen.insert((kind.group, kind.resource)));
-    once.map(|kind| GroupVersionResource::of(kind.group, kind.version, kind.resource)).collect()
+    let kinds = kinds.filter(|kind| !(kind.group == "events.k8s.io" && kind.resource == "events"));
+    let preferred = kinds.filter_map(|kind| kinds::find_resource(&kind.group, &kind.resource));
+    let once = preferred.filter(|kind| seen.insert((&kind.group, &kind.resource)));
+    once.map(kinds::Kind::gvr).collect()
 }
 
 impl Room for Namespaces {

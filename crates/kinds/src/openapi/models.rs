@@ -50,27 +50,27 @@ fn reachable(roots: &BTreeSet<TypeId>) -> BTreeSet<TypeId> {
     found
 }
 
-type Identity = (&'static str, &'static str, String);
+type Identity<'k> = (&'k str, &'k str, String);
 
 /// Group, version and kind of the structs that are kinds.
-fn identities(kinds: &[&Kind]) -> BTreeMap<TypeId, BTreeSet<Identity>> {
-    let mut found: BTreeMap<TypeId, BTreeSet<Identity>> = BTreeMap::new();
-    let mut add = |id: TypeId, group, version, kind: &str| {
+fn identities<'k>(kinds: &[&'k Kind]) -> BTreeMap<TypeId, BTreeSet<Identity<'k>>> {
+    let mut found: BTreeMap<TypeId, BTreeSet<Identity<'k>>> = BTreeMap::new();
+    let mut add = |id: TypeId, group: &'k str, version: &'k str, kind: &str| {
         found.entry(id).or_default().insert((group, version, kind.to_owned()));
     };
     for row in kinds {
-        add(row.type_id, row.group, row.version, row.kind);
+        add(row.type_id, &row.group, &row.version, &row.kind);
         if let Some(id) = row.list_type_id {
-            add(id, row.group, row.version, &format!("{}List", row.kind));
+            add(id, &row.group, &row.version, &row.list_kind);
         }
         for sub in &row.subresources {
-            if let Some(id) = crate::type_of(sub.group, sub.version, sub.kind) {
-                add(id, sub.group, sub.version, sub.kind);
+            if let Some(id) = crate::type_of(&sub.group, &sub.version, &sub.kind) {
+                add(id, &sub.group, &sub.version, &sub.kind);
             }
         }
         for kind in ["DeleteOptions", "WatchEvent"] {
             if let Some(id) = crate::type_id(&format!("meta.v1.{kind}")) {
-                add(id, row.group, row.version, kind);
+                add(id, &row.group, &row.version, kind);
             }
         }
     }
@@ -80,13 +80,13 @@ fn identities(kinds: &[&Kind]) -> BTreeMap<TypeId, BTreeSet<Identity>> {
     found
 }
 
-struct Models {
+struct Models<'k> {
     dialect: Dialect,
     descriptions: Descriptions,
-    identities: BTreeMap<TypeId, BTreeSet<Identity>>,
+    identities: BTreeMap<TypeId, BTreeSet<Identity<'k>>>,
 }
 
-impl Models {
+impl Models<'_> {
     fn model(&self, out: &mut Writer, name: &str, id: TypeId) {
         let structure = schema().get(id);
         out.object(|out| {

@@ -13,7 +13,7 @@ pub fn root(group: &str, version: &str) -> String {
 
 pub fn write(out: &mut Writer, dialect: Dialect, kinds: &[&Kind]) {
     for row in kinds {
-        let base = format!("/{}", root(row.group, row.version));
+        let base = format!("/{}", root(&row.group, &row.version));
         let scope = if row.namespaced { format!("{base}/namespaces/{{namespace}}") } else { base.clone() };
         let place = Place { dialect, row, namespaced: row.namespaced };
         if row.namespaced && row.has_verb("list") {
@@ -69,8 +69,9 @@ impl Place<'_> {
 
     fn operation(self, out: &mut Writer, action: &str, sub: Option<&Subresource>) {
         let row = self.row;
-        let own = (row.group, row.version, row.kind);
-        let (group, version, kind) = sub.map_or(own, |sub| (sub.group, sub.version, sub.kind));
+        let own = (row.group.as_ref(), row.version.as_ref(), row.kind.as_ref());
+        let (group, version, kind) =
+            sub.map_or(own, |sub| (sub.group.as_ref(), sub.version.as_ref(), sub.kind.as_ref()));
         let model = crate::type_of(group, version, kind).map(model_of);
         let streams = kind.ends_with("Options") || sub.is_some_and(|sub| sub.name == "log");
         let (body, answer) = match action {
@@ -243,7 +244,7 @@ fn content(out: &mut Writer, types: &[&str], model: &str) {
 /// Group and version as one word: `core_v1` has become `coreV1`, `rbacAuthorizationV1`.
 fn camel(row: &Kind) -> String {
     let group = row.group.trim_end_matches(".k8s.io");
-    let mut words = group.split('.').chain([row.version]);
+    let mut words = group.split('.').chain([row.version.as_ref()]);
     let first = words.next().filter(|word| !word.is_empty()).unwrap_or("core");
     first.to_owned() + &words.map(capital).collect::<String>()
 }

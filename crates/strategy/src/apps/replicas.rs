@@ -34,8 +34,8 @@ impl Strategy for ReplicaSet {
         pod_warnings::of_template(new, old)
     }
 
-    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
-        vec![("status.replicas", status_replicas(object))]
+    fn selectable_fields(&self, object: &Value) -> crate::Fields {
+        vec![("status.replicas".into(), status_replicas(object))]
     }
 }
 
@@ -71,8 +71,8 @@ impl Strategy for ReplicationController {
         pod_warnings::of_template(new, old)
     }
 
-    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
-        vec![("status.replicas", status_replicas(object))]
+    fn selectable_fields(&self, object: &Value) -> crate::Fields {
+        vec![("status.replicas".into(), status_replicas(object))]
     }
 }
 

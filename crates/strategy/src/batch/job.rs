@@ -7,12 +7,10 @@ use crate::tree::{default, default_text, items, items_mut, object, text};
 use meta::field::{ErrorList, FieldError, Path};
 use serde_json::Value;
 
-pub const JOB: Declared = Declared::new("batch", "Job")
-    .with_generation()
-    .defaults(defaults)
-    .creates(create)
-    .validates(validate)
-    .selected_by(|job| vec![("status.successful", job["status"]["succeeded"].as_i64().unwrap_or(0).to_string())]);
+pub const JOB: Declared =
+    Declared::new("batch", "Job").with_generation().defaults(defaults).creates(create).validates(validate).selected_by(
+        |job| vec![("status.successful".into(), job["status"]["succeeded"].as_i64().unwrap_or(0).to_string())],
+    );
 
 const UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
 const MAX_PARALLEL_INDEXED: i64 = 100_000;

@@ -8,6 +8,7 @@ pub mod pod_defaults;
 pub mod pod_template;
 pub mod pod_validation;
 pub mod pod_warnings;
+pub mod resource_quota;
 pub mod secret;
 pub mod service;
 pub mod settings;

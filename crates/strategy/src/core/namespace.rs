@@ -54,8 +54,8 @@ impl Strategy for Namespace {
         !items(&object["spec"], "finalizers").is_empty()
     }
 
-    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
-        vec![("status.phase", object["status"]["phase"].as_str().unwrap_or_default().to_owned())]
+    fn selectable_fields(&self, object: &Value) -> crate::Fields {
+        vec![("status.phase".into(), object["status"]["phase"].as_str().unwrap_or_default().to_owned())]
     }
 
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {

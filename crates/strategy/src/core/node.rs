@@ -10,7 +10,7 @@ pub const NODE: Declared = Declared::new("", "Node")
     .created_with_status()
     .defaults(defaults)
     .validates(validate)
-    .selected_by(|node| vec![("spec.unschedulable", (node["spec"]["unschedulable"] == true).to_string())]);
+    .selected_by(|node| vec![("spec.unschedulable".into(), (node["spec"]["unschedulable"] == true).to_string())]);
 
 /// What a node has is what it gives, unless it says otherwise.
 fn defaults(node: &mut Value) {

@@ -64,18 +64,18 @@ impl Strategy for Pod {
         crate::print::pod_conditions(object)
     }
 
-    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+    fn selectable_fields(&self, object: &Value) -> crate::Fields {
         let (spec, status) = (&object["spec"], &object["status"]);
         let host_network = spec["hostNetwork"] == true;
         vec![
-            ("spec.nodeName", text(spec, "nodeName").to_owned()),
-            ("spec.restartPolicy", text(spec, "restartPolicy").to_owned()),
-            ("spec.schedulerName", text(spec, "schedulerName").to_owned()),
-            ("spec.serviceAccountName", text(spec, "serviceAccountName").to_owned()),
-            ("spec.hostNetwork", host_network.to_string()),
-            ("status.phase", text(status, "phase").to_owned()),
-            ("status.podIP", text(status, "podIP").to_owned()),
-            ("status.nominatedNodeName", text(status, "nominatedNodeName").to_owned()),
+            ("spec.nodeName".into(), text(spec, "nodeName").to_owned()),
+            ("spec.restartPolicy".into(), text(spec, "restartPolicy").to_owned()),
+            ("spec.schedulerName".into(), text(spec, "schedulerName").to_owned()),
+            ("spec.serviceAccountName".into(), text(spec, "serviceAccountName").to_owned()),
+            ("spec.hostNetwork".into(), host_network.to_string()),
+            ("status.phase".into(), text(status, "phase").to_owned()),
+            ("status.podIP".into(), text(status, "podIP").to_owned()),
+            ("status.nominatedNodeName".into(), text(status, "nominatedNodeName").to_owned()),
         ]
     }
 }

@@ -61,7 +61,7 @@ impl Strategy for Secret {
         false
     }
 
-    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
-        vec![("type", text(object, "type").to_owned())]
+    fn selectable_fields(&self, object: &Value) -> crate::Fields {
+        vec![("type".into(), text(object, "type").to_owned())]
     }
 }

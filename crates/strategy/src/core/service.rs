@@ -99,9 +99,12 @@ impl Strategy for Service {
         object["status"] = json!({"loadBalancer": {}});
     }
 
-    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+    fn selectable_fields(&self, object: &Value) -> crate::Fields {
         let spec = &object["spec"];
-        vec![("spec.clusterIP", text(spec, "clusterIP").to_owned()), ("spec.type", text(spec, "type").to_owned())]
+        vec![
+            ("spec.clusterIP".into(), text(spec, "clusterIP").to_owned()),
+            ("spec.type".into(), text(spec, "type").to_owned()),
+        ]
     }
 
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! ConfigMap, Endpoints, LimitRange, PodTemplate, ResourceQuota and ServiceAccount.
+//! ConfigMap, Endpoints, LimitRange, PodTemplate and ServiceAccount.
 
 use super::pod_defaults;
 use crate::check;
@@ -21,8 +21,6 @@ pub const POD_TEMPLATE: Declared = Declared::new("", "PodTemplate").with_generat
         pod_defaults::pod_spec(spec);
     }
 });
-
-pub const RESOURCE_QUOTA: Declared = Declared::new("", "ResourceQuota");
 
 pub const SERVICE_ACCOUNT: Declared = Declared::new("", "ServiceAccount");
 

@@ -22,6 +22,7 @@ pub(crate) use pod::conditions as pod_conditions;
 use crate::Column;
 use base::Timestamp;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// How one kind becomes a row.
 #[derive(Debug)]
@@ -99,7 +100,12 @@ pub fn find(group: &str, kind: &str) -> Option<&'static Printer> {
 }
 
 const fn column(name: &'static str, kind: &'static str, priority: i32) -> Column {
-    Column { name, kind, format: "", priority, description: "" }
+    formatted(name, kind, priority, "")
+}
+
+const fn formatted(name: &'static str, kind: &'static str, priority: i32, format: &'static str) -> Column {
+    let (name, kind, format) = (Cow::Borrowed(name), Cow::Borrowed(kind), Cow::Borrowed(format));
+    Column { name, kind, format, priority, description: Cow::Borrowed("") }
 }
 
 const fn text(name: &'static str) -> Column {
@@ -120,19 +126,19 @@ const fn wide(name: &'static str) -> Column {
 }
 
 const NAME: Column = Column {
-    name: "Name",
-    kind: "string",
-    format: "name",
+    name: Cow::Borrowed("Name"),
+    kind: Cow::Borrowed("string"),
+    format: Cow::Borrowed("name"),
     priority: 0,
-    description: "The name of the object, unique among its kind in its namespace.",
+    description: Cow::Borrowed("The name of the object, unique among its kind in its namespace."),
 };
 
 const AGE: Column = Column {
-    name: "Age",
-    kind: "string",
-    format: "",
+    name: Cow::Borrowed("Age"),
+    kind: Cow::Borrowed("string"),
+    format: Cow::Borrowed(""),
     priority: 0,
-    description: "How long ago the object was created.",
+    description: Cow::Borrowed("How long ago the object was created."),
 };
 
 #[cfg(test)]

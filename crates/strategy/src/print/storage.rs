@@ -1,7 +1,7 @@
 //! Volumes, claims and what provides them.
 
 use super::cells::{NONE, UNSET, age, at, at_or, is_deleting, joined, len, name};
-use super::{AGE, Column, NAME, Printer, boolean, integer, text, wide};
+use super::{AGE, NAME, Printer, boolean, formatted, integer, text, wide};
 use crate::tree::{items, text as text_of};
 use serde_json::Value;
 
@@ -111,7 +111,7 @@ pub const VOLUME_ATTRIBUTES_CLASS: Printer = Printer {
 pub const VOLUME_ATTACHMENT: Printer = Printer {
     group: GROUP,
     kind: "VolumeAttachment",
-    columns: &[NAME, Column { format: "name", ..text("Attacher") }, text("PV"), text("Node"), boolean("Attached"), AGE],
+    columns: &[NAME, formatted("Attacher", "string", 0, "name"), text("PV"), text("Node"), boolean("Attached"), AGE],
     cells: |attachment, now| {
         vec![
             name(attachment),

@@ -1,7 +1,7 @@
 //! What the cluster is organised with: namespaces, settings, events, leases, quotas, devices.
 
 use super::cells::{age, at, at_or, len, name, number, since};
-use super::{AGE, NAME, Printer, boolean, column, integer, text, wide};
+use super::{AGE, NAME, Printer, boolean, formatted, integer, text, wide};
 use crate::tree::{items, text as text_of};
 use base::Timestamp;
 use serde_json::Value;
@@ -66,7 +66,7 @@ pub const EVENT: Printer = Printer {
         text("Message"),
         wide("First Seen"),
         wide("Count"),
-        super::Column { format: "name", ..column("Name", "string", 1) },
+        formatted("Name", "string", 1, "name"),
     ],
     cells: event,
 };

@@ -18,7 +18,8 @@ pub(super) enum Division<'a> {
 pub(super) fn division<'a>(place: &Place<'a>, value: Option<&Value>) -> Division<'a> {
     match place.shape() {
         _ if place.field().is_some_and(|field| field.atomic) => Division::Leaf,
-        Some(Shape::Struct(_)) => Division::Fields,
+        // A custom resource may hold anything where its schema says nothing.
+        Some(Shape::Struct(_)) if value.is_none_or(|value| value.is_object() || value.is_null()) => Division::Fields,
         Some(Shape::Map(map)) if !map.atomic => Division::Fields,
         Some(Shape::List(list)) => match &list.kind {
             ListKind::Atomic => Division::Leaf,

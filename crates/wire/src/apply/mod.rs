@@ -5,8 +5,8 @@
 //! manager no longer applies. The rules are upstream's structured-merge-diff. Field sets stay in
 //! their JSON form ([`FieldSet`]), so a write does not parse them. Called by the API server only.
 //!
-//! Managers that wrote through another version of the same kind are compared as if through this
-//! one: paths that a conversion would move are not followed.
+//! What managers own stands in the version that they wrote through, so changes are looked at in each
+//! of these versions ([`Versions`]).
 
 mod compare;
 mod conflict;
@@ -20,11 +20,20 @@ pub use conflict::Conflict;
 pub use fieldset::FieldSet;
 pub use operation::{apply, track_update};
 
+use crate::schema::Cursor;
 use base::Timestamp;
 use meta::{Cause, Reason, Status, StatusDetails};
+use serde_json::Value;
+
+/// The versions of a kind beside that of a request.
+pub trait Versions: Sync {
+    /// An object of the request's version in another, and that version's shape; None: it is not
+    /// served any more, and who wrote through it is forgotten.
+    fn convert<'s>(&'s self, object: &Value, api_version: &str) -> Option<(Value, Cursor<'s>)>;
+}
 
 /// Who writes, and how.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Writer<'a> {
     pub manager: &'a str,
     /// The version of the request.
@@ -35,6 +44,8 @@ pub struct Writer<'a> {
     /// Fields that this endpoint does not let its clients set (`status`,
     /// `metadata.deletionTimestamp`): nobody comes to own them through it.
     pub reset: &'a [&'a str],
+    /// None: all managers are taken to have written through this version.
+    pub versions: Option<&'a dyn Versions>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

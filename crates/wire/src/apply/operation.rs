@@ -9,6 +9,7 @@ use super::{ApplyError, Writer};
 use crate::place::Place;
 use crate::schema::Cursor;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The annotation of client-side apply.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -37,12 +38,15 @@ pub fn track_update(live: Option<&Value>, new: &mut Value, writer: &Writer<'_>, 
     forget_reset(&mut changes, writer);
     if !changes.is_empty() {
         let mut own = changes.changed.clone();
-        for entry in &mut entries {
+        let mut elsewhere = Elsewhere::new(live, new, writer);
+        entries.retain_mut(|entry| {
+            let Some(changes) = elsewhere.seen_by(entry, &changes) else { return false };
             if !entry.is_of(writer, false) {
                 entry.fields.subtract(&changes.changed);
             }
             entry.fields.subtract(&changes.removed);
-        }
+            true
+        });
         strip_metadata(&mut own);
         if !own.is_empty() {
             match entries.iter_mut().find(|entry| entry.is_of(writer, false)) {
@@ -57,6 +61,36 @@ pub fn track_update(live: Option<&Value>, new: &mut Value, writer: &Writer<'_>, 
         entries = cap(entries);
     }
     put(new, entries);
+}
+
+/// One write as managers of other versions see it.
+struct Elsewhere<'a> {
+    live: Option<&'a Value>,
+    new: &'a Value,
+    writer: &'a Writer<'a>,
+    known: BTreeMap<String, Option<Changes>>,
+}
+
+impl<'a> Elsewhere<'a> {
+    fn new(live: Option<&'a Value>, new: &'a Value, writer: &'a Writer<'a>) -> Self {
+        Elsewhere { live, new, writer, known: BTreeMap::new() }
+    }
+
+    /// The changes in the version of an entry; None where that version is gone.
+    fn seen_by<'c>(&'c mut self, entry: &Entry, here: &'c Changes) -> Option<&'c Changes> {
+        let Some(versions) = self.writer.versions.filter(|_| entry.api_version != self.writer.api_version) else {
+            return Some(here);
+        };
+        let (live, new, writer) = (self.live, self.new, self.writer);
+        let known = self.known.entry(entry.api_version.clone()).or_insert_with(|| {
+            let (new, cursor) = versions.convert(new, &entry.api_version)?;
+            let live = live.and_then(|live| versions.convert(live, &entry.api_version)).map(|(live, _)| live);
+            let mut changes = compare(live.as_ref(), &new, Place::of(&cursor));
+            forget_reset(&mut changes, writer);
+            Some(changes)
+        });
+        known.as_ref()
+    }
 }
 
 fn forget_reset(changes: &mut Changes, writer: &Writer<'_>) {
@@ -131,16 +165,20 @@ impl Attempt<'_> {
         }
         let mut changes = compare(self.live.map(|_| self.base), &object, self.place);
         forget_reset(&mut changes, self.writer);
+        let mut elsewhere = Elsewhere::new(self.live.map(|_| self.base), &object, self.writer);
+        entries.retain(|entry| elsewhere.seen_by(entry, &changes).is_some());
         if !force {
-            let found: Vec<Conflict> = entries
-                .iter()
-                .flat_map(|entry| conflicts(entry, &entry.fields.intersection(&changes.changed)))
-                .collect();
+            let mut found: Vec<Conflict> = Vec::new();
+            for entry in &entries {
+                let Some(changes) = elsewhere.seen_by(entry, &changes) else { continue };
+                found.extend(conflicts(entry, &entry.fields.intersection(&changes.changed)));
+            }
             if !found.is_empty() {
                 return Err(found);
             }
         }
         for entry in &mut entries {
+            let Some(changes) = elsewhere.seen_by(entry, &changes) else { continue };
             entry.fields.subtract(&changes.changed);
             entry.fields.subtract(&changes.removed);
         }

@@ -11,6 +11,7 @@ fn field(name: &'static str, shape: Shape) -> Field {
         number: 1,
         omit: Omit::Empty,
         pointer: false,
+        nullable: false,
         required: false,
         default: None,
         atomic: false,
@@ -86,7 +87,7 @@ fn schema() -> (Schema, TypeId) {
 
 fn writer(manager: &'static str) -> Writer<'static> {
     let now = Timestamp::from_second(100).unwrap();
-    Writer { manager, api_version: "apps/v1", subresource: "", now, reset: &[] }
+    Writer { manager, api_version: "apps/v1", subresource: "", now, reset: &[], versions: None }
 }
 
 fn at(second: i64, manager: &'static str) -> Writer<'static> {

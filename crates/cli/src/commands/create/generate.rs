@@ -73,7 +73,7 @@ async fn place(session: &Session, object: &mut Value, dry_run: DryRun) -> Outcom
     let Some(row) = kinds::find_kind(group, version, &kind) else {
         return Err(Failure::message(format!("no matches for kind {kind:?} in version {api_version:?}")));
     };
-    let shown = if group.is_empty() { row.singular.to_owned() } else { format!("{}.{group}", row.singular) };
+    let shown = if group.is_empty() { row.singular.to_string() } else { format!("{}.{group}", row.singular) };
     if row.namespaced
         && let Some(namespace) = session.given_namespace()
     {
@@ -87,8 +87,8 @@ async fn place(session: &Session, object: &mut Value, dry_run: DryRun) -> Outcom
         resource: crate::discovery::Resource {
             group: group.to_owned(),
             version: version.to_owned(),
-            name: row.resource.to_owned(),
-            singular: row.singular.to_owned(),
+            name: row.resource.to_string(),
+            singular: row.singular.to_string(),
             short_names: Vec::new(),
             kind,
             namespaced: row.namespaced,

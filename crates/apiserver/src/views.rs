@@ -1,0 +1,46 @@
+//! Answers in the version that was asked for: objects are kept in one version, and shown in others
+//! as they are wanted.
+
+use crate::answer::Answer;
+use crate::object::Object;
+use crate::resources::Resource;
+use meta::Status;
+use std::sync::Arc;
+
+impl Resource {
+    /// Whether stored objects are shown as they are.
+    pub fn shows_stored(&self) -> bool {
+        self.kept_as.is_none()
+    }
+
+    /// A stored object in this row's version.
+    ///
+    /// # Errors
+    /// The stored bytes are no JSON.
+    pub fn show(&self, object: &Arc<Object>) -> Result<Arc<Object>, Status> {
+        if self.shows_stored() {
+            return Ok(object.clone());
+        }
+        object.view(self.number, || {
+            let json = self.encode(&self.into_down(object.value()?));
+            Ok(Object::new(object.revision, json.into(), object.index.clone()))
+        })
+    }
+
+    /// An answer in this row's version; watches see to it themselves.
+    pub(crate) fn show_answer(&self, answer: Answer) -> Result<Answer, Status> {
+        if self.shows_stored() {
+            return Ok(answer);
+        }
+        Ok(match answer {
+            Answer::Object { object, created } => Answer::Object { object: self.show(&object)?, created },
+            Answer::List(mut list) => {
+                for item in &mut list.items {
+                    *item = self.show(item)?;
+                }
+                Answer::List(list)
+            }
+            other => other,
+        })
+    }
+}

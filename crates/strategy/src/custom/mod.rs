@@ -1,0 +1,22 @@
+//! Custom resources: what a CustomResourceDefinition says, made into the rules that the generic path
+//! runs for any kind.
+//!
+//! Rules written in CEL (`x-kubernetes-validations`) are accepted and kept, and not run: they come in
+//! where [`rules::Rules`] checks an object. The definitions themselves are a built-in kind, in
+//! `apiextensions`.
+
+mod check;
+mod compile;
+pub mod definition;
+mod format;
+mod number;
+mod path;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use check::Check;
+pub use compile::Compiled;
+pub use definition::{Definition, version_order};
+pub use path::JsonPath;
+pub use rules::Rules;
