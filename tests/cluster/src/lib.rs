@@ -8,7 +8,7 @@
 
 pub mod kubectl;
 pub mod kutter;
-mod program;
+pub mod program;
 pub mod remains;
 pub mod requests;
 

@@ -4,6 +4,7 @@
 mod bad_input;
 mod crashes;
 mod first_day;
+mod own_machine;
 mod pods;
 mod services;
 mod three_nodes;
