@@ -117,6 +117,9 @@ pub enum InitRequest {
     Attach {
         container: String,
     },
+    /// Of an attached client's connection: it has no more input. A container that takes input once
+    /// sees the end of it. Not answered; older pod inits answer `Failed`, which changes nothing.
+    InputEnded,
     Signal {
         container: String,
         signal: i32,

@@ -81,10 +81,17 @@ async fn attach_sees_output_and_gives_input() {
     let mut seen = [0; 12];
     stdout.read_exact(&mut seen).await.unwrap();
     assert_eq!(&seen, b"got one\ntwo\n");
-    // The end of the only client is the end of the input.
-    drop((stdin, stdout, streams));
-    assert_eq!(rig.ended(&id).await.exit_code, 2);
+    // The end of the only client's input is the end of the input.
+    drop(stdin);
+    assert_eq!(rig.env.clock.timeout(LIMIT, streams.exit).await.unwrap().unwrap(), 2);
     assert_eq!(rig.log(&sandbox, &id).await, ["stdout F got one", "stdout F two"]);
+
+    let mut config = rig.container("left", &["sh", "-c", "cat; exit 4"]);
+    (config.stdin, config.stdin_once) = (true, true);
+    let id = rig.start(&sandbox, config).await;
+    // So is the end of the client itself.
+    drop(rig.runtime.attach(&id).await.unwrap());
+    assert_eq!(rig.ended(&id).await.exit_code, 4);
 
     let mut config = rig.container("terminal", &["sh", "-c", "read a; echo got $a; tty; exit 3"]);
     (config.stdin, config.tty) = (true, true);

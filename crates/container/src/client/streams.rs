@@ -159,8 +159,9 @@ impl Inner {
             stdout: Some(reader(stdout.0).map_err(&fail)?),
             stderr: None,
             resize: None,
-            exit: Box::pin(async move { exit_code(&connection).await }),
+            exit: Box::pin(std::future::pending()),
         };
+        let mut input_ended = None;
         match (config.tty, files.pop()) {
             (true, Some(master)) => {
                 let terminal = Arc::new(Terminal::new(master).map_err(&fail)?);
@@ -169,10 +170,15 @@ impl Inner {
             }
             (false, stdin) => {
                 streams.stderr = Some(reader(stderr.0).map_err(&fail)?);
-                streams.stdin = stdin.map(writer).transpose().map_err(&fail)?;
+                if let Some(stdin) = stdin {
+                    let (ended, told) = tokio::sync::oneshot::channel();
+                    streams.stdin = Some(Box::new(AttachedInput { pipe: pipe_end(stdin).map_err(&fail)?, _ended: ended }));
+                    input_ended = Some(told);
+                }
             }
             (true, None) => {}
         }
+        streams.exit = Box::pin(async move { exit_of_attached(&connection, input_ended).await });
         Ok(streams)
     }
 
@@ -206,6 +212,24 @@ async fn exit_code(connection: &Connection) -> Result<i32, RuntimeError> {
     }
 }
 
+/// As [`exit_code`]; passes on that the input has ended, since the pod init holds the pipe as well.
+async fn exit_of_attached(
+    connection: &Connection,
+    input_ended: Option<tokio::sync::oneshot::Receiver<()>>,
+) -> Result<i32, RuntimeError> {
+    let exit = exit_code(connection);
+    tokio::pin!(exit);
+    if let Some(input_ended) = input_ended {
+        tokio::select! {
+            code = &mut exit => return code,
+            _ = input_ended => {
+                connection.send(&InitRequest::InputEnded, &[]).await.map_err(failed("end the input"))?;
+            }
+        }
+    }
+    exit.await
+}
+
 async fn collect(stream: Option<Reader>, into: &mut Vec<u8>) {
     if let Some(stream) = stream {
         let mut bounded = stream.take(MAX_OUTPUT);
@@ -226,8 +250,32 @@ fn reader(file: OwnedFd) -> io::Result<Reader> {
 }
 
 fn writer(file: OwnedFd) -> io::Result<Writer> {
+    Ok(Box::new(pipe_end(file)?))
+}
+
+fn pipe_end(file: OwnedFd) -> io::Result<pipe::Sender> {
     socket::set_nonblocking(&file)?;
-    Ok(Box::new(pipe::Sender::from_owned_fd(file)?))
+    pipe::Sender::from_owned_fd(file)
+}
+
+/// What an attached client writes; tells when it is dropped.
+struct AttachedInput {
+    pipe: pipe::Sender,
+    _ended: tokio::sync::oneshot::Sender<()>,
+}
+
+impl AsyncWrite for AttachedInput {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.pipe).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(context)
+    }
 }
 
 /// The master of a terminal.

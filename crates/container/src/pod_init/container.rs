@@ -101,9 +101,13 @@ impl Container {
 
     /// A client's connection has closed.
     pub fn detach(&mut self, connection: u32) {
-        let before = self.attached.len();
+        self.input_ended(connection);
         self.attached.retain(|client| client.connection != connection);
-        if self.attached.len() < before && self.stdin_once {
+    }
+
+    /// An attached client writes no more: with `stdin_once` nobody else will either.
+    pub fn input_ended(&mut self, connection: u32) {
+        if self.stdin_once && self.attached.iter().any(|client| client.connection == connection) {
             self.stdin = None;
         }
     }

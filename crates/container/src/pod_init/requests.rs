@@ -52,6 +52,9 @@ impl PodInit {
             }
             InitRequest::KillExec => self.kill_exec(connection),
             InitRequest::Attach { container } => return self.attach(connection, &container, files),
+            InitRequest::InputEnded => {
+                self.containers.iter_mut().for_each(|container| container.input_ended(connection));
+            }
             InitRequest::Signal { container, signal } => {
                 let container = self.running(&container)?;
                 if signal == libc::SIGKILL {
