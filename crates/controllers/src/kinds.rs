@@ -27,6 +27,7 @@ resources! {
     CRON_JOBS: "batch" "v1" "cronjobs" "CronJob";
     DAEMON_SETS: "apps" "v1" "daemonsets" "DaemonSet";
     DEPLOYMENTS: "apps" "v1" "deployments" "Deployment";
+    DISRUPTION_BUDGETS: "policy" "v1" "poddisruptionbudgets" "PodDisruptionBudget";
     ENDPOINTS: "" "v1" "endpoints" "Endpoints";
     ENDPOINT_SLICES: "discovery.k8s.io" "v1" "endpointslices" "EndpointSlice";
     HORIZONTAL_POD_AUTOSCALERS: "autoscaling" "v2" "horizontalpodautoscalers" "HorizontalPodAutoscaler";
@@ -38,6 +39,7 @@ resources! {
     PODS: "" "v1" "pods" "Pod";
     REPLICATION_CONTROLLERS: "" "v1" "replicationcontrollers" "ReplicationController";
     REPLICA_SETS: "apps" "v1" "replicasets" "ReplicaSet";
+    RESOURCE_QUOTAS: "" "v1" "resourcequotas" "ResourceQuota";
     SECRETS: "" "v1" "secrets" "Secret";
     SERVICES: "" "v1" "services" "Service";
     SERVICE_ACCOUNTS: "" "v1" "serviceaccounts" "ServiceAccount";

@@ -1,0 +1,205 @@
+//! ResourceQuotas: counts again what their namespaces hold, and gives back what went.
+//!
+//! Admission charges quotas before it writes; this room only puts them right. Where a quota would
+//! come down, the server itself is asked, and only once nobody has charged the quota for a moment:
+//! what was charged is about to be written, and a cache may not show it yet.
+
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use crate::action::{Action, Plan};
+use crate::kinds::resource;
+use crate::rig::{Def, Rig, Room, RoomError};
+use crate::views::PodView;
+use base::Timestamp;
+use bytes::Bytes;
+use client::queue::RETRY;
+use client::{Cache, Change, Item, Key, Projection, WorkQueue};
+use jiff::SignedDuration;
+use meta::GroupVersionResource;
+use quota::Subject;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub const DEF: Def = Def {
+    name: "resourcequota-controller",
+    identity: "resourcequota-controller",
+    component: "resourcequota-controller",
+    workers: 5,
+    retry: RETRY,
+    build,
+};
+
+/// Everything is counted again this often, whatever events told (upstream's sync period).
+const RESYNC: Duration = Duration::from_secs(300);
+/// Kinds without a cache are looked at this often.
+const POLL: Duration = Duration::from_secs(15);
+/// What was charged is written by then.
+const QUIET: SignedDuration = SignedDuration::from_secs(1);
+
+type Place = (&'static str, &'static str);
+
+/// The objects of one kind, by namespace.
+struct Counted {
+    resource: GroupVersionResource,
+    /// None: the kind is not served, or not known yet.
+    objects: Box<dyn Fn(&str) -> Option<Vec<Bytes>> + Send + Sync>,
+}
+
+impl Counted {
+    fn new<P: Projection>(resource: GroupVersionResource, cache: Arc<Cache<P>>) -> Self {
+        let objects = move |namespace: &str| {
+            let bytes = |item: Arc<Item<P>>| item.bytes.clone();
+            cache.is_synced().then(|| cache.list_in(namespace).into_iter().map(bytes).collect())
+        };
+        Counted { resource, objects: Box::new(objects) }
+    }
+}
+
+struct Quotas {
+    quotas: Arc<Cache<()>>,
+    counted: BTreeMap<Place, Counted>,
+    /// Since when a quota is as it is.
+    since: Mutex<BTreeMap<Key, (String, Timestamp)>>,
+}
+
+fn build(rig: &Rig) -> Box<dyn Room> {
+    let quotas = rig.cache::<()>(&resource::RESOURCE_QUOTAS);
+    rig.on_itself(&quotas);
+    let mut counted = BTreeMap::from([(("", "pods"), pods(rig, &quotas))]);
+    for kind in countable().into_iter().filter(|kind| kind.gvr() != resource::PODS) {
+        let cache = rig.cache_if_served::<()>(&kind.gvr());
+        let changes_count = matches!((&*kind.group, &*kind.resource), ("", "services" | "persistentvolumeclaims"));
+        let all = Arc::downgrade(&quotas);
+        rig.on(&cache, move |change, queue| {
+            let counts = change.new.is_none() || (changes_count && change.old.is_some());
+            if let (true, Some(quotas), Some(object)) = (counts, all.upgrade(), change.latest()) {
+                wake(&quotas, &object.meta.namespace, queue);
+            }
+        });
+        counted.insert((&*kind.group, &*kind.resource), Counted::new(kind.gvr(), cache));
+    }
+    Box::new(Quotas { quotas, counted, since: Mutex::default() })
+}
+
+/// Of pods more counts than whether they are there.
+fn pods(rig: &Rig, quotas: &Arc<Cache<()>>) -> Counted {
+    let pods = rig.cache::<PodView>(&resource::PODS);
+    let all = Arc::downgrade(quotas);
+    rig.on(&pods, move |change, queue| {
+        if gives_back(change)
+            && let (Some(quotas), Some(pod)) = (all.upgrade(), change.latest())
+        {
+            wake(&quotas, &pod.meta.namespace, queue);
+        }
+    });
+    Counted::new(resource::PODS, pods)
+}
+
+/// Every kind that lives in namespaces and can be watched, once. Events count against nothing.
+fn countable() -> Vec<&'static kinds::Kind> {
+    let mut seen = BTreeSet::new();
+    let usable = kinds::all().iter().filter(|kind| {
+        kind.namespaced && kind.served_by_default && ["list", "watch", "create"].iter().all(|verb| kind.has_verb(verb))
+    });
+    let preferred = usable
+        .filter(|kind| kind.resource != "events")
+        .filter_map(|kind| kinds::find_resource(&kind.group, &kind.resource));
+    preferred.filter(|kind| seen.insert((&kind.group, &kind.resource))).collect()
+}
+
+/// A pod that is gone, has ended, is going or was resized.
+fn gives_back(change: &Change<PodView>) -> bool {
+    match (&change.old, &change.new) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(old), Some(new)) => {
+            (new.view.is_finished() && !old.view.is_finished())
+                || (new.meta.is_deleting() && !old.meta.is_deleting())
+                || new.meta.generation != old.meta.generation
+        }
+    }
+}
+
+fn wake(quotas: &Cache<()>, namespace: &str, queue: &WorkQueue<Key>) {
+    quotas.list_in(namespace).into_iter().for_each(|quota| queue.add(quota.key.clone()));
+}
+
+impl Room for Quotas {
+    fn reconcile(&self, key: &Key, now: Timestamp) -> Result<Plan, RoomError> {
+        let Some(item) = self.quotas.get_key(key) else {
+            self.since.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+            return Ok(Plan::nothing());
+        };
+        let quota: Value = item.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
+        let hard = quota::amounts(&quota["spec"]["hard"]);
+        let (mut objects, mut unseen) = (Vec::new(), false);
+        for subject in plan::subjects(&hard) {
+            match self.objects_of(&subject, key.namespace()) {
+                Some(bytes) => objects.push((subject, bytes)),
+                None => unseen = true,
+            }
+        }
+        let counted = plan::count(&quota, &hard, objects.into_iter(), now);
+        let every = if unseen { POLL } else { RESYNC };
+        Ok(match plan::verdict(&quota, &hard, &counted) {
+            plan::Verdict::Right => Plan::nothing().again(Some(every)),
+            plan::Verdict::Write(status) => Plan::of(vec![plan::update(&quota, status)]).again(Some(every)),
+            plan::Verdict::TooMuch => match self.quiet_for(&item, now) {
+                waited if waited >= QUIET => self.recount(key, &hard, now).again(Some(every)),
+                waited => Plan::nothing().again(Duration::try_from(QUIET - waited).ok()),
+            },
+        })
+    }
+}
+
+impl Quotas {
+    fn objects_of(&self, subject: &Subject<'_>, namespace: &str) -> Option<Vec<Bytes>> {
+        let (_, counted) = self.counted.iter().find(|(place, _)| subject.is(place.0, place.1))?;
+        (counted.objects)(namespace)
+    }
+
+    /// How long the quota has been as it is, as far as this room has seen.
+    fn quiet_for(&self, quota: &Item<()>, now: Timestamp) -> SignedDuration {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = since.entry(quota.key.clone()).or_insert_with(|| (quota.meta.resource_version.clone(), now));
+        if entry.0 != quota.meta.resource_version {
+            *entry = (quota.meta.resource_version.clone(), now);
+        }
+        now.duration_since(entry.1)
+    }
+
+    /// Counts what the server has, not what the caches show, and writes it unless somebody charged the
+    /// quota meanwhile.
+    fn recount(&self, key: &Key, hard: &quota::Amounts, now: Timestamp) -> Plan {
+        let subjects: Vec<Place> = plan::subjects(hard)
+            .iter()
+            .filter_map(|subject| self.counted.keys().find(|place| subject.is(place.0, place.1)).copied())
+            .collect();
+        let namespace = key.namespace().to_owned();
+        let mut actions = vec![Action::Read { resource: resource::RESOURCE_QUOTAS, key: key.clone() }];
+        actions.extend(subjects.iter().filter_map(|place| {
+            let resource = self.counted.get(place)?.resource.clone();
+            Some(Action::List { resource, namespace: namespace.clone() })
+        }));
+        Plan::of(actions).then(move |outcome| {
+            let Some(Some(body)) = outcome.reads.first() else { return Plan::nothing() };
+            let Ok(quota) = serde_json::from_slice::<Value>(body) else { return Plan::nothing() };
+            let mut lists = Vec::new();
+            for ((group, resource), list) in subjects.iter().zip(&outcome.lists) {
+                let Ok(list) = list else { return Plan::nothing().unfinished() };
+                lists.push((Subject { group, resource }, list.clone()));
+            }
+            let hard = quota::amounts(&quota["spec"]["hard"]);
+            let counted = plan::count(&quota, &hard, lists.into_iter(), now);
+            let status = plan::status(&quota, &hard, &counted, true);
+            match status == quota["status"] {
+                true => Plan::nothing(),
+                false => Plan::of(vec![plan::update(&quota, status)]),
+            }
+        })
+    }
+}
