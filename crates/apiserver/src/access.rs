@@ -100,9 +100,14 @@ impl Observer for NodeGraph {
 
     fn observe(&self, resource: &Resource, object: &Object, deleted: bool) {
         let plural = resource.kind.resource.as_ref();
+        let (namespace, name) = (object.index.namespace.as_str(), object.index.name.as_str());
+        let node = object.index.field("spec.nodeName").unwrap_or_default();
+        if plural == "pods" && !deleted && self.0.is_current(namespace, name, node, &object.json) {
+            return;
+        }
         match object.value() {
             Ok(value) if !deleted => self.0.upsert(plural, &value),
-            _ => self.0.remove(plural, &object.index.namespace, &object.index.name),
+            _ => self.0.remove(plural, namespace, name),
         }
     }
 }

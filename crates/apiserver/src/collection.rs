@@ -9,7 +9,7 @@ use base::Latest;
 use imbl::OrdMap;
 use std::collections::VecDeque;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use store::Revision;
 
@@ -48,6 +48,7 @@ pub struct Collection {
     /// Sequence number after the newest change; watchers sleep on it.
     newest: Latest<u64>,
     global: Arc<AtomicU64>,
+    closed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -63,7 +64,7 @@ struct Inner {
 
 impl Collection {
     pub fn new(global: Arc<AtomicU64>) -> Self {
-        Collection { inner: RwLock::default(), newest: Latest::new(0), global }
+        Collection { inner: RwLock::default(), newest: Latest::new(0), global, closed: AtomicBool::new(false) }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -161,6 +162,16 @@ impl Collection {
             changes.last().map_or(0, |change| change.revision)
         };
         Ok((changes, upto))
+    }
+
+    /// Ends all watches: the kind is not served any more, and no change will come.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.grow(u64::MAX);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Waits until there are changes at `place`.

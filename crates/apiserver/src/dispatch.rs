@@ -108,6 +108,9 @@ fn check_scope(resource: &Resource, request: &Request) -> Result<(), Status> {
 /// Upstream's Warning for kinds on their way out.
 fn deprecation(resource: &Resource) -> Option<String> {
     let kind = &resource.kind;
+    if let Some(custom) = &resource.custom {
+        return custom.warning.clone();
+    }
     if let Some((hub, _)) = resource.kept_as.as_ref().filter(|_| kind.stability == kinds::Stability::Legacy) {
         let (old, new) = (kind.api_version(), hub.kind.api_version());
         return Some(format!("{old} {} is deprecated; use {new} {}", kind.kind, hub.kind.kind));

@@ -8,6 +8,7 @@ mod access;
 mod answer;
 mod collection;
 pub mod connect;
+mod custom;
 mod directory;
 mod discovery;
 mod dispatch;

@@ -4,9 +4,41 @@ use crate::object::Object;
 use crate::server::Server;
 use admission::AccessCheck;
 use auth::Attributes;
+use base::collections::HashMap;
 use meta::User;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::Revision;
+
+/// Trees of the few objects that many requests ask after (namespaces, service accounts, priority
+/// classes), so that not each of them is parsed for each request.
+#[derive(Default)]
+pub(crate) struct Decoded(Mutex<HashMap<Revision, Arc<Value>>>);
+
+/// A tree is many times as big as its bytes: this is no place to keep all objects of a kind.
+const MAX_DECODED: usize = 64;
+
+impl Decoded {
+    /// The object's tree; None where its bytes cannot be read.
+    pub fn of(&self, object: &Object) -> Option<Arc<Value>> {
+        let known = self.lock().get(&object.revision).cloned();
+        if known.is_some() {
+            return known;
+        }
+        let value = Arc::new(object.value().ok()?);
+        let mut known = self.lock();
+        if known.len() >= MAX_DECODED {
+            known.clear();
+        }
+        // A revision belongs to one object, and says which state of it this is.
+        known.insert(object.revision, value.clone());
+        Some(value)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Revision, Arc<Value>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 pub(crate) struct Memory<'s> {
     pub server: &'s Server,
@@ -16,13 +48,13 @@ impl admission::Lookup for Memory<'_> {
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let resource = self.server.resources.find_any_version(group, resource)?;
         let object = resource.collection.as_ref()?.get(&Object::key(namespace, name))?;
-        object.value().ok().map(Arc::new)
+        self.server.decoded.of(&object)
     }
 
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
         let found = self.server.resources.find_any_version(group, resource);
         let Some(collection) = found.and_then(|resource| resource.collection.clone()) else { return Vec::new() };
-        let read = |object: &Arc<Object>| object.value().ok().map(Arc::new);
+        let read = |object: &Arc<Object>| self.server.decoded.of(object);
         if !namespace.is_empty() {
             return collection.in_namespace(namespace).iter().filter_map(read).collect();
         }

@@ -35,6 +35,9 @@ pub struct Index {
     pub labels: BTreeMap<String, String>,
     /// Selectable fields beside name and namespace.
     pub fields: strategy::Fields,
+    /// The row of a custom resource that the object was written through, where it is as that row
+    /// shows it; 0: not known.
+    pub form: u64,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +68,7 @@ impl Index {
             uid: text("uid"),
             labels: labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
             fields: strategy.selectable_fields(object),
+            form: 0,
         }
     }
 
@@ -81,6 +85,7 @@ impl Index {
             uid: metadata.uid,
             labels: metadata.labels,
             fields: Vec::new(),
+            form: 0,
         })
     }
 

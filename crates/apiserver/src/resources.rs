@@ -3,9 +3,10 @@
 //! kind by name.
 //!
 //! Built-in rows stand from the start; those of custom resources come and go with their
-//! definitions.
+//! definitions ([`crate::custom`]).
 
 use crate::collection::Collection;
+use crate::custom::Served;
 use kinds::Kind;
 use meta::{GroupResource, GroupVersionKind, GroupVersionResource};
 use serde_json::Value;
@@ -46,6 +47,8 @@ pub struct Resource {
     /// Of a built-in kind that is kept as another version: the row of that one, where all rules
     /// run, and how objects get there and back.
     pub kept_as: Option<(Arc<Resource>, &'static Version)>,
+    /// Of a custom resource: what its definition says.
+    pub custom: Option<Arc<Served>>,
     /// Tells this row from every other, earlier forms of the same custom resource too.
     pub number: u64,
 }
@@ -59,11 +62,14 @@ pub(crate) fn number() -> u64 {
 
 impl Resource {
     pub fn schema(&self) -> &Schema {
-        kinds::schema()
+        match &self.custom {
+            Some(custom) => &custom.rules.compiled().schema,
+            None => kinds::schema(),
+        }
     }
 
     pub fn type_id(&self) -> TypeId {
-        self.kind.type_id
+        self.custom.as_ref().map_or(self.kind.type_id, |custom| custom.rules.compiled().root)
     }
 
     pub fn gvr(&self) -> GroupVersionResource {
@@ -86,6 +92,11 @@ impl Resource {
         self.kind.api_version()
     }
 
+    /// False for a custom resource's stored version that its definition does not serve.
+    pub fn is_served(&self) -> bool {
+        self.custom.is_none() || self.kind.served_by_default
+    }
+
     pub fn supports(&self, verb: &str) -> bool {
         self.kind.has_verb(verb)
     }
@@ -98,6 +109,11 @@ impl Resource {
     pub fn store_key(&self, namespace: &str, name: &str) -> Arc<str> {
         let key = crate::object::Object::key(namespace, name);
         format!("{}{key}", self.prefix).into()
+    }
+
+    /// Custom resources have no protobuf form.
+    pub fn has_protobuf(&self) -> bool {
+        self.custom.is_none()
     }
 
     /// The row whose version rules work on: its own, but for built-in kinds kept as another.
@@ -138,15 +154,24 @@ impl Resource {
 
     /// Canonical JSON of an object of this version.
     pub fn encode(&self, object: &Value) -> Vec<u8> {
-        wire::encode::to_json(object, self.schema(), self.type_id())
+        match self.custom {
+            Some(_) => wire::encode::any_to_json(object),
+            None => wire::encode::to_json(object, self.schema(), self.type_id()),
+        }
     }
 }
 
 /// All served resources.
 pub struct Resources {
     built_in: Table,
-    custom: RwLock<Table>,
+    custom: RwLock<Customs>,
     revision: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct Customs {
+    table: Table,
+    by_definition: BTreeMap<String, Vec<Arc<Resource>>>,
 }
 
 #[derive(Default)]
@@ -164,6 +189,10 @@ impl Table {
             let same = self.by_prefix.entry(row.prefix.clone()).or_default();
             let at = if row.kind.is_storage_version() { 0 } else { same.len() };
             same.insert(at, row.clone());
+        }
+        // A stored version that is not served has its place at the prefix only.
+        if !row.is_served() {
+            return;
         }
         let same = self.by_resource.entry(format!("{}/{}", row.kind.resource, row.kind.group)).or_default();
         same.push(row.clone());
@@ -200,7 +229,7 @@ impl Resources {
         Resources { built_in: table, custom: RwLock::default(), revision: revision.clone() }
     }
 
-    fn custom(&self) -> std::sync::RwLockReadGuard<'_, Table> {
+    fn custom(&self) -> std::sync::RwLockReadGuard<'_, Customs> {
         self.custom.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -212,52 +241,62 @@ impl Resources {
     /// Every row: the built-in ones, then those of custom resources.
     pub fn all(&self) -> Vec<Arc<Resource>> {
         let custom = self.custom();
-        self.built_in.rows.values().chain(custom.rows.values()).cloned().collect()
+        self.built_in.rows.values().chain(custom.table.rows.values()).cloned().collect()
     }
 
     /// One row of every stored kind, built in or not.
     pub fn stored(&self) -> Vec<Arc<Resource>> {
         let custom = self.custom();
-        let tables = self.built_in.by_prefix.values().chain(custom.by_prefix.values());
+        let tables = self.built_in.by_prefix.values().chain(custom.table.by_prefix.values());
         tables.filter_map(|rows| rows.first()).cloned().collect()
     }
 
     pub fn customs(&self) -> Vec<Arc<Resource>> {
-        self.custom().rows.values().cloned().collect()
+        self.custom().table.rows.values().cloned().collect()
     }
 
     pub fn find(&self, group: &str, version: &str, resource: &str) -> Option<Arc<Resource>> {
         let name = name(group, version, resource);
-        self.built_in.rows.get(&name).cloned().or_else(|| self.custom().rows.get(&name).cloned())
+        self.built_in.rows.get(&name).cloned().or_else(|| self.custom().table.rows.get(&name).cloned())
     }
 
     /// Whatever version is served of a resource, the preferred one first.
     pub fn find_any_version(&self, group: &str, resource: &str) -> Option<Arc<Resource>> {
         let name = format!("{resource}/{group}");
         let first = |table: &Table| table.by_resource.get(&name).and_then(|rows| rows.first()).cloned();
-        first(&self.built_in).or_else(|| first(&self.custom()))
+        first(&self.built_in).or_else(|| first(&self.custom().table))
     }
 
     /// The versions that a row's objects are served in, its own among them.
     pub fn versions_of(&self, row: &Resource) -> Vec<Arc<Resource>> {
         let of = |table: &Table| table.by_prefix.get(&row.prefix).cloned();
-        of(&self.built_in).or_else(|| of(&self.custom())).unwrap_or_default()
+        of(&self.built_in).or_else(|| of(&self.custom().table)).unwrap_or_default()
     }
 
     /// The resource whose objects live at a key of the store.
     pub fn of_store_key(&self, key: &str) -> Option<Arc<Resource>> {
-        self.built_in.at_prefix(key).cloned().or_else(|| self.custom().at_prefix(key).cloned())
+        self.built_in.at_prefix(key).cloned().or_else(|| self.custom().table.at_prefix(key).cloned())
     }
 
-    /// Puts rows of custom resources in the place of others.
-    pub(crate) fn replace(&self, gone: &[Arc<Resource>], new: Vec<Arc<Resource>>) {
-        let mut table = self.custom.write().unwrap_or_else(PoisonError::into_inner);
-        for row in gone {
-            table.rows.remove(&name(&row.kind.group, &row.kind.version, &row.kind.resource));
-            table.by_prefix.remove(&row.prefix);
-            table.by_resource.remove(&format!("{}/{}", row.kind.resource, row.kind.group));
+    /// The rows that a definition stands behind.
+    pub(crate) fn of_definition(&self, definition: &str) -> Vec<Arc<Resource>> {
+        self.custom().by_definition.get(definition).cloned().unwrap_or_default()
+    }
+
+    /// Puts new rows in the place of those that a definition had.
+    pub(crate) fn redefine(&self, definition: &str, rows: Vec<Arc<Resource>>) {
+        let mut custom = self.custom.write().unwrap_or_else(PoisonError::into_inner);
+        let old = custom.by_definition.remove(definition).unwrap_or_default();
+        for row in &old {
+            custom.table.rows.remove(&name(&row.kind.group, &row.kind.version, &row.kind.resource));
+            custom.table.by_prefix.remove(&row.prefix);
+            custom.table.by_resource.remove(&format!("{}/{}", row.kind.resource, row.kind.group));
         }
-        new.into_iter().for_each(|row| table.add(row));
+        if rows.is_empty() {
+            return;
+        }
+        rows.iter().for_each(|row| custom.table.add(row.clone()));
+        custom.by_definition.insert(definition.to_owned(), rows);
     }
 }
 
@@ -276,6 +315,7 @@ fn stored(kind: &'static Kind, revision: &Arc<AtomicU64>) -> Resource {
         collection: kind.is_stored().then(|| Arc::new(Collection::new(revision.clone()))),
         prefix: prefix_of(&kind.group, &kind.resource),
         kept_as: None,
+        custom: None,
         number: number(),
     }
 }
@@ -290,6 +330,7 @@ fn kept(table: &Table, kind: &'static Kind, version: &'static Version) -> Option
         collection: hub.collection.clone(),
         prefix: hub.prefix.clone(),
         kept_as: Some((hub.clone(), version)),
+        custom: None,
         number: number(),
     })
 }

@@ -118,7 +118,7 @@ impl Watcher {
             if let Some(item) = self.next_now() {
                 return Some(item);
             }
-            if self.failed || self.clock.instant() >= self.deadline {
+            if self.failed || self.collection.is_closed() || self.clock.instant() >= self.deadline {
                 return None;
             }
             let wake = if self.bookmarks { self.deadline.min(self.next_bookmark) } else { self.deadline };
@@ -163,6 +163,11 @@ impl Watcher {
                 Ok((changes, upto)) => {
                     self.place += changes.len() as u64;
                     for change in &changes {
+                        // Another row shows the kind from here on: the client asks again.
+                        if self.resource.custom.as_ref().is_some_and(|custom| custom.is_past(change.revision)) {
+                            self.failed = true;
+                            return;
+                        }
                         self.ready.extend(self.event(change));
                     }
                     self.sent = self.sent.max(upto);

@@ -38,6 +38,8 @@ pub struct Kind {
     pub type_id: TypeId,
     /// `PodList`, where the kind can be listed.
     pub list_type_id: Option<TypeId>,
+    /// What OpenAPI documents call a custom resource; None: what the struct is called there.
+    pub model: Option<String>,
 }
 
 #[derive(Debug)]
@@ -175,6 +177,7 @@ fn row(group: &'static str, group_priority: u32, line: &'static str) -> Option<K
         version_priority,
         type_id: crate::type_of(group, version, kind)?,
         list_type_id: crate::type_id(&format!("{}.{kind}List", crate::package(group, version))),
+        model: None,
     })
 }
 

@@ -5,6 +5,8 @@
 //! One file per kind under its group's folder, and one line in [`ALL`].
 
 mod admissionregistration;
+mod apiextensions;
+mod apiregistration;
 mod apps;
 mod autoscaling;
 mod batch;
@@ -55,6 +57,8 @@ pub const ALL: &[&dyn Strategy] = &[
     &admissionregistration::VALIDATING_POLICY,
     &admissionregistration::VALIDATING_POLICY_BINDING,
     &admissionregistration::VALIDATING_WEBHOOKS,
+    &apiextensions::CustomResourceDefinition,
+    &apiregistration::API_SERVICE,
     &apps::daemon_set::DaemonSet,
     &apps::deployment::Deployment,
     &apps::replicas::ReplicaSet,

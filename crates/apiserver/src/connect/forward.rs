@@ -1,10 +1,11 @@
 //! Passes one request on, and with it whatever its connection is upgraded to.
 
-use super::target::Target;
+use super::links::{Page, Way};
+use super::target::{Target, Tls};
 use crate::http::{HttpRequest, HttpResponse, Payload};
 use base::Env;
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -44,11 +45,15 @@ pub async fn forward(
         .map_err(|_| unreachable(format!("dial tcp {address}: i/o timeout")))?
         .map_err(|error| unreachable(format!("dial tcp {address}: {error}")))?;
     let _ = stream.set_nodelay(true);
-    if !target.tls {
-        return exchange(env, stream, &address, &target, request).await;
-    }
+    let tls = match target.tls {
+        Tls::None => return exchange(env, stream, &address, &target, request).await,
+        Tls::Verified => tls.clone(),
+        Tls::Unverified => {
+            Arc::new(client::https::believing_all(&[b"http/1.1"]).map_err(|error| Status::internal(error.to_string()))?)
+        }
+    };
     let name = ServerName::try_from(target.server_name.clone()).map_err(|error| unreachable(error.to_string()))?;
-    let connect = TlsConnector::from(tls.clone()).connect(name, stream);
+    let connect = TlsConnector::from(tls).connect(name, stream);
     let stream = env
         .clock
         .timeout(CONNECT, connect)
@@ -80,6 +85,7 @@ where
     });
     let client_side = hyper::upgrade::on(&mut request);
     let (mut parts, body) = request.into_parts();
+    let way = way(&parts, target, address);
     parts.uri = Uri::try_from(&target.path_and_query).map_err(|error| Status::bad_request(error.to_string()))?;
     parts.version = http::Version::HTTP_11;
     clean(&mut parts.headers);
@@ -97,7 +103,10 @@ where
         return Err(refusal(answer).await);
     }
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(answer.map(stream_body));
+        return Ok(match way {
+            Some(way) => through_proxy(answer, way),
+            None => answer.map(stream_body),
+        });
     }
     let node_side = hyper::upgrade::on(&mut answer);
     env.tasks.spawn("upgraded connection", async move {
@@ -112,6 +121,42 @@ where
     });
     let (parts, _) = answer.into_parts();
     Ok(Response::from_parts(parts, Payload::empty()))
+}
+
+/// Where pages come through, if this is a proxy for them: the request's path without the part that is passed on.
+fn way(parts: &http::request::Parts, target: &Target, address: &str) -> Option<Way> {
+    let passed_on = target.path_and_query.split('?').next().unwrap_or_default();
+    let prefix = parts.uri.path().strip_suffix(passed_on)?;
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+    prefix
+        .ends_with("/proxy")
+        .then(|| Way { prefix: prefix.to_owned(), hosts: vec![address.to_owned(), host.to_owned()] })
+}
+
+/// The answer with redirects, and links if it is a page, as its reader has to follow them.
+fn through_proxy(answer: Response<Incoming>, way: Way) -> HttpResponse {
+    let (mut parts, body) = answer.into_parts();
+    let redirect = parts.headers.get(header::LOCATION).and_then(|link| way.link(link.to_str().ok()?));
+    if let Some(location) = redirect.and_then(|link| HeaderValue::try_from(link).ok()) {
+        parts.headers.insert(header::LOCATION, location);
+    }
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_page = kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html");
+    if !is_page || parts.headers.contains_key(header::CONTENT_ENCODING) {
+        return Response::from_parts(parts, stream_body(body));
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let state = Some((body.into_data_stream(), Page::new(way)));
+    let chunks = stream::unfold(state, |state| async move {
+        let (mut body, mut page) = state?;
+        match body.next().await {
+            Some(Ok(piece)) => Some((Ok(Bytes::from(page.push(&piece))), Some((body, page)))),
+            Some(Err(error)) => Some((Err(io::Error::other(error)), None)),
+            None => Some((Ok(Bytes::from(page.end())), None)),
+        }
+    });
+    Response::from_parts(parts, Payload::Stream(Box::pin(chunks)))
 }
 
 /// A kubelet says in plain text why there is no log; clients want a Status.
@@ -136,6 +181,11 @@ fn clean(headers: &mut HeaderMap) {
     }
     if !headers.contains_key(header::UPGRADE) {
         headers.remove(header::CONNECTION);
+    }
+    // Links can be rewritten in plain pages only.
+    let page = |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("text/html"));
+    if headers.get(header::ACCEPT).is_some_and(page) {
+        headers.remove(header::ACCEPT_ENCODING);
     }
 }
 

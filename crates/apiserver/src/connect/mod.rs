@@ -5,9 +5,10 @@
 //! themselves.
 
 mod forward;
+mod links;
 mod target;
 
-use crate::http::{HttpRequest, HttpResponse};
+use crate::http::{HttpRequest, HttpResponse, Payload};
 use crate::server::Server;
 use auth::Attributes;
 use base::Env;
@@ -63,9 +64,28 @@ impl Connector {
         };
         server.authorize_attributes(&attributes)?;
         let query = request.uri().query().unwrap_or_default().to_owned();
+        if let Some(answer) = redirect(&asked, &request) {
+            return Ok(answer);
+        }
         let target = target::find(server, &asked, &query)?;
         forward::forward(&self.env, &self.tls, target, request).await
     }
+}
+
+/// Relative links in a page work only if the path of what was proxied ends with a slash.
+fn redirect(asked: &Asked, request: &HttpRequest) -> Option<HttpResponse> {
+    let path = request.uri().path();
+    let is_read = matches!(*request.method(), http::Method::GET | http::Method::HEAD);
+    let applies = asked.subresource == "proxy" && asked.rest.is_empty() && is_read && !path.ends_with('/');
+    if !applies || request.headers().contains_key(http::header::UPGRADE) {
+        return None;
+    }
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut answer = http::Response::new(Payload::empty());
+    *answer.status_mut() = http::StatusCode::MOVED_PERMANENTLY;
+    let location = http::HeaderValue::try_from(format!("{path}/{query}")).ok()?;
+    answer.headers_mut().insert(http::header::LOCATION, location);
+    Some(answer)
 }
 
 /// Opening a stream into a container is a create, whichever method carries it.

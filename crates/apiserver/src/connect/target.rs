@@ -13,10 +13,25 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub struct Target {
     pub host: String,
     pub port: u16,
-    pub tls: bool,
+    pub tls: Tls,
     /// What the certificate must be for.
     pub server_name: String,
     pub path_and_query: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    None,
+    /// Nodes show certificates of the cluster.
+    Verified,
+    /// What runs in pods has certificates of its own making.
+    Unverified,
+}
+
+impl Tls {
+    fn of_scheme(is_https: bool) -> Self {
+        if is_https { Tls::Unverified } else { Tls::None }
+    }
 }
 
 pub fn find(server: &Server, asked: &Asked, query: &str) -> Result<Target, Status> {
@@ -107,7 +122,7 @@ fn kubelet(server: &Server, node: &str, path: String, query: &str) -> Result<Tar
     let host = of_type("InternalIP").or_else(|| of_type("ExternalIP")).or_else(|| of_type("Hostname"));
     let host =
         host.ok_or_else(|| Status::internal(format!("no preferred addresses found; known addresses: {addresses:?}")))?;
-    Ok(Target { server_name: host.clone(), host, port, tls: true, path_and_query: join(path, query) })
+    Ok(Target { server_name: host.clone(), host, port, tls: Tls::Verified, path_and_query: join(path, query) })
 }
 
 fn pod_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, Status> {
@@ -122,7 +137,8 @@ fn pod_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, Stat
         "" => first().and_then(|port| u16::try_from(port).ok()).unwrap_or(if tls { 443 } else { 80 }),
         port => port.parse().map_err(|_| Status::bad_request(format!("invalid pod request {:?}", asked.name)))?,
     };
-    Ok(Target { server_name: host.clone(), host, port, tls, path_and_query: join(format!("/{}", asked.rest), query) })
+    let path_and_query = join(format!("/{}", asked.rest), query);
+    Ok(Target { server_name: host.clone(), host, port, tls: Tls::of_scheme(tls), path_and_query })
 }
 
 fn service_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, Status> {
@@ -159,7 +175,7 @@ fn service_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, 
     }
     let (host, port) = ready.swap_remove(server.env.rng.usize(0..ready.len()));
     let path_and_query = join(format!("/{}", asked.rest), query);
-    Ok(Target { server_name: host.clone(), host, port, tls, path_and_query })
+    Ok(Target { server_name: host.clone(), host, port, tls: Tls::of_scheme(tls), path_and_query })
 }
 
 /// `[scheme:]name[:port]`

@@ -50,12 +50,21 @@ impl Accept {
     /// # Errors
     /// NotAcceptable where none can.
     pub fn negotiate(header: &str) -> Result<Accept, Status> {
+        Self::negotiate_for(header, true)
+    }
+
+    /// The same for a kind that may have no protobuf form of its own: its metadata always have.
+    ///
+    /// # Errors
+    /// NotAcceptable where no clause can be served.
+    pub fn negotiate_for(header: &str, protobuf: bool) -> Result<Accept, Status> {
         if header.trim().is_empty() {
             return Ok(Self::PLAIN_JSON);
         }
         let mut clauses: Vec<(f32, Accept)> = Vec::new();
         for clause in header.split(',') {
-            if let Some((weight, accept)) = read_clause(clause) {
+            let can = |accept: &Accept| protobuf || accept.format != Format::Protobuf || accept.shape != Shape::Plain;
+            if let Some((weight, accept)) = read_clause(clause).filter(|(_, accept)| can(accept)) {
                 clauses.push((weight, accept));
             }
         }

@@ -100,7 +100,9 @@ impl Front {
         let header = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = header(header::CONTENT_TYPE).unwrap_or_default();
         let query = parts.uri.query().unwrap_or_default();
-        let form = form(&parts.headers, query)?;
+        let known = self.server.resources.find(&found.group, &found.version, &found.resource);
+        let has_protobuf = known.as_ref().is_none_or(|resource| resource.has_protobuf());
+        let form = form(&parts.headers, query, has_protobuf)?;
         let mut wanted = found.into_request(&parts.method, query, content_type)?;
         let media = media(&wanted, content_type)?;
         wanted.body = read_body(body, &parts.headers).await?;
@@ -109,10 +111,8 @@ impl Front {
         let user_agent = header(header::USER_AGENT).unwrap_or_default();
         let mut caller = Caller { user, user_agent, warnings: &mut warnings };
         let outcome = self.server.handle(&wanted, media, &mut caller).await;
-        let gvr = &wanted.resource;
-        let resource = self.server.resources.find(&gvr.group, &gvr.version, &gvr.resource);
         let response = match outcome {
-            Ok(answer) => respond(answer, resource.as_ref(), &form, &self.server.env.clock),
+            Ok(answer) => respond(answer, known.as_ref(), &form, &self.server.env.clock),
             Err(status) => Err(status),
         };
         let mut response = response.unwrap_or_else(|status| status_response(&status, form.accept.format));
@@ -225,14 +225,18 @@ impl From<ResourcePath> for crate::connect::Asked {
 }
 
 fn accepted(headers: &HeaderMap) -> Result<Accept, Status> {
-    Accept::negotiate(headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default())
+    Accept::negotiate(header_text(headers, header::ACCEPT))
 }
 
-fn form(headers: &HeaderMap, query: &str) -> Result<Form, Status> {
+fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn form(headers: &HeaderMap, query: &str, protobuf: bool) -> Result<Form, Status> {
     let encodings = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let include = path::pairs(query).find(|(key, _)| key == "includeObject").map(|(_, value)| value);
     Ok(Form {
-        accept: accepted(headers)?,
+        accept: Accept::negotiate_for(header_text(headers, header::ACCEPT), protobuf)?,
         include: Include::parse(include.as_deref().unwrap_or_default())?,
         gzip: encodings.split(',').any(|encoding| encoding.split(';').next().map(str::trim) == Some("gzip")),
     })

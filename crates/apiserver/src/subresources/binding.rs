@@ -10,7 +10,13 @@ use serde_json::{Value, json};
 pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     let Call { server, resource, request, media, caller } = call;
     let type_id = kinds::type_of("", "v1", "Binding").ok_or_else(Status::no_such_path)?;
-    let expected = Expected { schema: resource.schema(), type_id, api_version: "v1".to_owned(), kind: "Binding" };
+    let expected = Expected {
+        schema: resource.schema(),
+        type_id,
+        api_version: "v1".to_owned(),
+        kind: "Binding",
+        is_custom: false,
+    };
     let binding = decode(&expected, &request.body, media, &request.options, caller)?;
     let text = |path: &str| binding.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let node = text("/target/name").to_owned();

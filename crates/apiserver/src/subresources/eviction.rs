@@ -10,8 +10,13 @@ use serde_json::Value;
 pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     let Call { server, resource, request, media, caller } = call;
     let type_id = kinds::type_of("policy", "v1", "Eviction").ok_or_else(Status::no_such_path)?;
-    let expected =
-        Expected { schema: resource.schema(), type_id, api_version: "policy/v1".to_owned(), kind: "Eviction" };
+    let expected = Expected {
+        schema: resource.schema(),
+        type_id,
+        api_version: "policy/v1".to_owned(),
+        kind: "Eviction",
+        is_custom: false,
+    };
     let eviction = decode(&expected, &request.body, media, &request.options, caller)?;
     let namespace = request.namespace.as_deref().unwrap_or_default();
     let pod = server.get(resource, namespace, request.name.as_deref().unwrap_or_default())?;

@@ -20,7 +20,7 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     let Call { server, resource, request, media, caller } = call;
     let type_id = kinds::type_of("authentication.k8s.io", "v1", "TokenRequest").ok_or_else(Status::no_such_path)?;
     let api_version = "authentication.k8s.io/v1".to_owned();
-    let expected = Expected { schema: resource.schema(), type_id, api_version, kind: "TokenRequest" };
+    let expected = Expected { schema: resource.schema(), type_id, api_version, kind: "TokenRequest", is_custom: false };
     let mut review = decode(&expected, &request.body, media, &request.options, caller)?;
     default_type(&mut review, resource.schema(), type_id);
     let (namespace, name) =

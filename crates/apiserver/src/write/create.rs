@@ -38,8 +38,14 @@ impl Server {
     ) -> Result<Answer, Status> {
         let namespace = request.namespace.as_deref().unwrap_or_default();
         let work = resource.work();
+        crate::custom::check_not_ending(resource)?;
+        let mut next = Some(object);
         for attempt in 1..=NAME_TRIES {
-            let mut object = object.clone();
+            let Some(mut object) = next.take() else { break };
+            // Only a generated name is tried again.
+            if attempt < NAME_TRIES && !metadata::text(&object, "generateName").is_empty() {
+                next = Some(object.clone());
+            }
             metadata::prepare_create(&mut object, work, namespace, self)?;
             let generated = metadata::text(&object, "generateName").len();
             let name = metadata::text(&object, "name").to_owned();

@@ -22,6 +22,8 @@ pub(crate) struct Expected<'a> {
     pub type_id: TypeId,
     pub api_version: String,
     pub kind: &'a str,
+    /// A custom resource: any JSON, pruned; its types are checked later.
+    pub is_custom: bool,
 }
 
 impl<'a> Expected<'a> {
@@ -31,6 +33,7 @@ impl<'a> Expected<'a> {
             type_id: resource.type_id(),
             api_version: resource.api_version(),
             kind: &resource.kind.kind,
+            is_custom: resource.custom.is_some(),
         }
     }
 }
@@ -67,6 +70,11 @@ pub(crate) fn decode(
 ) -> Result<Value, Status> {
     let strictness = strictness(options)?;
     let (mut object, found) = match media {
+        Media::Protobuf if expected.is_custom => return Err(no_protobuf()),
+        Media::Json if expected.is_custom => {
+            wire::decode::decode_untyped(body).and_then(|(value, twice)| custom(expected, value, twice, strictness))
+        }
+        Media::Yaml if expected.is_custom => custom(expected, parse_yaml(body)?, Vec::new(), strictness),
         Media::Json => wire::decode::decode_json(body, expected.schema, expected.type_id, strictness),
         Media::Yaml => {
             let value = parse_yaml(body)?;
@@ -89,15 +97,51 @@ pub(crate) fn recheck(
     options: &Options,
     caller: &mut Caller<'_>,
 ) -> Result<Value, Status> {
-    let (mut object, found) = wire::decode::from_value(object, expected.schema, expected.type_id, strictness(options)?)
-        .map_err(|error| {
-            let path = meta::field::Path::new("patch");
-            let body = meta::field::FieldError::invalid(&path, Value::Null, &error.to_string());
-            meta::field::invalid("", "", "", &[body])
-        })?;
+    let strictness = strictness(options)?;
+    let (mut object, found) = match expected.is_custom {
+        true => custom(expected, object, Vec::new(), strictness),
+        false => wire::decode::from_value(object, expected.schema, expected.type_id, strictness),
+    }
+    .map_err(|error| {
+        let path = meta::field::Path::new("patch");
+        let body = meta::field::FieldError::invalid(&path, Value::Null, &error.to_string());
+        meta::field::invalid("", "", "", &[body])
+    })?;
     caller.warnings.extend(found);
     check_type(expected, &mut object, b"")?;
     Ok(object)
+}
+
+/// Metadata as any kind has them, and nothing that the schema does not know.
+fn custom(
+    expected: &Expected<'_>,
+    mut object: Value,
+    twice: Vec<String>,
+    strictness: Strictness,
+) -> wire::decode::Decoded {
+    let mut found = twice;
+    if !object.is_object() {
+        let why = "json: cannot unmarshal into Go value of type map[string]interface {}";
+        return Err(DecodeError::Type(why.to_owned()));
+    }
+    if let (Some(metadata), Some(id)) = (object.get_mut("metadata"), kinds::type_id("meta.v1.ObjectMeta")) {
+        let (read, unknown) = wire::decode::from_value(metadata.take(), kinds::schema(), id, Strictness::Warn)?;
+        *metadata = read;
+        found.extend(unknown.iter().map(|text| text.replacen(" field \"", " field \"metadata.", 1)));
+    }
+    let gone = wire::prune::prune(&mut object, expected.schema, expected.type_id);
+    found.extend(gone.iter().map(|path| format!("unknown field {path:?}")));
+    match strictness {
+        Strictness::Strict if !found.is_empty() => Err(DecodeError::Strict(found)),
+        Strictness::Ignore => Ok((object, Vec::new())),
+        _ => Ok((object, found)),
+    }
+}
+
+fn no_protobuf() -> Status {
+    let why = "the body of the request was in an unknown format - accepted media types include: application/json, \
+               application/yaml";
+    Status::failure(Reason::UnsupportedMediaType, why)
 }
 
 /// YAML, of which JSON is a part, as apply patches are written.

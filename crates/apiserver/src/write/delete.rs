@@ -89,7 +89,7 @@ impl Server {
                 .get(&Object::key(namespace, name))
                 .ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
             check_preconditions(resource, &current, options)?;
-            let old = current.value()?;
+            let old = resource.show(&current)?.value()?;
             self.admit_delete(resource, namespace, name, &old, dry_run, caller).await?;
             let outcome = match self.plan_delete(resource, &old, options, &current)? {
                 Step::Wait => return Ok(Answer::Object { object: current, created: false }),

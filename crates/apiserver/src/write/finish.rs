@@ -23,11 +23,14 @@ impl Draft {
             metadata.remove("resourceVersion");
             metadata.remove("selfLink");
         }
-        Draft {
-            json: resource.encode(&object),
-            index: Index::of_value(&object, &*resource.strategy),
-            is_over: is_over(&object, resource),
+        let mut index = Index::of_value(&object, &*resource.strategy);
+        if let Some(custom) = &resource.custom {
+            match object["apiVersion"] == custom.storage.as_str() {
+                true => index.form = resource.number,
+                false => object["apiVersion"] = custom.storage.as_str().into(),
+            }
         }
+        Draft { json: resource.encode(&object), index, is_over: is_over(&object, resource) }
     }
 
     /// True where writing it would change nothing.

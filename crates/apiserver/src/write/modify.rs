@@ -59,7 +59,8 @@ impl Server {
             // There is none to name where the update is going to create.
             if needs_revision && current.is_some() {
                 let path = Path::new("metadata").child("resourceVersion");
-                let error = FieldError::invalid(&path, 0, "must be specified for an update");
+                let mut error = FieldError::invalid(&path, 0, "");
+                "Invalid value: 0x0: must be specified for an update".clone_into(&mut error.body);
                 let name = request.name.as_deref().unwrap_or_default();
                 return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, name, &[error]));
             }
@@ -78,6 +79,9 @@ impl Server {
     ) -> Result<Answer, Status> {
         if patch_type == PatchType::Apply {
             return self.apply(resource, request, part, caller).await;
+        }
+        if patch_type == PatchType::Strategic && resource.custom.is_some() {
+            return Err(no_strategic_merge());
         }
         let patch = PatchBody::read(patch_type, &request.body)?;
         let expected = Expected::of(resource);
@@ -146,7 +150,7 @@ impl Server {
             let Some(current) = collection.get(&Object::key(namespace, name)) else {
                 return self.create_by_modify(resource, request, part, caller, change).await;
             };
-            let old = current.value()?;
+            let old = work.show(&current)?.value()?;
             let new = change(Some(&old), caller)?;
             check_preconditions(resource, &current, &new, name)?;
             let is_pinned =
@@ -318,6 +322,13 @@ fn check_preconditions(resource: &Resource, current: &Arc<Object>, new: &Value, 
         return Err(Status::conflict(&resource.group_resource(), name, &why));
     }
     Ok(())
+}
+
+/// Custom resources have no struct whose tags a strategic merge could go by.
+fn no_strategic_merge() -> Status {
+    let accepted = [PatchType::Json, PatchType::Merge, PatchType::Apply].map(PatchType::media_type).join(", ");
+    let why = format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
+    Status::failure(meta::Reason::UnsupportedMediaType, why)
 }
 
 /// The result of a patch, checked: for subresources that a patch may be sent to.

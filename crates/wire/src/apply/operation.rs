@@ -37,7 +37,8 @@ pub fn track_update(live: Option<&Value>, new: &mut Value, writer: &Writer<'_>, 
     let mut changes = compare(live, new, Place::of(cursor));
     forget_reset(&mut changes, writer);
     if !changes.is_empty() {
-        let mut own = changes.changed.clone();
+        // An object that nobody has written before has nobody whose fields are to be looked at.
+        let mut own = if entries.is_empty() { std::mem::take(&mut changes.changed) } else { changes.changed.clone() };
         let mut elsewhere = Elsewhere::new(live, new, writer);
         entries.retain_mut(|entry| {
             let Some(changes) = elsewhere.seen_by(entry, &changes) else { return false };
