@@ -40,6 +40,8 @@ struct Edges {
 struct Source {
     node: String,
     leads_to: Vec<Thing>,
+    /// Nothing through which it can come to lead elsewhere while it stays on its node.
+    fixed: bool,
 }
 
 struct Volume {
@@ -60,12 +62,33 @@ impl Graph {
                 let own = (Target::Pod, namespace.to_owned(), name.to_owned());
                 let mut leads_to = pod_references(object);
                 leads_to.push(own.clone());
-                edges.add(own, node, leads_to);
+                let grows = !spec["ephemeralContainers"].is_null()
+                    || !object["status"]["resourceClaimStatuses"].is_null()
+                    || !object["status"]["extendedResourceClaimStatus"].is_null();
+                edges.add(own, node, leads_to, !grows);
             }
             "volumeattachments" if !node.is_empty() => edges.add_single(Target::Attachment, name, node),
             "resourceslices" if !node.is_empty() => edges.add_single(Target::ResourceSlice, name, node),
             "persistentvolumes" => edges.add_volume(name, spec),
             _ => {}
+        }
+    }
+
+    /// Whether what the graph knows of a pod still holds, without reading the pod whole: it is on the
+    /// node it was on, and has none of the fields through which a pod on its node can come to refer to
+    /// more. Most writes of pods are of this kind, and all of them pass here one after the other.
+    pub fn is_current(&self, namespace: &str, name: &str, node: &str, pod: &[u8]) -> bool {
+        const MAY_GROW: [&[u8]; 3] =
+            [b"\"ephemeralContainers\"", b"\"resourceClaimStatuses\"", b"\"extendedResourceClaimStatus\""];
+        let own = (Target::Pod, namespace.to_owned(), name.to_owned());
+        let edges = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match edges.sources.get(&own) {
+            None => node.is_empty(),
+            Some(source) => {
+                source.fixed
+                    && source.node == node
+                    && MAY_GROW.iter().all(|field| memchr::memmem::find(pod, field).is_none())
+            }
         }
     }
 
@@ -104,17 +127,17 @@ impl Graph {
 }
 
 impl Edges {
-    fn add(&mut self, own: Thing, node: &str, leads_to: Vec<Thing>) {
+    fn add(&mut self, own: Thing, node: &str, leads_to: Vec<Thing>, fixed: bool) {
         for thing in &leads_to {
             *self.nodes.entry(thing.clone()).or_default().entry(node.to_owned()).or_default() += 1;
         }
-        self.sources.insert(own, Source { node: node.to_owned(), leads_to });
+        self.sources.insert(own, Source { node: node.to_owned(), leads_to, fixed });
     }
 
     /// A cluster-wide object that leads its node to itself.
     fn add_single(&mut self, target: Target, name: &str, node: &str) {
         let own = (target, String::new(), name.to_owned());
-        self.add(own.clone(), node, vec![own]);
+        self.add(own.clone(), node, vec![own], true);
     }
 
     fn drop_source(&mut self, own: &Thing) {

@@ -166,3 +166,24 @@ fn only_a_kubelet_is_one() {
         Decision::no_opinion("")
     );
 }
+
+#[test]
+fn a_pod_is_read_again_only_where_it_may_refer_to_more() {
+    let graph = Graph::default();
+    let pod = json!({"metadata": {"namespace": "shop", "name": "plain"}, "spec": {"nodeName": "n1", "containers": []}});
+    let mut grown = pod.clone();
+    grown["spec"]["ephemeralContainers"] = json!([{"name": "debug"}]);
+    let (plain_text, grown_text) = (pod.to_string(), grown.to_string());
+    let is_current = |node: &str, text: &str| graph.is_current("shop", "plain", node, text.as_bytes());
+    assert!(is_current("", &plain_text), "it is on no node, and unknown");
+    assert!(!is_current("n1", &plain_text), "it has just got a node");
+    graph.upsert("pods", &pod);
+    assert!(is_current("n1", &plain_text));
+    assert!(!is_current("n2", &plain_text), "it is elsewhere");
+    assert!(!is_current("", &plain_text), "it is on no node any more");
+    assert!(!is_current("n1", &grown_text), "its debugger may use other secrets");
+    graph.upsert("pods", &grown);
+    assert!(!is_current("n1", &plain_text), "it may refer to less");
+    graph.remove("pods", "shop", "plain");
+    assert!(!is_current("n1", &plain_text));
+}

@@ -5,6 +5,7 @@
 //! server, subscribe to changes, and can wait until a cache has seen a write of their own. A cache
 //! never writes and never holds typed objects.
 
+mod metadata;
 mod reflector;
 mod registry;
 mod shared;
@@ -113,12 +114,7 @@ impl<P> Item<P> {
 
 impl<P: Projection> Item<P> {
     pub fn read(bytes: Bytes) -> Result<Self, serde_json::Error> {
-        #[derive(serde::Deserialize)]
-        struct Envelope {
-            #[serde(default)]
-            metadata: ObjectMeta,
-        }
-        let Envelope { metadata } = serde_json::from_slice(&bytes)?;
+        let metadata = metadata::read(&bytes)?;
         let view = P::project(&bytes)?;
         let version = parse_version(&metadata.resource_version);
         Ok(Item { key: Key::of(&metadata), bytes, meta: metadata, version, view })
