@@ -79,15 +79,18 @@ fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
 /// Leaves the machine's network while there is one thread, then begins.
 fn start(options: &Options) -> anyhow::Result<()> {
     anyhow::ensure!(nix::unistd::geteuid().is_root(), "must run as root: it makes a network namespace of its own");
+    let mut sizes = if options.quick { Sizes::quick() } else { Sizes::full() };
+    sizes.rounds = options.rounds.unwrap_or(sizes.rounds);
+    let bench = Bench::new(Env::real(), sizes, options.kutter.clone())?;
+    if options.sides.contains(&Kind::Upstream) {
+        sides::fetch(&bench)?;
+    }
     namespace::leave(Kinds::NET).context("cannot make a network namespace")?;
     namespace::raise_loopback().context("cannot raise the loopback link")?;
     // Daemons that leave their parent come to us, so that nothing a side uses goes uncounted.
     nix::sys::prctl::set_child_subreaper(true).context("cannot adopt processes")?;
-    let mut sizes = if options.quick { Sizes::quick() } else { Sizes::full() };
-    sizes.rounds = options.rounds.unwrap_or(sizes.rounds);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
-        let bench = Bench::new(Env::real(), sizes, options.kutter.clone())?;
         let machine = machine::describe();
         eprintln!("{machine}");
         let mut readings = Readings::default();

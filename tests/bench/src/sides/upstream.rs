@@ -2,9 +2,9 @@
 //! lift the limits which would cap them.
 
 use super::{ADDRESS, Kind, Parts, Side, target, until_ready};
-use crate::bench::Bench;
+use crate::bench::{Bench, checkout};
 use crate::debian;
-use crate::process::Program;
+use crate::process::{Program, output};
 use anyhow::Context as _;
 use cluster::kubeconfig::{self, Credential};
 use cluster::{Pki, PkiOptions};
@@ -30,6 +30,13 @@ resources:
       - {name: key1, secret: a3V0dGVyLWJlbmNobWFyay1rZXktb2YtMzItYnl0ZXM=}
   - identity: {}
 ";
+
+/// Brings what does not come with the checkout: while there is a network.
+pub fn fetch(bench: &Bench) -> anyhow::Result<()> {
+    output(Command::new(checkout().join("tools/upstream")).arg("--servers"))?;
+    debian::package(&bench.cache, "etcd-server")?;
+    Ok(())
+}
 
 pub async fn start(bench: &Bench, parts: Parts, folder: &Path) -> anyhow::Result<Side> {
     let pki = pki(bench, folder)?;
