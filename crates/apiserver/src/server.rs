@@ -6,6 +6,7 @@
 
 use crate::access::Access;
 use crate::collection::{Change, Collection, Frames};
+use crate::custom;
 use crate::object::{Index, Object};
 use crate::resources::{Resource, Resources};
 use crate::services::Services;
@@ -18,7 +19,7 @@ use meta::field::ErrorList;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use store::{Event, Expect, Revision, Sink, Started, Store, StoreError, Write};
 use tracing::error;
 
@@ -26,6 +27,8 @@ use tracing::error;
 const RESUMED_CHANGES: u64 = 20_000;
 
 pub struct Server {
+    /// For work that goes on after a request.
+    own: Weak<Server>,
     pub env: Env,
     pub resources: Arc<Resources>,
     pub(crate) store: Arc<dyn Store>,
@@ -130,7 +133,8 @@ impl Server {
         remember(&resources, store.as_ref(), at, oldest).await?;
         let directory = Arc::new(crate::directory::Known(resources.clone()));
         let authenticator = auth::authn::Authenticator::new(directory, identity.token_file, identity.verifier);
-        Ok(Arc::new(Server {
+        Ok(Arc::new_cyclic(|own| Server {
+            own: own.clone(),
             env,
             resources,
             store,
@@ -147,6 +151,10 @@ impl Server {
             ready: AtomicBool::new(false),
             settings,
         }))
+    }
+
+    pub(crate) fn own(&self) -> Option<Arc<Server>> {
+        self.own.upgrade()
     }
 
     /// The newest durable revision.
@@ -254,6 +262,7 @@ pub enum StartError {
 
 fn load(resources: &Resources, access: &Access, started: Started) -> Result<(), StartError> {
     let mut objects: BTreeMap<String, crate::collection::Objects> = BTreeMap::new();
+    define_customs(resources, &started)?;
     for entry in started.entries {
         let Some(resource) = resources.of_store_key(&entry.key) else { continue };
         let index = Index::of_bytes(&entry.value, &*resource.strategy)
@@ -266,6 +275,17 @@ fn load(resources: &Resources, access: &Access, started: Started) -> Result<(), 
     for resource in resources.stored() {
         let Some(collection) = &resource.collection else { continue };
         collection.load(objects.remove(resource.prefix.as_str()).unwrap_or_default(), started.revision);
+    }
+    Ok(())
+}
+
+/// Custom resources are served from the start, so definitions come before all other objects.
+fn define_customs(resources: &Resources, started: &Started) -> Result<(), StartError> {
+    let Some(definitions) = resources.find(custom::GROUP, "v1", custom::RESOURCE) else { return Ok(()) };
+    for entry in started.entries.iter().filter(|entry| entry.key.starts_with(&definitions.prefix)) {
+        let index = Index::of_bytes(&entry.value, &*definitions.strategy)
+            .map_err(|error| StartError::Damaged { key: entry.key.to_string(), error })?;
+        custom::define(resources, &Object::publish(entry.revision, &entry.value, index), false);
     }
     Ok(())
 }
@@ -308,6 +328,9 @@ impl Sink for Publisher {
             let current = current_of(&resource, &collection, &event.key);
             match change_of(&resource, event, &self.pending, current) {
                 Some(change) => {
+                    if resource.is(custom::GROUP, custom::RESOURCE) {
+                        custom::define(&self.resources, &change.object, change.deleted);
+                    }
                     self.access.observe(&resource, &change.object, change.deleted);
                     collection.apply(change);
                 }

@@ -38,6 +38,7 @@ impl Server {
     ) -> Result<Answer, Status> {
         let namespace = request.namespace.as_deref().unwrap_or_default();
         let work = resource.work();
+        crate::custom::check_not_ending(resource)?;
         let mut next = Some(object);
         for attempt in 1..=NAME_TRIES {
             let Some(mut object) = next.take() else { break };
