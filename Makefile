@@ -9,10 +9,12 @@ BUILD_PACKAGES := gcc libc6-dev make pkg-config
 TEST_PACKAGES := busybox-static docker-registry iproute2 kmod nftables openssl qemu-system-x86
 # What stand-ins for the images of upstream's suite are made of.
 CONFORMANCE_PACKAGES := bind9-dnsutils curl netcat-openbsd
+# What upstream's node needs beside what the harness unpacks for itself.
+BENCH_PACKAGES := iproute2 iptables
 
 install = $(SUDO) tools/install $(1)
 
-.PHONY: run build test lint conformance conformance-smoke clean
+.PHONY: run build test lint bench bench-quick conformance conformance-smoke clean
 
 run: build
 	$(SUDO) target/release/kutter up $(ARGS)
@@ -24,6 +26,17 @@ build:
 test:
 	@$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES))
 	$(SUDO) env PATH="$$PATH" $(CARGO) test --locked --workspace --lib --bins --tests --quiet
+
+# Upstream's programs are built with Debian's Go the first time, in a folder outside of the checkout.
+bench: build
+	@$(call install,$(BENCH_PACKAGES))
+	$(CARGO) build --locked --release --package bench
+	$(SUDO) env PATH="$$PATH" target/release/bench $(ARGS)
+
+bench-quick: build
+	@$(call install,$(BENCH_PACKAGES))
+	$(CARGO) build --locked --release --package bench
+	$(SUDO) env PATH="$$PATH" target/release/bench --quick $(ARGS)
 
 lint:
 	@$(call install,$(BUILD_PACKAGES))
