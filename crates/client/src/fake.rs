@@ -338,7 +338,7 @@ fn operate(target: &mut Value, step: &Value) {
     }
 }
 
-/// RFC 7386; strategic and apply patches are taken for merge patches.
+/// RFC 7386; strategic and apply patches are taken for merge patches, but for values leaving lists.
 fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
@@ -349,7 +349,12 @@ fn merge(target: &mut Value, patch: &Value) {
     }
     let Some(fields) = target.as_object_mut() else { return };
     for (name, value) in patch {
-        if value.is_null() {
+        if let Some(list) = name.strip_prefix("$deleteFromPrimitiveList/") {
+            let gone = value.as_array().cloned().unwrap_or_default();
+            if let Some(list) = fields.get_mut(list).and_then(Value::as_array_mut) {
+                list.retain(|one| !gone.contains(one));
+            }
+        } else if value.is_null() {
             fields.remove(name);
         } else {
             merge(fields.entry(name.clone()).or_insert(Value::Null), value);

@@ -13,11 +13,13 @@ mod certificates;
 mod cluster_roles;
 mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod executor;
 mod garbage;
 mod history;
+mod job;
 mod kinds;
 mod metrics;
 mod namespace;
@@ -26,6 +28,7 @@ mod node_ipam;
 mod ownership;
 mod podgc;
 mod replicaset;
+mod resource_quota;
 mod rig;
 mod services;
 mod taint_eviction;
@@ -53,12 +56,15 @@ pub const ALL: &[Def] = &[
     endpointslice::MIRRORING,
     replicaset::REPLICATION_CONTROLLER,
     podgc::DEF,
+    resource_quota::DEF,
     namespace::DEF,
     accounts::DEFAULT_ACCOUNT,
     garbage::DEF,
     daemonset::DEF,
+    job::DEF,
     deployment::DEF,
     replicaset::REPLICA_SET,
+    disruption::DEF,
     node_ipam::DEF,
     node::DEF,
     taint_eviction::DEF,

@@ -19,11 +19,19 @@ pub struct Owner {
     pub key: Key,
     pub uid: String,
     pub deleting: bool,
+    /// What keeps its objects until it has taken note of their end: given on adoption, taken on release.
+    pub finalizer: Option<&'static str>,
 }
 
 impl Owner {
     pub fn new(kind: GroupVersionKind, resource: GroupVersionResource, meta: &ObjectMeta) -> Self {
-        Owner { kind, resource, key: Key::of(meta), uid: meta.uid.clone(), deleting: meta.is_deleting() }
+        let (key, uid, deleting) = (Key::of(meta), meta.uid.clone(), meta.is_deleting());
+        Owner { kind, resource, key, uid, deleting, finalizer: None }
+    }
+
+    pub fn with_finalizer(mut self, finalizer: &'static str) -> Self {
+        self.finalizer = Some(finalizer);
+        self
     }
 
     /// The reference that its objects carry.
@@ -86,12 +94,18 @@ pub fn claim<P: Projection>(
 }
 
 fn adopt<P>(owner: &Owner, resource: &GroupVersionResource, item: &Item<P>) -> Patch {
-    let body = json!({"metadata": {"ownerReferences": [owner.reference()], "uid": item.meta.uid}});
+    let mut body = json!({"metadata": {"ownerReferences": [owner.reference()], "uid": item.meta.uid}});
+    if let Some(finalizer) = owner.finalizer {
+        body["metadata"]["finalizers"] = json!([finalizer]);
+    }
     Patch::strategic(resource, &item.key, body)
 }
 
 fn release<P>(owner: &Owner, resource: &GroupVersionResource, item: &Item<P>) -> Patch {
     let leave = json!({"$patch": "delete", "uid": owner.uid});
-    let body = json!({"metadata": {"ownerReferences": [leave], "uid": item.meta.uid}});
+    let mut body = json!({"metadata": {"ownerReferences": [leave], "uid": item.meta.uid}});
+    if let Some(finalizer) = owner.finalizer {
+        body["metadata"]["$deleteFromPrimitiveList/finalizers"] = json!([finalizer]);
+    }
     Patch::strategic(resource, &item.key, body)
 }

@@ -12,3 +12,9 @@ pub use toleration::Toleration;
 
 /// The pods on a node.
 pub const NODE: &str = "node";
+/// The pods that a job (by its key) has not yet counted at their end.
+pub const TRACKED: &str = "tracked";
+
+/// Keeps a pod until its job has counted it.
+pub const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
+pub const JOB_NAME: &str = "batch.kubernetes.io/job-name";

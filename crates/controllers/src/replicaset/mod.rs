@@ -9,6 +9,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use rank::first_to_go;
+
 use crate::action::Plan;
 use crate::kinds::{kind, resource};
 use crate::ownership::Owner;

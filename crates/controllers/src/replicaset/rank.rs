@@ -11,7 +11,7 @@ use std::sync::Arc;
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// The `count` pods to delete. `neighbours`: related active pods by node.
-pub(super) fn first_to_go(
+pub fn first_to_go(
     active: &[Arc<Item<PodView>>],
     count: usize,
     neighbours: &HashMap<String, usize>,

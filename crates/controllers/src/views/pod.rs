@@ -1,8 +1,8 @@
 //! What controllers need of a pod.
 
-use super::NODE;
+use super::{JOB_NAME, JOB_TRACKING, NODE, TRACKED};
 use base::Timestamp;
-use client::{Item, Projection};
+use client::{Item, Key, Projection};
 use meta::time;
 use serde::Deserialize;
 
@@ -40,6 +40,8 @@ pub struct PodView {
     /// The restarts of the container that restarted most.
     pub restarts: i32,
     pub ports: Vec<NamedPort>,
+    /// Since when something is about to end it.
+    pub disrupted_since: Option<Timestamp>,
     /// Pods that never restart a container are of no use to a Service once they ended.
     pub restarts_never: bool,
 }
@@ -69,6 +71,11 @@ impl Projection for PodView {
     fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
         let pod: Pod = serde_json::from_slice(object)?;
         let ready = pod.status.conditions.iter().find(|condition| condition.kind == "Ready");
+        let disrupted = pod
+            .status
+            .conditions
+            .iter()
+            .find(|condition| condition.kind == "DisruptionTarget" && condition.status == "True");
         let addresses: Vec<String> = match pod.status.pod_ips.is_empty() {
             true => pod.status.pod_ip.into_iter().collect(),
             false => pod.status.pod_ips.into_iter().map(|address| address.ip).collect(),
@@ -98,12 +105,18 @@ impl Projection for PodView {
             ports: ports
                 .map(|port| NamedPort { name: port.name, port: port.number, protocol: port.protocol })
                 .collect(),
+            disrupted_since: disrupted.and_then(|condition| time::parse(&condition.last_transition_time).ok()),
             restarts_never: pod.spec.restart_policy == "Never",
         })
     }
 
     fn index(item: &Item<Self>, add: &mut dyn FnMut(&'static str, &str)) {
         add(NODE, &item.view.node);
+        if item.meta.finalizers.iter().any(|one| one == JOB_TRACKING) {
+            let by_label = || item.meta.labels.get(JOB_NAME).map(String::as_str);
+            let owner = item.meta.controller().filter(|owner| owner.kind == "Job").map(|owner| owner.name.as_str());
+            add(TRACKED, Key::new(&item.meta.namespace, owner.or_else(by_label).unwrap_or_default()).as_str());
+        }
     }
 }
 
