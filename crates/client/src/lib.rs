@@ -15,6 +15,7 @@ pub mod kubeconfig;
 pub mod leader;
 pub mod queue;
 pub mod typed;
+pub mod webhook;
 
 pub use api::{
     Api, BoxFuture, DeleteOptions, Error, Event, EventType, List, Options, PatchType, Preconditions, Request, Response,
