@@ -1,44 +1,65 @@
-//! One pod after the other: filter the nodes, score what is left, assume the winner and bind in
-//! the background while the next pod is looked at.
+//! One pod after the other: find its node, assume it is there, and bind in the background while the
+//! next pod is looked at.
 
 use crate::Options;
-use crate::failure::{self, Preemption};
-use crate::framework::{Rejection, normalize};
-use crate::node::{Node, NodeView, Placed};
-use crate::plugins::ALL;
-use crate::pod::{Candidate, PodView};
-use crate::queue::{Queue, Rank};
+use crate::binding::Placement;
+use crate::cluster::Cluster;
+use crate::config::Profile;
+use crate::extender::Extender;
+use crate::failure;
+use crate::framework::Case;
+use crate::judge::{Diagnosis, Judge};
+use crate::metrics::Metrics;
+use crate::node::NodeView;
+use crate::plugins::{self, Decision};
+use crate::pod::{PodItem, PodView};
+use crate::preemption::{self, Candidate, Search};
+use crate::queue::{Failure, Next, Queue};
 use crate::snapshot::Snapshot;
 use base::Env;
-use client::cache::{Cache, Change, Item, Key};
-use client::events::{Happening, Severity, Style};
-use client::{Api, Client, ObjectRef, PatchType, Recorder};
-use k8s_openapi::api::core::v1 as core;
-use meta::GroupVersionKind;
-use serde_json::{Value, json};
+use client::cache::Cache;
+use client::events::Style;
+use client::{Api, Client, Recorder};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
 
-/// Bindings under way at once.
-const BINDINGS: usize = 128;
+/// Writes under way at once: bindings, and what is told of pods that found no place.
+const WRITES: usize = 128;
 
 pub struct Scheduler {
-    env: Env,
-    client: Client,
-    options: Options,
-    pods: Arc<Cache<PodView>>,
-    nodes: Arc<Cache<NodeView>>,
-    snapshot: Mutex<Snapshot>,
-    queue: Queue,
-    recorder: Recorder,
-    slots: Arc<Semaphore>,
+    pub(crate) env: Env,
+    pub(crate) client: Client,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) pods: Arc<Cache<PodView>>,
+    pub(crate) nodes: Arc<Cache<NodeView>>,
+    pub(crate) cluster: Arc<Cluster>,
+    state: Mutex<State>,
+    pub(crate) queue: Queue,
+    pub(crate) metrics: Metrics,
+    pub(crate) extenders: Vec<Extender>,
+    bindings: Arc<Semaphore>,
+    tellings: Arc<Semaphore>,
 }
 
-/// What a cycle came to.
-enum Outcome {
-    Node(String),
-    Nowhere { message: String },
+/// A profile at work.
+pub(crate) struct Lane {
+    pub place: usize,
+    pub profile: Arc<Profile>,
+    pub recorder: Recorder,
+}
+
+pub(crate) struct State {
+    pub snapshot: Snapshot,
+    judges: Vec<Judge>,
+}
+
+/// What a pod that found no place waits for.
+struct Outlook {
+    /// What preemption came to, in upstream's words; empty: room is being made.
+    said: Option<String>,
+    /// Where the pod waits for room; None: as before.
+    nomination: Option<String>,
+    victims: Option<Candidate>,
 }
 
 impl Scheduler {
@@ -48,235 +69,273 @@ impl Scheduler {
         options: Options,
         pods: Arc<Cache<PodView>>,
         nodes: Arc<Cache<NodeView>>,
+        cluster: Arc<Cluster>,
     ) -> Self {
+        let Options { config, host } = options;
+        let lane = |(place, profile): (usize, &Profile)| Lane {
+            place,
+            profile: Arc::new(profile.clone()),
+            recorder: Recorder::new(api.clone(), env, &profile.name, &host, Style::Series),
+        };
+        let lanes: Vec<Lane> = config.profiles.iter().enumerate().map(lane).collect();
+        let percentage = config.percentage_of_nodes_to_score;
+        let judges = lanes.iter().map(|lane| Judge::new(lane.profile.clone(), percentage)).collect();
         Scheduler {
             env: env.clone(),
-            recorder: Recorder::new(api.clone(), env, &options.name, "", Style::Core),
             client: Client::new(api).with_manager("kube-scheduler"),
-            queue: Queue::new(env.clock.clone()),
-            options,
+            queue: Queue::new(env.clock.clone(), config.first_backoff, config.max_backoff),
+            extenders: config.extenders.iter().filter_map(|one| Extender::new(one, env)).collect(),
+            lanes,
             pods,
             nodes,
-            snapshot: Mutex::default(),
-            slots: Arc::new(Semaphore::new(BINDINGS)),
+            cluster,
+            state: Mutex::new(State { snapshot: Snapshot::default(), judges }),
+            metrics: Metrics::new(env),
+            bindings: Arc::new(Semaphore::new(WRITES)),
+            tellings: Arc::new(Semaphore::new(WRITES)),
         }
     }
 
-    /// Keeps snapshot and queue current from here on.
-    pub fn subscribe(self: Arc<Self>) {
-        let own = Arc::downgrade(&self);
-        self.nodes.subscribe(move |change| {
-            if let Some(scheduler) = own.upgrade() {
-                scheduler.node_changed(change);
-            }
-        });
-        let own = Arc::downgrade(&self);
-        self.pods.subscribe(move |change| {
-            if let Some(scheduler) = own.upgrade() {
-                scheduler.pod_changed(change);
-            }
-        });
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lane_of(&self, pod: &PodItem) -> Option<&Lane> {
+        self.lanes.iter().find(|lane| lane.profile.name == pod.view.spec.scheduler_name)
     }
 
-    fn node_changed(&self, change: &Change<NodeView>) {
-        self.snapshot().observe_node(change);
-        if change.new.as_ref().is_some_and(|new| change.old.as_ref().is_none_or(|old| differs(old, new))) {
-            self.queue.move_all();
-        }
+    /// Whether the pod waits for this scheduler.
+    pub(crate) fn wants(&self, pod: &PodItem) -> bool {
+        let view = &pod.view;
+        let is_open = view.node_name.is_empty() && !view.is_over && !pod.meta.is_deleting();
+        is_open && self.lane_of(pod).is_some_and(|lane| !(lane.profile.gates && view.spec.is_gated))
     }
 
-    fn pod_changed(&self, change: &Change<PodView>) {
-        let frees = self.snapshot().observe_pod(change);
-        if frees {
-            self.queue.move_all();
-        }
-        let Some(latest) = change.latest() else { return };
-        match &change.new {
-            Some(item) if self.wants(item) => {
-                // Its own status changes must not make it try again: only what was asked for counts.
-                let is_news = change.old.as_ref().is_none_or(|old| old.meta.generation != item.meta.generation);
-                if is_news || change.old.as_ref().is_some_and(|old| !self.wants(old)) {
-                    let created = item.meta.creation_timestamp.clone().unwrap_or_default();
-                    self.queue.add(item.key.clone(), Rank { priority: item.view.priority, created });
-                }
-            }
-            _ => self.queue.remove(&latest.key),
-        }
-    }
-
-    fn wants(&self, item: &Item<PodView>) -> bool {
-        let view = &item.view;
-        view.node_name.is_empty()
-            && !view.is_over
-            && !view.is_gated
-            && view.scheduler_name == self.options.name
-            && !item.meta.is_deleting()
-    }
-
-    async fn schedule(self: &Arc<Self>, key: &Key) {
-        let Some(item) = self.pods.get_key(key).filter(|item| self.wants(item)) else {
-            return self.queue.remove(key);
+    async fn schedule(self: &Arc<Self>, next: Next) {
+        let key = next.pod.key.clone();
+        let Some(pod) = self.pods.get_key(&key).filter(|pod| self.wants(pod)) else {
+            return self.queue.remove(&key);
         };
-        let pod = match Candidate::read(&item) {
-            Ok(pod) => pod,
-            Err(error) => {
-                warn!(pod = %key, %error, "cannot read a pod");
-                return self.queue.failed(key, true);
-            }
+        let Some(lane) = self.lane_of(&pod) else { return self.queue.remove(&key) };
+        let began = self.env.clock.instant();
+        let concerned: Vec<&Extender> = self.extenders.iter().filter(|one| one.cares_for(&pod.view.spec)).collect();
+        let outcome = match concerned.is_empty() {
+            true => self.choose(&pod, lane),
+            false => self.choose_with_extenders(&pod, lane, &concerned).await,
         };
-        match self.find_node(&pod) {
-            Outcome::Node(node) => {
-                self.snapshot().place(key.clone(), &node, Placed::of(&pod.view));
-                let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
+        self.metrics.searched(began.elapsed());
+        match outcome {
+            Ok((node, decision)) => {
+                let place = lane.place;
+                let placement = Placement { pod, node, decision, place, began, next };
+                let Ok(slot) = self.bindings.clone().acquire_owned().await else { return };
                 let own = self.clone();
                 self.env.tasks.spawn("binding", async move {
                     let _slot = slot;
-                    own.bind(item, node).await;
+                    own.bind(placement).await;
                 });
             }
-            Outcome::Nowhere { message } => {
-                self.queue.failed(key, false);
-                self.tell(&item, &message).await;
+            Err(Refused::Nodes(diagnosis)) => {
+                self.give_up(&pod, lane, &diagnosis).await;
+                self.metrics.attempted("unschedulable", &lane.profile.name, began.elapsed());
+            }
+            Err(Refused::Error(error)) => {
+                self.queue.failed(&key, Failure::Error);
+                self.tell(&pod, lane, "SchedulerError", error, None).await;
+                self.metrics.attempted("error", &lane.profile.name, began.elapsed());
             }
         }
     }
 
-    fn find_node(&self, pod: &Candidate) -> Outcome {
-        let snapshot = self.snapshot();
-        let total = snapshot.len();
-        if let Some(what) = pod.unsupported {
-            return Outcome::Nowhere { message: format!("{what} is not supported by this scheduler") };
-        }
-        let mut fitting: Vec<&Node> = Vec::new();
-        let mut rejected: Vec<(&Node, Rejection)> = Vec::new();
-        for node in snapshot.nodes() {
-            let refusal = ALL.iter().filter_map(|plugin| plugin.filter).find_map(|filter| filter(pod, node).err());
-            match refusal {
-                None => fitting.push(node),
-                Some(rejection) => rejected.push((node, rejection)),
+    /// Finds the pod's node and counts it there.
+    fn choose(&self, pod: &PodItem, lane: &Lane) -> Result<(String, Decision), Refused> {
+        let case = Case::new(pod, &lane.profile.args, &self.cluster);
+        let mut state = self.state();
+        let State { snapshot, judges } = &mut *state;
+        let judge = &mut judges[lane.place];
+        let ruling = judge.find(&case, snapshot);
+        let slot = match ruling.fitting.as_slice() {
+            [] => None,
+            [only] => Some(*only),
+            several => {
+                let totals = judge.score(&case, snapshot, &ruling.ready, several);
+                Judge::best(several, &totals, &self.env.rng)
             }
-        }
-        match best(pod, &fitting, &self.env.rng) {
-            Some(node) => Outcome::Node(node.name.clone()),
-            None => {
-                let preemption = preemption(pod, &rejected);
-                let rejections: Vec<Rejection> = rejected.into_iter().map(|(_, rejection)| rejection).collect();
-                Outcome::Nowhere { message: failure::message(total, &rejections, preemption.as_ref()) }
-            }
+        };
+        match slot {
+            Some(slot) => self.assume(&case, snapshot, slot, ruling.diagnosis),
+            None => Err(Refused::Nodes(ruling.diagnosis)),
         }
     }
 
-    async fn bind(&self, item: Arc<Item<PodView>>, node: String) {
-        let (namespace, name) = (item.key.namespace(), item.key.name());
-        let binding = json!({
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": name, "namespace": namespace, "uid": item.meta.uid},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-        });
-        match self.client.post::<core::Pod, Value>(namespace, name, "binding", &binding).await {
-            Ok(_) => {
-                self.queue.remove(&item.key);
-                let message = format!("Successfully assigned {namespace}/{name} to {node}");
-                let happening = Happening::new(self.about(&item), Severity::Normal, "Scheduled", message);
-                self.recorder.record(happening.action("Binding"));
+    /// The same where other programs have a say.
+    async fn choose_with_extenders(
+        &self,
+        pod: &PodItem,
+        lane: &Lane,
+        extenders: &[&Extender],
+    ) -> Result<(String, Decision), Refused> {
+        let case = Case::new(pod, &lane.profile.args, &self.cluster);
+        let (mut names, mut diagnosis) = {
+            let mut state = self.state();
+            let State { snapshot, judges } = &mut *state;
+            let ruling = judges[lane.place].find(&case, snapshot);
+            let names: Vec<String> = ruling.fitting.iter().map(|slot| snapshot.node(*slot).name.clone()).collect();
+            (names, ruling.diagnosis)
+        };
+        for extender in extenders {
+            if names.is_empty() {
+                break;
             }
-            Err(error) => {
-                debug!(pod = %item.key, %node, %error, "cannot bind");
-                self.snapshot().forget(&item.key);
-                self.queue.failed(&item.key, true);
-            }
+            let kept = extender.filter(pod, &self.nodes, names).await.map_err(Refused::Error)?;
+            let state = self.state();
+            let failed = kept.failed.into_iter();
+            diagnosis.rejected.extend(failed.filter_map(|(name, why)| Some((state.snapshot.find(&name)?.slot, why))));
+            names = kept.names;
+        }
+        if names.is_empty() {
+            return Err(Refused::Nodes(diagnosis));
+        }
+        let mut extra = vec![0; names.len()];
+        for extender in extenders {
+            let scores = extender.prioritize(pod, &self.nodes, &names).await;
+            extra.iter_mut().zip(&names).for_each(|(total, name)| *total += scores.get(name).copied().unwrap_or(0));
+        }
+        let mut state = self.state();
+        let State { snapshot, judges } = &mut *state;
+        let standing = names.iter().zip(extra).filter_map(|(name, extra)| Some((snapshot.find(name)?.slot, extra)));
+        let (slots, extra): (Vec<usize>, Vec<i64>) = standing.unzip();
+        let judge = &mut judges[lane.place];
+        let totals = judge.score_anew(&case, snapshot, &slots);
+        let totals: Vec<i64> = totals.iter().zip(&extra).map(|(own, extra)| own + extra).collect();
+        match Judge::best(&slots, &totals, &self.env.rng) {
+            Some(slot) => self.assume(&case, snapshot, slot, diagnosis),
+            None => Err(Refused::Nodes(diagnosis)),
         }
     }
 
-    fn about(&self, item: &Item<PodView>) -> ObjectRef {
-        ObjectRef::of(&GroupVersionKind::of("", "v1", "Pod"), &item.meta)
+    fn assume(
+        &self,
+        case: &Case<'_>,
+        snapshot: &mut Snapshot,
+        slot: usize,
+        mut diagnosis: Diagnosis,
+    ) -> Result<(String, Decision), Refused> {
+        let node = snapshot.node(slot);
+        let decision = match plugins::decide(case, node) {
+            Ok(decision) => decision,
+            Err(rejection) => {
+                diagnosis.rejected.push((slot, Arc::new(rejection)));
+                return Err(Refused::Nodes(diagnosis));
+            }
+        };
+        let promised = decision.bind.iter().cloned();
+        self.cluster.assumed().volumes.extend(promised);
+        let name = node.name.clone();
+        snapshot.place(case.pod.clone(), &name);
+        if snapshot.has_nominations() {
+            snapshot.nominate(case.pod, "");
+        }
+        Ok((name, decision))
     }
 
-    /// The event and the condition of a pod that has no place.
-    async fn tell(&self, item: &Item<PodView>, message: &str) {
-        let happening = Happening::new(self.about(item), Severity::Warning, "FailedScheduling", message);
-        self.recorder.record(happening.action("Scheduling"));
-        let stands = item.decode::<core::Pod>().ok().and_then(|pod| pod.status?.conditions).is_some_and(|conditions| {
-            conditions.iter().any(|one| {
-                one.type_ == "PodScheduled" && one.status == "False" && one.message.as_deref() == Some(message)
-            })
-        });
-        if stands {
+    /// A pod that fits nowhere: may be room can be made; it is told, and waits.
+    async fn give_up(self: &Arc<Self>, pod: &PodItem, lane: &Lane, diagnosis: &Diagnosis) {
+        let outlook = self.look_for_room(pod, lane, diagnosis).await;
+        let by = diagnosis.by();
+        self.metrics.kept_out(by, &lane.profile.name);
+        self.queue.failed(&pod.key, Failure::Unschedulable { by });
+        let message = failure::message(diagnosis, outlook.said.as_deref());
+        self.tell(pod, lane, "Unschedulable", message, outlook.nomination).await;
+        if let Some(candidate) = outlook.victims {
+            let (own, pod, place) = (self.clone(), pod.clone(), lane.place);
+            let Ok(slot) = self.tellings.clone().acquire_owned().await else { return };
+            self.env.tasks.spawn("preemption", async move {
+                let _slot = slot;
+                own.evict(&pod, place, candidate).await;
+            });
+        }
+    }
+
+    /// Where room could be made for the pod, and by evicting whom.
+    fn search(&self, pod: &PodItem, lane: &Lane, diagnosis: &Diagnosis) -> Search {
+        let case = Case::new(pod, &lane.profile.args, &self.cluster);
+        let budgets = self.cluster.budgets.list();
+        let mut state = self.state();
+        let State { snapshot, judges } = &mut *state;
+        preemption::search(&case, &judges[lane.place], snapshot, diagnosis, &budgets, &self.env.rng)
+    }
+
+    async fn look_for_room(&self, pod: &PodItem, lane: &Lane, diagnosis: &Diagnosis) -> Outlook {
+        let none = Outlook { said: None, nomination: None, victims: None };
+        if !lane.profile.preempts || diagnosis.nodes == 0 {
+            return none;
+        }
+        let mut candidates = match self.search(pod, lane, diagnosis) {
+            Search::Found(candidates) => candidates,
+            Search::NotEligible(why) => return Outlook { said: Some(why.to_owned()), ..none },
+            Search::Hopeless(why) => {
+                let snapshot = &mut self.state().snapshot;
+                let stands = snapshot.nomination(&pod.key).is_some() || !pod.view.nominated_node.is_empty();
+                snapshot.nominate(pod, "");
+                return Outlook { said: Some(why), nomination: stands.then(String::new), victims: None };
+            }
+        };
+        for extender in self.extenders.iter().filter(|one| one.cares_for(&pod.view.spec)) {
+            candidates = extender.preempt(pod, candidates).await;
+        }
+        let Some(candidate) = preemption::choose(candidates) else { return none };
+        self.metrics.preempting(candidate.victims.len());
+        self.state().snapshot.nominate(pod, &candidate.node);
+        Outlook { said: None, nomination: Some(candidate.node.clone()), victims: Some(candidate) }
+    }
+
+    /// Tells of a failure in the background: an event, and the pod's condition.
+    pub(crate) async fn tell(
+        self: &Arc<Self>,
+        pod: &PodItem,
+        lane: &Lane,
+        reason: &'static str,
+        message: String,
+        nomination: Option<String>,
+    ) {
+        self.announce(pod, lane, &message);
+        let stands = pod.view.unscheduled.as_ref().is_some_and(|(old, said)| old == reason && *said == message);
+        if stands && nomination.as_ref().is_none_or(|node| *node == pod.view.nominated_node) {
             return;
         }
-        let now = self.env.clock.now();
-        let patch = json!({"status": {"conditions": [{
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": message,
-            "lastProbeTime": null,
-            "lastTransitionTime": base::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string(),
-        }]}});
-        let (namespace, name) = (item.key.namespace(), item.key.name());
-        let outcome = self.client.patch_status::<core::Pod>(namespace, name, PatchType::Strategic, &patch).await;
-        if let Err(error) = outcome {
-            debug!(pod = %item.key, %error, "cannot set PodScheduled");
-        }
+        let Ok(slot) = self.tellings.clone().acquire_owned().await else { return };
+        let (own, pod) = (self.clone(), pod.clone());
+        self.env.tasks.spawn("pod condition", async move {
+            let _slot = slot;
+            own.set_condition(&pod, reason, &message, nomination.as_deref()).await;
+        });
     }
+
+    fn measure(&self) {
+        let (nodes, pods) = {
+            let state = self.state();
+            (state.snapshot.existing(), state.snapshot.placed())
+        };
+        self.metrics.standing(self.queue.depth(), nodes, pods);
+    }
+}
+
+/// Why a pod was given no node.
+enum Refused {
+    Nodes(Diagnosis),
+    /// An extender failed.
+    Error(String),
 }
 
 /// Schedules until the task group ends.
 pub async fn run(scheduler: Arc<Scheduler>) {
+    scheduler.cluster.synced().await;
     scheduler.nodes.synced().await;
     scheduler.pods.synced().await;
     loop {
-        let key = scheduler.queue.next().await;
-        scheduler.schedule(&key).await;
+        let next = scheduler.queue.next().await;
+        scheduler.schedule(next).await;
+        scheduler.measure();
     }
-}
-
-/// The best of the nodes that take the pod; equals are drawn by lot.
-fn best<'n>(pod: &Candidate, nodes: &[&'n Node], rng: &base::Rng) -> Option<&'n Node> {
-    if nodes.len() < 2 {
-        return nodes.first().copied();
-    }
-    let mut totals = vec![0; nodes.len()];
-    for plugin in ALL {
-        let Some(score) = plugin.score else { continue };
-        let mut scores: Vec<i64> = nodes.iter().map(|node| score(pod, node)).collect();
-        normalize(&mut scores, plugin.normalize);
-        for (total, score) in totals.iter_mut().zip(scores) {
-            *total += score * plugin.weight;
-        }
-    }
-    let highest = totals.iter().max()?;
-    let winners: Vec<&Node> =
-        nodes.iter().zip(&totals).filter(|(_, total)| *total == highest).map(|(node, _)| *node).collect();
-    Some(winners[rng.usize(0..winners.len())])
-}
-
-/// What could be said about evicting others; None where someone could be, which this scheduler
-/// does not do.
-fn preemption(pod: &Candidate, rejected: &[(&Node, Rejection)]) -> Option<Preemption> {
-    let mut found = Preemption { not_helpful: 0, no_victims: 0 };
-    for (node, rejection) in rejected {
-        if rejection.is_final {
-            found.not_helpful += 1;
-        } else if node.pods.values().all(|placed| placed.priority >= pod.view.priority) {
-            found.no_victims += 1;
-        } else {
-            return None;
-        }
-    }
-    Some(found)
-}
-
-/// Whether a node changed in a way that may let pods in; its heartbeats do not.
-fn differs(old: &Item<NodeView>, new: &Item<NodeView>) -> bool {
-    old.meta.labels != new.meta.labels
-        || old.view.unschedulable != new.view.unschedulable
-        || old.view.taints != new.view.taints
-        || old.view.allocatable != new.view.allocatable
-        || old.view.max_pods != new.view.max_pods
 }

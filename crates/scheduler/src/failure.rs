@@ -1,40 +1,39 @@
 //! What a pod that fits nowhere is told, in upstream's words.
 
-use crate::framework::Rejection;
+use crate::judge::Diagnosis;
 use std::collections::BTreeMap;
 
-/// `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.` and, where every
-/// node was looked at for it, what evicting others would bring.
-pub fn message(nodes: usize, rejections: &[Rejection], preemption: Option<&Preemption>) -> String {
+/// `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.` and, where it was
+/// tried, what evicting others would bring.
+pub fn message(diagnosis: &Diagnosis, preemption: Option<&str>) -> String {
+    let nodes = diagnosis.nodes;
     if nodes == 0 {
         return "no nodes available to schedule pods".to_owned();
     }
-    let reasons = rejections.iter().flat_map(|rejection| rejection.reasons.iter().cloned());
-    let mut text = format!("0/{nodes} nodes are available: {}.", counted(reasons));
-    if let Some(preemption) = preemption {
-        text.push_str(&format!(" preemption: 0/{nodes} nodes are available: {}.", counted(preemption.reasons())));
+    let mut text = format!("0/{nodes} nodes are available:");
+    match &diagnosis.before {
+        Some(rejection) => text.push_str(&format!(" {}.", rejection.reasons.join(", "))),
+        None => {
+            let reasons = diagnosis.rejected.iter().flat_map(|(_, rejection)| &rejection.reasons);
+            let others = diagnosis.others.iter().flat_map(|rejection| {
+                let absent = nodes.saturating_sub(diagnosis.rejected.len());
+                rejection.reasons.iter().flat_map(move |reason| std::iter::repeat_n(reason, absent))
+            });
+            let counted = counted(reasons.chain(others).map(AsRef::as_ref));
+            if !counted.is_empty() {
+                text.push_str(&format!(" {counted}."));
+            }
+        }
+    }
+    if let Some(preemption) = preemption.filter(|text| !text.is_empty()) {
+        text.push_str(&format!(" preemption: {preemption}"));
     }
     text
 }
 
-/// On how many nodes evicting pods could not help, and on how many there is nobody to evict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Preemption {
-    pub not_helpful: usize,
-    pub no_victims: usize,
-}
-
-impl Preemption {
-    fn reasons(self) -> impl Iterator<Item = String> {
-        let helpless = "Preemption is not helpful for scheduling".to_owned();
-        let nobody = "No preemption victims found for incoming pod".to_owned();
-        std::iter::repeat_n(helpless, self.not_helpful).chain(std::iter::repeat_n(nobody, self.no_victims))
-    }
-}
-
 /// `{count} {reason}` for each reason, sorted as texts.
-fn counted(reasons: impl Iterator<Item = String>) -> String {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+pub fn counted<'r>(reasons: impl Iterator<Item = &'r str>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for reason in reasons {
         *counts.entry(reason).or_default() += 1;
     }
@@ -43,23 +42,55 @@ fn counted(reasons: impl Iterator<Item = String>) -> String {
     texts.join(", ")
 }
 
+/// Cut to what an Event's note may hold.
+pub fn cut(message: &str) -> String {
+    const LIMIT: usize = 1024;
+    const MARK: &str = " ...";
+    if message.len() <= LIMIT {
+        return message.to_owned();
+    }
+    let end = (0..=LIMIT - MARK.len()).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}{MARK}", &message[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framework::Rejection;
+    use std::sync::Arc;
 
     #[test]
     fn reasons_are_counted_and_sorted() {
-        let rejections = [
+        let rejected = [
             Rejection::of("node(s) were unschedulable").is_final(),
             Rejection::of("Insufficient cpu"),
             Rejection::of("node(s) were unschedulable").is_final(),
         ];
-        let preemption = Preemption { not_helpful: 2, no_victims: 1 };
+        let rejected = rejected.into_iter().map(Arc::new).enumerate().collect();
+        let mut diagnosis = Diagnosis { nodes: 3, rejected, ..Diagnosis::default() };
         assert_eq!(
-            message(3, &rejections, Some(&preemption)),
-            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. preemption: 0/3 nodes are \
-             available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
+            message(&diagnosis, Some("not eligible due to preemptionPolicy=Never.")),
+            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. preemption: not eligible due \
+             to preemptionPolicy=Never."
         );
-        assert_eq!(message(0, &[], None), "no nodes available to schedule pods");
+        diagnosis.nodes = 5;
+        diagnosis.others = Some(Rejection::of("node(s) didn't satisfy plugin(s) [NodeAffinity]"));
+        assert_eq!(
+            message(&diagnosis, None),
+            "0/5 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s) [NodeAffinity], 2 \
+             node(s) were unschedulable."
+        );
+        diagnosis.before = Some(Rejection::of("pod has unbound immediate PersistentVolumeClaims"));
+        assert_eq!(
+            message(&diagnosis, None),
+            "0/5 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+        );
+        assert_eq!(message(&Diagnosis::default(), None), "no nodes available to schedule pods");
+    }
+
+    #[test]
+    fn long_messages_are_cut() {
+        let cut = cut(&"ü".repeat(600));
+        assert!(cut.len() <= 1024 && cut.ends_with("ü ..."));
     }
 }

@@ -1,22 +1,30 @@
-//! Upstream's extension points, as far as the default plugins use them: filters that say no with a
-//! reason, and scores from 0 to 100 with a weight.
+//! What a plugin is: a name, its weight, the rule it judges nodes by, and the news that may change
+//! its mind. Plugins are pure; everything they look at is in [`Case`] and [`Snapshot`].
 
+use crate::cluster::Cluster;
+use crate::config::Args;
+use crate::news::News;
 use crate::node::Node;
-use crate::pod::Candidate;
+use crate::pod::{PodItem, PodSpec};
+use crate::snapshot::Snapshot;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 pub const MAX_SCORE: i64 = 100;
 
 /// Why a node does not take a pod, in upstream's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Cow<'static, str>>,
     /// Evicting others would not help.
     pub is_final: bool,
+    /// Whose it is, as a bit of [`crate::plugins::bit`].
+    pub by: u32,
 }
 
 impl Rejection {
-    pub fn of(reason: impl Into<String>) -> Self {
-        Rejection { reasons: vec![reason.into()], is_final: false }
+    pub fn of(reason: impl Into<Cow<'static, str>>) -> Self {
+        Rejection { reasons: vec![reason.into()], is_final: false, by: 0 }
     }
 
     pub fn is_final(mut self) -> Self {
@@ -25,8 +33,29 @@ impl Rejection {
     }
 }
 
-pub type Filter = fn(&Candidate, &Node) -> Result<(), Rejection>;
-pub type Score = fn(&Candidate, &Node) -> i64;
+/// The pod being judged, under the profile that judges it.
+#[derive(Clone, Copy)]
+pub struct Case<'c> {
+    pub pod: &'c PodItem,
+    pub spec: &'c PodSpec,
+    pub args: &'c Args,
+    pub cluster: &'c Cluster,
+}
+
+impl<'c> Case<'c> {
+    pub fn new(pod: &'c PodItem, args: &'c Args, cluster: &'c Cluster) -> Self {
+        Case { pod, spec: &pod.view.spec, args, cluster }
+    }
+}
+
+pub type Filter = fn(&Case<'_>, &Node) -> Result<(), Rejection>;
+pub type Score = fn(&Case<'_>, &Node, &Snapshot) -> i64;
+/// The names of the nodes that can do at all; None: any.
+pub type Only = fn(&Case<'_>) -> Result<Option<BTreeSet<String>>, Rejection>;
+/// Looks at all nodes first. None: nothing to do for this pod.
+pub type Prepare = fn(&Case<'_>, &mut Snapshot) -> Result<Option<Box<dyn Prepared>>, Rejection>;
+/// Whether news may let a pod in that this plugin kept out.
+pub type Hint = fn(&Case<'_>, &News<'_>) -> bool;
 
 /// How raw scores become 0 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,26 +68,85 @@ pub enum Normalize {
     ScaleReversed,
 }
 
-/// A plugin: a name and what it does at each point.
+/// What a plugin does.
+#[derive(Clone, Copy)]
+pub enum Rule {
+    /// Judges a node by itself: the verdict stands until the node changes.
+    Local(Local),
+    /// Judges a node by what is on others.
+    Spanning(Prepare),
+    /// Has its place in the queue, the preemption or the binding; the name turns it on and off.
+    Elsewhere,
+}
+
+#[derive(Clone, Copy)]
+pub struct Local {
+    pub only: Option<Only>,
+    pub filter: Option<Filter>,
+    pub score: Option<(Score, Normalize)>,
+}
+
+/// A spanning rule, made ready for one pod.
+pub trait Prepared: Send {
+    fn filter(&self, _case: &Case<'_>, _node: &Node) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    /// 0 to 100 for each of the nodes that fit; None: the rule does not tell them apart.
+    fn score(&self, _case: &Case<'_>, _snapshot: &mut Snapshot, _nodes: &[usize]) -> Option<Vec<i64>> {
+        None
+    }
+}
+
+/// A plugin under upstream's name.
 pub struct Plugin {
     pub name: &'static str,
-    pub filter: Option<Filter>,
-    pub score: Option<Score>,
-    pub normalize: Normalize,
+    /// Upstream's; 0 where it does not score.
     pub weight: i64,
+    pub rule: Rule,
+    /// Bits of [`crate::news`] that may let in what it kept out.
+    pub wakes_on: u32,
+    pub hint: Hint,
 }
 
 impl Plugin {
-    pub const fn filter(name: &'static str, filter: Filter) -> Self {
-        Plugin { name, filter: Some(filter), score: None, normalize: Normalize::No, weight: 0 }
+    pub const fn local(name: &'static str, filter: Filter, wakes_on: u32, hint: Hint) -> Self {
+        let local = Local { only: None, filter: Some(filter), score: None };
+        Plugin { name, weight: 0, rule: Rule::Local(local), wakes_on, hint }
+    }
+
+    pub const fn spanning(name: &'static str, prepare: Prepare, weight: i64, wakes_on: u32, hint: Hint) -> Self {
+        Plugin { name, weight, rule: Rule::Spanning(prepare), wakes_on, hint }
+    }
+
+    /// One that only scores.
+    pub const fn scoring(name: &'static str, score: Score, normalize: Normalize, weight: i64) -> Self {
+        let local = Local { only: None, filter: None, score: Some((score, normalize)) };
+        Plugin { name, weight, rule: Rule::Local(local), wakes_on: 0, hint: never }
+    }
+
+    pub const fn elsewhere(name: &'static str, wakes_on: u32, hint: Hint) -> Self {
+        Plugin { name, weight: 0, rule: Rule::Elsewhere, wakes_on, hint }
     }
 
     pub const fn score(mut self, score: Score, normalize: Normalize, weight: i64) -> Self {
-        self.score = Some(score);
-        self.normalize = normalize;
+        if let Rule::Local(local) = &mut self.rule {
+            local.score = Some((score, normalize));
+        }
         self.weight = weight;
         self
     }
+
+    pub const fn only(mut self, only: Only) -> Self {
+        if let Rule::Local(local) = &mut self.rule {
+            local.only = Some(only);
+        }
+        self
+    }
+}
+
+fn never(_case: &Case<'_>, _news: &News<'_>) -> bool {
+    false
 }
 
 /// Brings raw scores into 0 to 100.

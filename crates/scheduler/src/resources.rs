@@ -1,7 +1,6 @@
 //! Amounts of resources, as the scheduler adds and compares them.
 
 use meta::Quantity;
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// What a container without requests counts as when nodes are scored (upstream's numbers).
@@ -11,20 +10,13 @@ const DEFAULT_MEMORY: i64 = 200 << 20;
 /// Quantities by resource name, as the API writes them.
 pub type Quantities = BTreeMap<String, String>;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Resources {
     pub milli_cpu: i64,
     pub memory: i64,
     pub ephemeral_storage: i64,
     /// Extended and huge-page resources.
     pub scalar: BTreeMap<String, i64>,
-}
-
-/// A container's or pod's resource requirements, read from JSON.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Requirements {
-    pub requests: Quantities,
 }
 
 impl Resources {
@@ -57,6 +49,22 @@ impl Resources {
     /// The larger of each.
     pub fn raise(&mut self, other: &Resources) {
         self.combine(other, i64::max);
+    }
+
+    /// Takes over whatever `other` names.
+    pub fn replace(&mut self, other: &Resources) {
+        let take = |own: i64, new: i64| if new > 0 { new } else { own };
+        self.combine(other, take);
+    }
+
+    /// The amount of a resource by its name.
+    pub fn amount(&self, name: &str) -> i64 {
+        match name {
+            "cpu" => self.milli_cpu,
+            "memory" => self.memory,
+            "ephemeral-storage" => self.ephemeral_storage,
+            _ => self.scalar.get(name).copied().unwrap_or(0),
+        }
     }
 
     fn combine(&mut self, other: &Resources, with: fn(i64, i64) -> i64) {

@@ -1,55 +1,56 @@
-//! NodeAffinity: nodeSelector, required terms, and preferred ones by weight.
+//! NodeAffinity: nodeSelector, required terms, preferred ones by weight, and what a profile adds.
 
-use crate::framework::{Normalize, Plugin, Rejection};
+use crate::framework::{Case, Normalize, Plugin, Rejection};
+use crate::news::{NODE_ADD, NODE_LABEL};
 use crate::node::Node;
-use crate::pod::Candidate;
-use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm};
+use crate::pod::PodSpec;
+use crate::snapshot::Snapshot;
+use std::collections::BTreeSet;
 
-pub const PLUGIN: Plugin = Plugin::filter("NodeAffinity", filter).score(score, Normalize::Scale, 2);
+pub const PLUGIN: Plugin =
+    Plugin::local("NodeAffinity", filter, NODE_ADD | NODE_LABEL, |case, news| news.is_node_that_fits(case, filter))
+        .score(score, Normalize::Scale, 2)
+        .only(only);
 
-fn filter(pod: &Candidate, node: &Node) -> Result<(), Rejection> {
-    let selected = pod.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value));
-    let required =
-        pod.affinity.as_ref().and_then(|rules| rules.required_during_scheduling_ignored_during_execution.as_ref());
-    let matched = required.is_none_or(|rules| rules.node_selector_terms.iter().any(|term| matches(term, node)));
-    match selected && matched {
+fn filter(case: &Case<'_>, node: &Node) -> Result<(), Rejection> {
+    let added = case.args.added_affinity.required.as_ref();
+    if added.is_some_and(|terms| !terms.iter().any(|term| term.matches(&node.name, node.labels()))) {
+        return Err(Rejection::of("node(s) didn't match scheduler-enforced node affinity").is_final());
+    }
+    match allows(case.spec, node) {
         true => Ok(()),
         false => Err(Rejection::of("node(s) didn't match Pod's node affinity/selector").is_final()),
     }
 }
 
-fn score(pod: &Candidate, node: &Node) -> i64 {
-    let preferred =
-        pod.affinity.as_ref().and_then(|rules| rules.preferred_during_scheduling_ignored_during_execution.as_ref());
-    let terms = preferred.into_iter().flatten();
-    terms.filter(|term| matches(&term.preference, node)).map(|term| i64::from(term.weight)).sum()
+/// Whether the pod's own selector and required terms allow the node.
+pub fn allows(spec: &PodSpec, node: &Node) -> bool {
+    let labels = node.labels();
+    spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+        && spec.required_nodes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(&node.name, labels)))
 }
 
-/// A term without any requirement matches nothing.
-pub fn matches(term: &NodeSelectorTerm, node: &Node) -> bool {
-    let labels = term.match_expressions.iter().flatten();
-    let fields = term.match_fields.iter().flatten();
-    let is_empty = labels.clone().next().is_none() && fields.clone().next().is_none();
-    !is_empty
-        && labels.into_iter().all(|rule| holds(rule, node.labels.get(&rule.key).map(String::as_str)))
-        && fields.into_iter().all(|rule| rule.key == "metadata.name" && holds(rule, Some(&node.name)))
-}
-
-fn holds(rule: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let values = rule.values.as_deref().unwrap_or_default();
-    let listed = || value.is_some_and(|value| values.iter().any(|one| one == value));
-    let compared = |holds: fn(i64, i64) -> bool| {
-        let (left, right) =
-            (value.and_then(|text| text.parse().ok()), values.first().and_then(|text| text.parse().ok()));
-        matches!((left, right), (Some(left), Some(right)) if holds(left, right))
-    };
-    match rule.operator.as_str() {
-        "In" => listed(),
-        "NotIn" => !listed(),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => compared(|left, right| left > right),
-        "Lt" => compared(|left, right| left < right),
-        _ => false,
+/// Where every term names nodes, as those of a DaemonSet's pods do, no others need be looked at.
+fn only(case: &Case<'_>) -> Result<Option<BTreeSet<String>>, Rejection> {
+    let Some(terms) = case.spec.required_nodes.as_ref().filter(|terms| !terms.is_empty()) else { return Ok(None) };
+    let mut all = BTreeSet::new();
+    for term in terms {
+        match term.names() {
+            None => return Ok(None),
+            Some(names) => all.extend(names),
+        }
     }
+    if all.is_empty() {
+        return Err(Rejection::of("pod affinity terms conflict").is_final());
+    }
+    Ok(Some(all))
+}
+
+fn score(case: &Case<'_>, node: &Node, _: &Snapshot) -> i64 {
+    let terms = case.spec.preferred_nodes.iter().chain(&case.args.added_affinity.preferred);
+    let met = terms.filter(|(_, term)| {
+        let is_empty = term.match_expressions.is_empty() && term.match_fields.is_empty();
+        is_empty || term.matches(&node.name, node.labels())
+    });
+    met.map(|(weight, _)| i64::from(*weight)).sum()
 }

@@ -1,14 +1,15 @@
 //! NodeUnschedulable: cordoned nodes take only pods that tolerate it.
 
-use super::taint_toleration::tolerates;
-use crate::framework::{Plugin, Rejection};
+use crate::framework::{Case, Plugin, Rejection};
+use crate::news::{NODE_ADD, NODE_TAINT};
 use crate::node::{Node, Taint};
-use crate::pod::Candidate;
 
-pub const PLUGIN: Plugin = Plugin::filter("NodeUnschedulable", filter);
+pub const PLUGIN: Plugin = Plugin::local("NodeUnschedulable", filter, NODE_ADD | NODE_TAINT, |case, news| {
+    news.is_node_that_fits(case, filter)
+});
 
-fn filter(pod: &Candidate, node: &Node) -> Result<(), Rejection> {
-    if !node.view.unschedulable {
+fn filter(case: &Case<'_>, node: &Node) -> Result<(), Rejection> {
+    if !node.view().is_some_and(|view| view.unschedulable) {
         return Ok(());
     }
     let taint = Taint {
@@ -16,7 +17,7 @@ fn filter(pod: &Candidate, node: &Node) -> Result<(), Rejection> {
         value: String::new(),
         effect: "NoSchedule".to_owned(),
     };
-    match pod.tolerations.iter().any(|toleration| tolerates(toleration, &taint)) {
+    match taint.is_tolerated(&case.spec.tolerations) {
         true => Ok(()),
         false => Err(Rejection::of("node(s) were unschedulable").is_final()),
     }

@@ -1,0 +1,184 @@
+//! The objects beside nodes and pods that rules look at: namespaces, owners of pods, budgets, and
+//! everything about volumes.
+
+mod views;
+
+pub use views::{BudgetView, CapacityView, ClaimView, ClassView, CsiDriverView, CsiNodeView, VolumeView};
+
+use crate::pod::PodItem;
+use crate::selectors::{Labels, Matcher};
+use client::cache::{Cache, Change, Item, Key, Projection};
+use client::{Caches, Selection, resource_of};
+use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, policy::v1 as policy, storage::v1 as storage};
+use meta::labels::Selector;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use views::{SelectorView, SetView};
+
+/// Default selectors remembered.
+const REMEMBERED: usize = 512;
+
+type Memo = BTreeMap<(String, String, Labels), Option<Matcher>>;
+
+pub struct Cluster {
+    namespaces: Arc<Cache<()>>,
+    services: Arc<Cache<SetView>>,
+    replication_controllers: Arc<Cache<SetView>>,
+    replica_sets: Arc<Cache<SelectorView>>,
+    stateful_sets: Arc<Cache<SelectorView>>,
+    pub budgets: Arc<Cache<BudgetView>>,
+    pub claims: Arc<Cache<ClaimView>>,
+    pub volumes: Arc<Cache<VolumeView>>,
+    pub classes: Arc<Cache<ClassView>>,
+    pub csi_nodes: Arc<Cache<CsiNodeView>>,
+    pub csi_drivers: Arc<Cache<CsiDriverView>>,
+    pub capacities: Arc<Cache<CapacityView>>,
+    /// Which pods share a service or controller with a pod, by what that depends on.
+    memo: Arc<Mutex<Memo>>,
+    assumed: Mutex<Assumed>,
+}
+
+/// Volumes and claims as they will be once what was decided has been written.
+#[derive(Default)]
+pub struct Assumed {
+    /// Volumes, with the claims they will be bound to.
+    pub volumes: BTreeMap<String, Key>,
+}
+
+impl Cluster {
+    pub fn new(caches: &Caches) -> Self {
+        fn watch<K: k8s_openapi::Resource, P: Projection>(caches: &Caches) -> Arc<Cache<P>> {
+            caches.watch(Selection::all(resource_of::<K>()))
+        }
+        let cluster = Cluster {
+            namespaces: watch::<core::Namespace, _>(caches),
+            services: watch::<core::Service, _>(caches),
+            replication_controllers: watch::<core::ReplicationController, _>(caches),
+            replica_sets: watch::<apps::ReplicaSet, _>(caches),
+            stateful_sets: watch::<apps::StatefulSet, _>(caches),
+            budgets: watch::<policy::PodDisruptionBudget, _>(caches),
+            claims: watch::<core::PersistentVolumeClaim, _>(caches),
+            volumes: watch::<core::PersistentVolume, _>(caches),
+            classes: watch::<storage::StorageClass, _>(caches),
+            csi_nodes: watch::<storage::CSINode, _>(caches),
+            csi_drivers: watch::<storage::CSIDriver, _>(caches),
+            capacities: watch::<storage::CSIStorageCapacity, _>(caches),
+            memo: Arc::default(),
+            assumed: Mutex::default(),
+        };
+        cluster.forget_on_change(&cluster.services);
+        cluster.forget_on_change(&cluster.replication_controllers);
+        cluster.forget_on_change(&cluster.replica_sets);
+        cluster.forget_on_change(&cluster.stateful_sets);
+        cluster
+    }
+
+    fn forget_on_change<P: Projection + PartialEq>(&self, cache: &Cache<P>) {
+        let memo = self.memo.clone();
+        cache.subscribe(move |change: &Change<P>| {
+            let same = matches!((&change.old, &change.new), (Some(old), Some(new)) if old.view == new.view);
+            if !same {
+                memo.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            }
+        });
+    }
+
+    /// Waits until every first list is in.
+    pub async fn synced(&self) {
+        use client::cache::Observed;
+        let all: [&dyn Observed; 12] = [
+            &*self.namespaces,
+            &*self.services,
+            &*self.replication_controllers,
+            &*self.replica_sets,
+            &*self.stateful_sets,
+            &*self.budgets,
+            &*self.claims,
+            &*self.volumes,
+            &*self.classes,
+            &*self.csi_nodes,
+            &*self.csi_drivers,
+            &*self.capacities,
+        ];
+        for cache in all {
+            cache.answered().await;
+        }
+    }
+
+    pub fn namespace_labels(&self, name: &str) -> Labels {
+        self.namespaces.get("", name).map(|item| item.meta.labels.clone()).unwrap_or_default()
+    }
+
+    /// The names of the namespaces that match.
+    pub fn namespaces(&self, selector: &Matcher) -> BTreeSet<String> {
+        let all = self.namespaces.list().into_iter().filter(|item| selector.matches(&item.meta.labels));
+        all.map(|item| item.meta.name.clone()).collect()
+    }
+
+    /// Selects the pods that share a service or controller with this one; None where it has none.
+    pub fn default_selector(&self, pod: &PodItem) -> Option<Matcher> {
+        let owner = pod.meta.controller().map(|owner| owner.uid.clone()).unwrap_or_default();
+        let place = (pod.meta.namespace.clone(), owner, pod.meta.labels.clone());
+        if let Some(known) = self.memo().get(&place) {
+            return known.clone();
+        }
+        let found = self.find_default_selector(pod);
+        let mut memo = self.memo();
+        if memo.len() >= REMEMBERED {
+            memo.clear();
+        }
+        memo.insert(place, found.clone());
+        found
+    }
+
+    fn memo(&self) -> MutexGuard<'_, Memo> {
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find_default_selector(&self, pod: &PodItem) -> Option<Matcher> {
+        let namespace = &pod.meta.namespace;
+        let mut wanted = Labels::new();
+        for service in self.services.list_in(namespace) {
+            let SetView(selector) = &service.view;
+            let selects = selector.iter().all(|(key, value)| pod.meta.labels.get(key) == Some(value));
+            if !selector.is_empty() && selects {
+                wanted.extend(selector.clone());
+            }
+        }
+        let mut more = Vec::new();
+        if let Some(owner) = pod.meta.controller() {
+            let of = |cache: &Cache<SelectorView>| {
+                let requirements = cache.get(namespace, &owner.name).map(|item| item.view.0.requirements().to_vec());
+                requirements.unwrap_or_default()
+            };
+            match (owner.api_version.as_str(), owner.kind.as_str()) {
+                ("v1", "ReplicationController") => {
+                    let controller = self.replication_controllers.get(namespace, &owner.name);
+                    wanted.extend(controller.map(|item| item.view.0.clone()).unwrap_or_default());
+                }
+                ("apps/v1", "ReplicaSet") => more = of(&self.replica_sets),
+                ("apps/v1", "StatefulSet") => more = of(&self.stateful_sets),
+                _ => {}
+            }
+        }
+        let mut requirements = Selector::from_set(&wanted).requirements().to_vec();
+        requirements.extend(more);
+        (!requirements.is_empty()).then(|| Matcher::new(Selector::of(requirements)))
+    }
+
+    pub fn claim(&self, namespace: &str, name: &str) -> Option<Arc<Item<ClaimView>>> {
+        self.claims.get(namespace, name)
+    }
+
+    pub fn volume(&self, name: &str) -> Option<Arc<Item<VolumeView>>> {
+        self.volumes.get("", name)
+    }
+
+    pub fn class(&self, name: &str) -> Option<Arc<Item<ClassView>>> {
+        self.classes.get("", name)
+    }
+
+    pub fn assumed(&self) -> MutexGuard<'_, Assumed> {
+        self.assumed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
