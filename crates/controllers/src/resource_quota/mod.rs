@@ -149,7 +149,7 @@ impl Room for Quotas {
             plan::Verdict::Right => Plan::nothing().again(Some(every)),
             plan::Verdict::Write(status) => Plan::of(vec![plan::update(&quota, status)]).again(Some(every)),
             plan::Verdict::TooMuch => match self.quiet_for(&item, now) {
-                waited if waited >= QUIET => self.recount(key, &hard, now).again(Some(every)),
+                waited if waited >= QUIET => self.recount(quota, &hard, now).again(Some(every)),
                 waited => Plan::nothing().again(Duration::try_from(QUIET - waited).ok()),
             },
         })
@@ -174,26 +174,24 @@ impl Quotas {
 
     /// Counts what the server has, not what the caches show, and writes it unless somebody charged the
     /// quota meanwhile.
-    fn recount(&self, key: &Key, hard: &quota::Amounts, now: Timestamp) -> Plan {
+    fn recount(&self, quota: Value, hard: &quota::Amounts, now: Timestamp) -> Plan {
         let subjects: Vec<Place> = plan::subjects(hard)
             .iter()
             .filter_map(|subject| self.counted.keys().find(|place| subject.is(place.0, place.1)).copied())
             .collect();
-        let namespace = key.namespace().to_owned();
-        let mut actions = vec![Action::Read { resource: resource::RESOURCE_QUOTAS, key: key.clone() }];
-        actions.extend(subjects.iter().filter_map(|place| {
-            let resource = self.counted.get(place)?.resource.clone();
-            Some(Action::List { resource, namespace: namespace.clone() })
-        }));
+        let namespace = quota["metadata"]["namespace"].as_str().unwrap_or_default();
+        let list = |place| {
+            let counted: &Counted = self.counted.get(place)?;
+            Some(Action::List { resource: counted.resource.clone(), namespace: namespace.to_owned() })
+        };
+        let actions = subjects.iter().filter_map(list).collect();
+        let hard = hard.clone();
         Plan::of(actions).then(move |outcome| {
-            let Some(Some(body)) = outcome.reads.first() else { return Plan::nothing() };
-            let Ok(quota) = serde_json::from_slice::<Value>(body) else { return Plan::nothing() };
             let mut lists = Vec::new();
             for ((group, resource), list) in subjects.iter().zip(&outcome.lists) {
                 let Ok(list) = list else { return Plan::nothing().unfinished() };
                 lists.push((Subject { group, resource }, list.clone()));
             }
-            let hard = quota::amounts(&quota["spec"]["hard"]);
             let counted = plan::count(&quota, &hard, lists.into_iter(), now);
             let status = plan::status(&quota, &hard, &counted, true);
             match status == quota["status"] {
