@@ -1,7 +1,10 @@
 //! Discovery: which groups, versions and resources are served, plain and aggregated, and the
 //! version of the server. Built from the table of resources on demand.
 
+use crate::aggregate::Remote;
+use crate::aggregate::shown::{aggregated_version, by_group};
 use crate::resources::{Resource, Resources};
+use crate::server::Server;
 use kinds::Subresource;
 use meta::Name;
 use serde_json::{Value, json};
@@ -41,6 +44,7 @@ pub fn core_versions(server_address: &str) -> Value {
 /// A group as it is shown.
 pub struct Group {
     pub name: Name,
+    priority: i64,
     pub versions: Vec<Version>,
 }
 
@@ -48,11 +52,34 @@ pub struct Group {
 pub struct Version {
     pub name: Name,
     /// In the order of their names.
-    pub rows: Vec<Arc<Resource>>,
+    rows: Vec<Arc<Resource>>,
+    /// Another server answers it.
+    remote: Option<Arc<Remote>>,
 }
 
-/// Everything that is served, in discovery order.
-pub fn groups(resources: &Resources) -> Vec<Group> {
+/// Everything that is served, here and by aggregated servers, in discovery order.
+pub fn groups(server: &Server) -> Vec<Group> {
+    let mut groups = own_groups(&server.resources);
+    for (name, priority, remotes) in by_group(server.remotes.all()) {
+        let versions = remotes.into_iter().map(|remote| Version {
+            name: remote.version.clone().into(),
+            rows: Vec::new(),
+            remote: Some(remote),
+        });
+        match groups.iter_mut().find(|group| group.name == name) {
+            Some(group) => {
+                let new: Vec<Version> =
+                    versions.filter(|new| group.versions.iter().all(|known| known.name != new.name)).collect();
+                group.versions.extend(new);
+            }
+            None => groups.push(Group { name: name.into(), priority, versions: versions.collect() }),
+        }
+    }
+    groups.sort_by(|a, b| (Reverse(a.priority), &a.name).cmp(&(Reverse(b.priority), &b.name)));
+    groups
+}
+
+fn own_groups(resources: &Resources) -> Vec<Group> {
     let mut rows = resources.all();
     rows.sort_by(|a, b| {
         let key = |row: &Resource| (Reverse(row.kind.group_priority), row.kind.group.clone());
@@ -63,12 +90,13 @@ pub fn groups(resources: &Resources) -> Vec<Group> {
     for row in rows {
         let (group, version) = (row.kind.group.clone(), row.kind.version.clone());
         if groups.last().is_none_or(|last| last.name != group) {
-            groups.push(Group { name: group, versions: Vec::new() });
+            let priority = i64::from(row.kind.group_priority);
+            groups.push(Group { name: group, priority, versions: Vec::new() });
         }
         let Some(last) = groups.last_mut() else { continue };
         match last.versions.last_mut().filter(|last| last.name == version) {
             Some(last) => last.rows.push(row),
-            None => last.versions.push(Version { name: version, rows: vec![row] }),
+            None => last.versions.push(Version { name: version, rows: vec![row], remote: None }),
         }
     }
     groups
@@ -167,6 +195,9 @@ pub fn aggregated(groups: &[Group], core: bool, version: &str) -> Value {
 
 fn aggregated_group(group: &Group) -> Value {
     let version = |version: &Version| {
+        if let Some(remote) = &version.remote {
+            return aggregated_version(remote);
+        }
         let list: Vec<Value> = version.rows.iter().map(|row| aggregated_entry(row)).collect();
         json!({"version": version.name, "resources": list, "freshness": "Current"})
     };

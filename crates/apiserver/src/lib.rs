@@ -5,6 +5,7 @@
 //! rooms in the same process. Only wiring and tests use this crate; rooms use `client`.
 
 mod access;
+pub mod aggregate;
 mod answer;
 mod collection;
 pub mod connect;

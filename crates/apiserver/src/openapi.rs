@@ -1,17 +1,36 @@
-//! `/openapi/v2` and `/openapi/v3`: the documents of `kinds`, with their media types and ETags.
+//! `/openapi/v2` and `/openapi/v3`: the documents of `kinds` with the custom resources of the moment,
+//! their media types and ETags.
 
 use crate::http::{HttpRequest, HttpResponse, Payload};
+use crate::resources::{Resource, Resources};
+use crate::server::Server;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use kinds::openapi::{Custom, Document};
 use meta::Status;
+use std::sync::Arc;
 
-pub fn answer(rest: &[&str], request: &HttpRequest) -> Result<HttpResponse, Status> {
+pub fn answer(server: &Server, rest: &[&str], request: &HttpRequest) -> Result<HttpResponse, Status> {
+    let resources = &server.resources;
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let document = match rest {
-        ["v2"] => Some(kinds::openapi::v2_document(accept)),
-        ["v3"] => Some(kinds::openapi::v3_index()),
+        ["v2"] => {
+            let rows = customs(resources);
+            let described: Vec<Custom<'_>> = rows.iter().map(|row| describe(row)).collect();
+            Some(kinds::openapi::v2_document(accept, &described))
+        }
+        ["v3"] => {
+            let rows = customs(resources);
+            let shown = rows.iter().map(|row| (row.kind.group.as_ref(), row.kind.version.as_ref(), signature(row)));
+            let remotes = server.remotes.all();
+            let others = remotes.iter().filter_map(|remote| {
+                let hash = remote.seen().openapi?;
+                Some((remote.group.as_str(), remote.version.as_str(), fingerprint(&hash)))
+            });
+            Some(kinds::openapi::v3_index(shown.chain(others)))
+        }
         ["v3", "api", version] => kinds::openapi::v3_document("", version),
-        ["v3", "apis", group, version] => kinds::openapi::v3_document(group, version),
+        ["v3", "apis", group, version] => of_group(resources, group, version),
         _ => None,
     };
     let Some(document) = document else {
@@ -34,4 +53,32 @@ pub fn answer(rest: &[&str], request: &HttpRequest) -> Result<HttpResponse, Stat
     }
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     Ok(response)
+}
+
+fn customs(resources: &Resources) -> Vec<Arc<Resource>> {
+    resources.customs().into_iter().filter(|row| row.is_served()).collect()
+}
+
+fn of_group(resources: &Resources, group: &str, version: &str) -> Option<Document> {
+    if let Some(document) = kinds::openapi::v3_document(group, version) {
+        return Some(document);
+    }
+    let rows = customs(resources);
+    let wanted = rows.iter().filter(|row| row.kind.group == group && row.kind.version == version);
+    let described: Vec<Custom<'_>> = wanted.map(|row| describe(row)).collect();
+    (!described.is_empty()).then(|| kinds::openapi::v3_custom(&described))
+}
+
+/// Another server's hash as a number of ours.
+fn fingerprint(hash: &str) -> u64 {
+    hash.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn signature(row: &Resource) -> u64 {
+    row.custom.as_ref().map_or(0, |custom| custom.signature())
+}
+
+fn describe(row: &Resource) -> Custom<'_> {
+    let schema = row.custom.as_ref().map(|custom| custom.rules.openapi()).unwrap_or_default();
+    Custom { kind: &row.kind, schema, fingerprint: signature(row) }
 }

@@ -36,6 +36,7 @@ pub struct Server {
     pub(crate) pending: Pending,
     pub(crate) chain: admission::Chain,
     pub(crate) access: Arc<Access>,
+    pub(crate) remotes: crate::aggregate::Remotes,
     pub(crate) services: Services,
     pub(crate) authenticator: auth::authn::Authenticator,
     pub(crate) issuer: Option<auth::authn::Issuer>,
@@ -118,6 +119,8 @@ impl Server {
         let pending = Pending::default();
         let services = Services::new(&settings.service_cidr).map_err(StartError::ServiceRange)?;
         access.observers.push(Arc::new(services.clone()));
+        let remotes = crate::aggregate::Remotes::default();
+        access.observers.push(Arc::new(remotes.clone()));
         let access = Arc::new(access);
         let sink = Publisher {
             resources: resources.clone(),
@@ -142,6 +145,7 @@ impl Server {
             pending,
             chain,
             access,
+            remotes,
             services,
             authenticator,
             issuer: identity.issuer,

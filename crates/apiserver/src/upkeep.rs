@@ -20,6 +20,7 @@ const EVENT_LIFE: Duration = Duration::from_secs(3600);
 impl Server {
     /// Runs for as long as the server does.
     pub async fn upkeep(self: Arc<Self>) {
+        self.register_local(None).await;
         self.env.tasks.spawn("definitions", self.clone().keep_definitions());
         // When which revision was the newest: says how old an object is without reading it.
         let mut marks: VecDeque<(Instant, Revision)> = VecDeque::new();

@@ -3,17 +3,20 @@
 //!
 //! Written from the type and resource tables on each request, which takes milliseconds: keeping
 //! megabytes for the few clients that ask would cost more. Descriptions come from the build
-//! ([`descriptions`]). Custom resources are added by whoever holds their definitions.
+//! ([`descriptions`]). Custom resources are brought by whoever holds their definitions.
 
+mod custom;
 mod descriptions;
 mod gnostic;
 mod models;
 mod paths;
 mod writer;
 
+pub use custom::Custom;
+
 use crate::resources::{Kind, all};
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::schema::TypeId;
 use writer::Writer;
 
@@ -43,28 +46,51 @@ pub struct Document {
 
 const JSON: &str = "application/json";
 
-/// The list of documents of what is served by default.
-pub fn v3_index() -> Document {
-    document(write_v3_index("/openapi/v3", group_versions()), JSON)
+/// The list of documents of what is served by default, and of custom resources: group, version
+/// and fingerprint of each.
+pub fn v3_index<'a>(customs: impl IntoIterator<Item = (&'a str, &'a str, u64)>) -> Document {
+    let built_in = group_versions().map(|(group, version)| (group, version, fingerprint()));
+    let mut all: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (group, version, print) in built_in.chain(customs) {
+        let known = all.entry((group, version)).or_default();
+        *known = mix(*known, print);
+    }
+    let print = all.values().fold(0, |sum, print| mix(sum, *print));
+    let rows = all.into_iter().map(|((group, version), print)| (group, version, print));
+    document(write_v3_index("/openapi/v3", rows), JSON, print)
 }
 
 /// The document of one group and version; None where nothing is known of it.
 pub fn v3_document(group: &str, version: &str) -> Option<Document> {
-    Some(document(write_v3(group, version)?, JSON))
+    Some(document(write_v3(group, version)?, JSON, fingerprint()))
 }
 
-/// Version 2 of all that is served by default, in the form that `accept` asks for.
-pub fn v2_document(accept: &str) -> Document {
-    let json = write_v2(&|row| row.served_by_default);
+/// The document of one group and version of custom resources.
+pub fn v3_custom(customs: &[Custom<'_>]) -> Document {
+    let kinds: Vec<&Kind> = customs.iter().map(|custom| custom.kind).collect();
+    let print = customs.iter().fold(0, |sum, custom| mix(sum, custom.fingerprint));
+    document(write_v3_of(&kinds, customs), JSON, print)
+}
+
+/// Version 2 of all that is served by default and of custom resources, in the form that `accept` asks
+/// for.
+pub fn v2_document(accept: &str, customs: &[Custom<'_>]) -> Document {
+    let json = write_v2(&|row| row.served_by_default, customs);
+    let print = customs.iter().fold(fingerprint(), |sum, custom| mix(sum, custom.fingerprint));
     match accept.contains(V2_PROTOBUF) {
-        true => document(write_v2_protobuf(&json), V2_PROTOBUF_ANSWER),
-        false => document(json, JSON),
+        true => document(write_v2_protobuf(&json), V2_PROTOBUF_ANSWER, print),
+        false => document(json, JSON, print),
     }
 }
 
-fn document(body: Vec<u8>, media_type: &'static str) -> Document {
+fn document(body: Vec<u8>, media_type: &'static str, print: u64) -> Document {
     let kind = media_type.len();
-    Document { body: body.into(), media_type, etag: format!("\"{:016X}-{kind}\"", fingerprint()) }
+    Document { body: body.into(), media_type, etag: format!("\"{print:016X}-{kind}\"") }
+}
+
+/// Two fingerprints as one.
+fn mix(one: u64, other: u64) -> u64 {
+    (one.rotate_left(5) ^ other).wrapping_mul(0x100_0000_01b3)
 }
 
 /// Groups and versions served by default.
@@ -75,16 +101,16 @@ fn group_versions() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// The list of documents: `{"paths": {"api/v1": {"serverRelativeURL": …}}}`, one for each group and
 /// version. `base` is the path that documents stand under, `/openapi/v3`.
-pub fn write_v3_index<'a>(base: &str, group_versions: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
-    let hash = format!("{:016X}", fingerprint());
+pub fn write_v3_index<'a>(base: &str, group_versions: impl IntoIterator<Item = (&'a str, &'a str, u64)>) -> Vec<u8> {
     let mut out = Writer::default();
     out.object(|out| {
         out.member("paths", |out| {
             out.object(|out| {
-                for (group, version) in group_versions {
+                for (group, version, print) in group_versions {
                     let path = paths::root(group, version);
                     out.member(&path, |out| {
-                        out.object(|out| out.text("serverRelativeURL", &format!("{base}/{path}?hash={hash}")));
+                        let url = format!("{base}/{path}?hash={print:016X}");
+                        out.object(|out| out.text("serverRelativeURL", &url));
                     });
                 }
             });
@@ -96,34 +122,36 @@ pub fn write_v3_index<'a>(base: &str, group_versions: impl IntoIterator<Item = (
 /// The bytes of [`v3_document`].
 pub fn write_v3(group: &str, version: &str) -> Option<Vec<u8>> {
     let kinds: Vec<&Kind> = all().iter().filter(|row| row.group == group && row.version == version).collect();
-    if kinds.is_empty() {
-        return None;
-    }
+    (!kinds.is_empty()).then(|| write_v3_of(&kinds, &[]))
+}
+
+fn write_v3_of(kinds: &[&Kind], customs: &[Custom<'_>]) -> Vec<u8> {
     let mut out = Writer::default();
     out.object(|out| {
         out.text("openapi", "3.0.0");
         info(out);
-        out.member("paths", |out| out.object(|out| paths::write(out, Dialect::V3, &kinds)));
+        out.member("paths", |out| out.object(|out| paths::write(out, Dialect::V3, kinds)));
         out.member("components", |out| {
             out.object(|out| {
-                out.member("schemas", |out| models::write(out, Dialect::V3, &kinds, &roots(&kinds)));
+                out.member("schemas", |out| models::write(out, Dialect::V3, kinds, &roots(kinds), customs));
                 out.member("securitySchemes", bearer_token);
             });
         });
         security(out);
     });
-    Some(out.finish())
+    out.finish()
 }
 
-/// The document of all kinds that `served` admits.
-pub fn write_v2(served: &dyn Fn(&Kind) -> bool) -> Vec<u8> {
-    let kinds: Vec<&Kind> = all().iter().filter(|row| served(row)).collect();
+/// The document of all kinds that `served` admits, and of custom resources.
+pub fn write_v2(served: &dyn Fn(&Kind) -> bool, customs: &[Custom<'_>]) -> Vec<u8> {
+    let mut kinds: Vec<&Kind> = all().iter().filter(|row| served(row)).collect();
+    kinds.extend(customs.iter().map(|custom| custom.kind));
     let mut out = Writer::default();
     out.object(|out| {
         out.text("swagger", "2.0");
         info(out);
         out.member("paths", |out| out.object(|out| paths::write(out, Dialect::V2, &kinds)));
-        out.member("definitions", |out| models::write(out, Dialect::V2, &kinds, &roots(&kinds)));
+        out.member("definitions", |out| models::write(out, Dialect::V2, &kinds, &roots(&kinds), customs));
         out.member("securityDefinitions", bearer_token);
         security(out);
     });
@@ -186,7 +214,11 @@ fn roots(kinds: &[&Kind]) -> BTreeSet<TypeId> {
     let common = ["meta.v1.DeleteOptions", "meta.v1.Status", "meta.v1.WatchEvent"];
     let mut roots: BTreeSet<TypeId> = common.iter().filter_map(|name| crate::type_id(name)).collect();
     for row in kinds {
-        roots.insert(row.type_id);
+        if row.model.is_some() {
+            roots.extend(["meta.v1.ObjectMeta", "meta.v1.ListMeta"].iter().filter_map(|name| crate::type_id(name)));
+        } else {
+            roots.insert(row.type_id);
+        }
         roots.extend(row.list_type_id);
         roots.extend(row.subresources.iter().filter_map(|sub| crate::type_of(&sub.group, &sub.version, &sub.kind)));
     }

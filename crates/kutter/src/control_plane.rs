@@ -4,13 +4,14 @@ use crate::failure;
 use crate::sealing::Sealing;
 use crate::up::{Options, Place};
 use anyhow::Context as _;
+use apiserver::aggregate::Aggregator;
 use apiserver::connect::Connector;
 use apiserver::http::Front;
 use apiserver::{Access, Identity, Local, Server, Settings};
 use auth::authn::{Issuer, TokenFile, Verifier};
 use auth::encryption::Sealer;
 use base::Env;
-use client::Api;
+use client::{Api, ClientCertificate};
 use cluster::objects::{self, ObjectOptions};
 use cluster::{Pki, PkiOptions};
 use cluster::{kubeconfig, tls};
@@ -127,7 +128,7 @@ impl ControlPlane {
     }
 }
 
-fn pki_options(options: &Options, place: &Place) -> anyhow::Result<PkiOptions> {
+pub fn pki_options(options: &Options, place: &Place) -> anyhow::Result<PkiOptions> {
     let mut server_addresses = vec![first_address(&options.service_cidr)?, place.advertise, place.node_ip];
     if !options.listen.ip().is_unspecified() {
         server_addresses.push(options.listen.ip());
@@ -227,6 +228,15 @@ async fn keep_fresh(env: Env, options: Options, place: Place, mut pki: Pki, serv
     }
 }
 
+/// The way to aggregated API servers, and the watch over them.
+fn aggregator(env: &Env, server: &Arc<Server>, pki: &Pki) -> anyhow::Result<Arc<Aggregator>> {
+    let identity = &pki.front_proxy_client;
+    let certificate = ClientCertificate::new(identity.certificate.as_bytes(), identity.key.as_bytes())?;
+    let aggregator = Arc::new(Aggregator::new(env.clone(), Arc::new(certificate)));
+    env.tasks.spawn("aggregated servers", aggregator.clone().watch_over(server.clone()));
+    Ok(aggregator)
+}
+
 fn listen(
     env: &Env,
     server: &Arc<Server>,
@@ -240,6 +250,7 @@ fn listen(
     let front = Arc::new(Front {
         server: server.clone(),
         connector: Some(Arc::new(Connector::new(env.clone(), Arc::new(to_nodes)))),
+        aggregator: Some(aggregator(env, server, pki)?),
         advertise: advertise.to_string(),
     });
     let acceptor = TlsAcceptor::from(Arc::new(config));

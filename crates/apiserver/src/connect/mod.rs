@@ -8,6 +8,9 @@ mod forward;
 mod links;
 mod target;
 
+pub(crate) use forward::forward;
+pub(crate) use target::{Target, Tls, endpoint};
+
 use crate::http::{HttpRequest, HttpResponse, Payload};
 use crate::server::Server;
 use auth::Attributes;

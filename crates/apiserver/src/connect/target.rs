@@ -151,17 +151,29 @@ fn service_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, 
         port.is_empty() || one["name"] == port || one["port"].as_u64().is_some_and(|number| number.to_string() == port)
     });
     let wanted_name = wanted.map(|one| one["name"].as_str().unwrap_or_default()).ok_or_else(unavailable)?;
+    let mut ready = ready(server, &asked.namespace, name, wanted_name)?;
+    if ready.is_empty() {
+        return Err(unavailable());
+    }
+    let (host, port) = ready.swap_remove(server.env.rng.usize(0..ready.len()));
+    let path_and_query = join(format!("/{}", asked.rest), query);
+    Ok(Target { server_name: host.clone(), host, port, tls: Tls::of_scheme(tls), path_and_query })
+}
+
+/// Addresses and ports behind a port of a Service that take requests.
+fn ready(server: &Server, namespace: &str, service: &str, port_name: &str) -> Result<Vec<(String, u16)>, Status> {
     let slices = server.resources.find("discovery.k8s.io", "v1", "endpointslices");
-    let (slices, _) = slices.and_then(|row| row.collection.clone()).ok_or_else(unavailable)?.snapshot();
+    let Some(collection) = slices.and_then(|row| row.collection.clone()) else { return Ok(Vec::new()) };
+    let (slices, _) = collection.snapshot();
     let mut ready: Vec<(String, u16)> = Vec::new();
     let of_service = |slice: &&std::sync::Arc<Object>| {
-        slice.index.namespace == asked.namespace
-            && slice.index.labels.get("kubernetes.io/service-name").is_some_and(|service| service == name)
+        slice.index.namespace == namespace
+            && slice.index.labels.get("kubernetes.io/service-name").is_some_and(|name| name == service)
     };
     for slice in slices.values().filter(of_service) {
         let slice = slice.value()?;
         let port = slice["ports"].as_array().and_then(|ports| {
-            ports.iter().find(|one| one["name"].as_str().unwrap_or_default() == wanted_name)?["port"].as_u64()
+            ports.iter().find(|one| one["name"].as_str().unwrap_or_default() == port_name)?["port"].as_u64()
         });
         let Some(port) = port.and_then(|port| u16::try_from(port).ok()) else { continue };
         for endpoint in slice["endpoints"].as_array().into_iter().flatten() {
@@ -170,12 +182,24 @@ fn service_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, 
             }
         }
     }
+    Ok(ready)
+}
+
+/// One of the places that answer for a Service's port.
+///
+/// # Errors
+/// The Service, its port or an endpoint is missing.
+pub(crate) fn endpoint(server: &Server, namespace: &str, name: &str, port: u16) -> Result<(String, u16), Status> {
+    let service = object(server, "services", namespace, name)?;
+    let ports = service.pointer("/spec/ports").and_then(Value::as_array);
+    let wanted = ports.into_iter().flatten().find(|one| one["port"] == port);
+    let none = || Status::failure(Reason::ServiceUnavailable, format!("no endpoints available for service {name:?}"));
+    let wanted = wanted.map(|one| one["name"].as_str().unwrap_or_default()).ok_or_else(none)?;
+    let mut ready = ready(server, namespace, name, wanted)?;
     if ready.is_empty() {
-        return Err(unavailable());
+        return Err(none());
     }
-    let (host, port) = ready.swap_remove(server.env.rng.usize(0..ready.len()));
-    let path_and_query = join(format!("/{}", asked.rest), query);
-    Ok(Target { server_name: host.clone(), host, port, tls: Tls::of_scheme(tls), path_and_query })
+    Ok(ready.swap_remove(server.env.rng.usize(0..ready.len())))
 }
 
 /// `[scheme:]name[:port]`

@@ -3,6 +3,7 @@
 
 use super::conditions::{set, settled};
 use super::{ESTABLISHED, GROUP, RESOURCE};
+use crate::collection::Change;
 use crate::object::Object;
 use crate::read::collection_of;
 use crate::resources::Resource;
@@ -45,10 +46,13 @@ impl Server {
                 let Ok((changes, _)) = collection.changes(place, BATCH) else { continue 'lists };
                 place += changes.len() as u64;
                 for change in &changes {
-                    if change.deleted {
-                        self.settle_neighbours(&change.object.index.name, &ending).await;
-                    } else {
-                        self.settle_definition(&change.object.index.name, &ending).await;
+                    let name = &change.object.index.name;
+                    match change.deleted {
+                        true => self.settle_neighbours(name, &ending).await,
+                        false => self.settle_definition(name, &ending).await,
+                    }
+                    if let Some((_, group)) = name.split_once('.').filter(|_| change.deleted || is_served(change)) {
+                        self.register_local(Some(group)).await;
                     }
                 }
             }
@@ -181,6 +185,10 @@ impl Server {
         set(&mut value["status"], TERMINATING, what, self.env.clock.now());
         if value == before { Ok(()) } else { self.put_definition(&value, Some("status")).await }
     }
+}
+
+fn is_served(change: &Change) -> bool {
+    Definition::read(&change.object.json).is_ok_and(|definition| definition.is_true(ESTABLISHED))
 }
 
 impl Ending {

@@ -9,9 +9,10 @@ mod respond;
 mod watching;
 
 pub use connection::{Peer, serve};
-pub(crate) use path::pairs as query_pairs;
+pub(crate) use path::{ResourcePath, pairs as query_pairs};
 pub use payload::Payload;
 
+use crate::aggregate::{Aggregator, Remote, pass};
 use crate::connect::Connector;
 use crate::discovery;
 use crate::openapi;
@@ -27,7 +28,6 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use meta::{Reason, Status, User};
-use path::ResourcePath;
 use respond::{Form, json_response, respond, status_response, text_response};
 use std::sync::Arc;
 
@@ -42,6 +42,8 @@ pub struct Front {
     pub server: Arc<Server>,
     /// The way to nodes, for logs, exec and proxies; None: such requests are refused.
     pub connector: Option<Arc<Connector>>,
+    /// The way to aggregated servers; None: none is reached.
+    pub aggregator: Option<Arc<Aggregator>>,
     /// What `/api` tells clients to connect to.
     pub advertise: String,
 }
@@ -65,9 +67,22 @@ impl Front {
                 return self.resource(&user, found, request).await;
             }
         }
+        if let Some(remote) = self.remote(&path) {
+            pass::authorize(&self.server, &user, &request)?;
+            let aggregator = self.aggregator.as_ref().ok_or_else(pass::unavailable)?;
+            return aggregator.pass(&self.server, &remote, &user, request).await;
+        }
         let verb = request.method().as_str().to_ascii_lowercase();
         self.server.authorize_attributes(&Attributes::path(&user, &verb, &path))?;
         self.document(&path, &request)
+    }
+
+    /// The aggregated server that answers a path: its group's version, or the document that describes
+    /// it.
+    fn remote(&self, path: &str) -> Option<Arc<Remote>> {
+        let below = path.strip_prefix("/openapi/v3/apis/").or_else(|| path.strip_prefix("/apis/"))?;
+        let mut parts = below.split('/');
+        self.server.remotes.find(parts.next()?, parts.next()?)
     }
 
     fn authenticate(&self, peer: &Peer, request: &HttpRequest) -> Result<Arc<User>, Status> {
@@ -138,10 +153,10 @@ impl Front {
             ["version"] => Some(discovery::version()),
             ["api" | "apis"] => Some(self.groups(request.headers(), parts[0] == "api")?),
             ["api", version] => discovery::resource_list(resources, "", version),
-            ["apis", group] => discovery::group(&discovery::groups(resources), group),
+            ["apis", group] => discovery::group(&discovery::groups(&self.server), group),
             ["apis", group, version] => discovery::resource_list(resources, group, version),
             ["healthz" | "livez" | "readyz", ..] => return Ok(self.health(parts[0], request.uri().query())),
-            ["openapi", rest @ ..] => return openapi::answer(rest, request),
+            ["openapi", rest @ ..] => return openapi::answer(&self.server, rest, request),
             ["metrics"] => return Ok(text_response(StatusCode::OK, self.server.env.metrics.render())),
             [".well-known", "openid-configuration"] => self.server.openid_configuration(),
             ["openid", "v1", "jwks"] => self.server.jwks(),
@@ -167,7 +182,7 @@ impl Front {
         for clause in accept.split(',') {
             if clause.contains("as=APIGroupDiscoveryList") && clause.trim().starts_with("application/json") {
                 let version = if clause.contains("v=v2beta1") { "v2beta1" } else { "v2" };
-                return Ok(discovery::aggregated(&discovery::groups(&self.server.resources), core, version));
+                return Ok(discovery::aggregated(&discovery::groups(&self.server), core, version));
             }
             if clause.trim().starts_with("application/json") || clause.trim().starts_with("*/*") {
                 break;
@@ -175,7 +190,7 @@ impl Front {
         }
         Ok(match core {
             true => discovery::core_versions(&self.advertise),
-            false => discovery::group_list(&discovery::groups(&self.server.resources)),
+            false => discovery::group_list(&discovery::groups(&self.server)),
         })
     }
 

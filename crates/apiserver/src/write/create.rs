@@ -87,11 +87,13 @@ impl Server {
         let judged = Judged {
             operation: Operation::Create,
             resource: work,
+            sent: None,
             subresource: "",
             namespace: admission_namespace(work, request.namespace.as_deref(), &name),
             name: request.name.as_deref().unwrap_or(&name),
             user: caller.user,
             dry_run: is_dry_run(&request.options)?,
+            asked: Some(request),
         };
         self.admit(&judged, &mut object, None, caller).await?;
         let object = &mut object;

@@ -90,7 +90,10 @@ impl Server {
                 .ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
             check_preconditions(resource, &current, options)?;
             let old = resource.show(&current)?.value()?;
-            self.admit_delete(resource, namespace, name, &old, dry_run, caller).await?;
+            // An eviction was admitted as such.
+            if request.subresource.is_none() {
+                self.admit_delete(resource, request, (namespace, name), &old, dry_run, caller).await?;
+            }
             let outcome = match self.plan_delete(resource, &old, options, &current)? {
                 Step::Wait => return Ok(Answer::Object { object: current, created: false }),
                 Step::Mark(draft) if dry_run => {
@@ -117,8 +120,8 @@ impl Server {
     async fn admit_delete(
         &self,
         resource: &Resource,
-        namespace: &str,
-        name: &str,
+        request: &Request,
+        (namespace, name): (&str, &str),
         old: &Value,
         dry_run: bool,
         caller: &mut Caller<'_>,
@@ -127,11 +130,13 @@ impl Server {
         let judged = Judged {
             operation: Operation::Delete,
             resource,
+            sent: None,
             subresource: "",
             namespace: admission_namespace(resource, resource.kind.namespaced.then_some(namespace), name),
             name,
             user: caller.user,
             dry_run,
+            asked: Some(request),
         };
         self.admit(&judged, &mut nothing, Some(old), caller).await?;
         self.judge(&judged, &mut nothing, Some(old), caller).await

@@ -23,7 +23,7 @@ use crate::resources::Resource;
 use admission::{Attributes, Operation};
 use base::Timestamp;
 use client::Options;
-use meta::{Status, User};
+use meta::{GroupVersionKind, Status, User};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use strategy::Context;
@@ -64,18 +64,22 @@ impl Caller<'_> {
 pub(crate) struct Judged<'a> {
     pub operation: Operation,
     pub resource: &'a Resource,
+    /// What is sent, where it is not the resource's own kind: an Eviction, a Binding.
+    pub sent: Option<&'a GroupVersionKind>,
     pub subresource: &'a str,
     pub namespace: &'a str,
     pub name: &'a str,
     pub user: &'a User,
     pub dry_run: bool,
+    /// For the options that came with it; None: there are none.
+    pub asked: Option<&'a client::Request>,
 }
 
 impl Judged<'_> {
     pub fn attributes<'b>(&'b self, object: &'b mut Value, old_object: Option<&'b Value>) -> Attributes<'b> {
         Attributes {
             operation: self.operation,
-            kind: self.resource.gvk(),
+            kind: self.sent.cloned().unwrap_or_else(|| self.resource.gvk()),
             resource: self.resource.gvr(),
             subresource: self.subresource,
             namespace: self.namespace,

@@ -224,11 +224,13 @@ impl Server {
         let judged = Judged {
             operation: Operation::Update,
             resource: work,
+            sent: None,
             subresource: part.subresource(),
             namespace: admission_namespace(work, request.namespace.as_deref(), name),
             name,
             user: caller.user,
             dry_run: is_dry_run(&request.options)?,
+            asked: Some(request),
         };
         self.admit(&judged, &mut new, Some(old), caller).await?;
         self.track(resource, request, part, &mut new, Some(old), caller, now);

@@ -12,7 +12,7 @@ mod url;
 
 pub use answer::Body;
 pub use connect::{BoxIo, Io};
-pub use tls::{ClientCertificate, Roots};
+pub use tls::{ClientCertificate, Roots, believing_all, client_config};
 
 use crate::{Api, BoxFuture, Error, Request, Response, Verb};
 use base::Env;

@@ -64,19 +64,40 @@ impl ResolvesClientCert for Presents {
 }
 
 pub(super) fn config(options: &HttpsOptions, alpn: &[&[u8]]) -> Result<ClientConfig, OptionsError> {
+    client_config(&options.roots, options.certificate.as_ref(), alpn)
+}
+
+/// The TLS side of any client: whom it believes, and what it shows.
+pub fn client_config(
+    roots: &Roots,
+    certificate: Option<&Arc<ClientCertificate>>,
+    alpn: &[&[u8]],
+) -> Result<ClientConfig, OptionsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| OptionsError::Roots(error.to_string()))?;
-    let builder = match &options.roots {
+    let builder = match roots {
         Roots::Pem(pem) => builder.with_root_certificates(read_roots(pem)?),
         Roots::System => builder.with_root_certificates(system_roots()),
         Roots::Unchecked => builder.dangerous().with_custom_certificate_verifier(Arc::new(BelievesAll { provider })),
     };
-    let mut config = match &options.certificate {
+    let mut config = match certificate {
         Some(certificate) => builder.with_client_cert_resolver(Arc::new(Presents(certificate.clone()))),
         None => builder.with_no_client_auth(),
     };
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+/// For servers whose certificates say nothing: any is believed, and none is shown.
+pub fn believing_all(alpn: &[&[u8]]) -> Result<ClientConfig, OptionsError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| OptionsError::Roots(error.to_string()))?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(BelievesAll { provider }));
+    let mut config = builder.with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(config)
 }

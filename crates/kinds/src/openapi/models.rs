@@ -1,5 +1,6 @@
 //! The models of a document: one for each struct that its paths need, however indirectly.
 
+use super::custom::{self, Custom};
 use super::descriptions::Descriptions;
 use super::writer::Writer;
 use super::{Dialect, model_name};
@@ -15,7 +16,7 @@ const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const EXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
 
-pub fn write(out: &mut Writer, dialect: Dialect, kinds: &[&Kind], roots: &BTreeSet<TypeId>) {
+pub fn write(out: &mut Writer, dialect: Dialect, kinds: &[&Kind], roots: &BTreeSet<TypeId>, customs: &[Custom<'_>]) {
     let models = Models { dialect, descriptions: Descriptions::load(), identities: identities(kinds) };
     let mut structs: Vec<(String, TypeId)> =
         reachable(roots).into_iter().map(|id| (model_name(&schema().get(id).name), id)).collect();
@@ -25,6 +26,7 @@ pub fn write(out: &mut Writer, dialect: Dialect, kinds: &[&Kind], roots: &BTreeS
             out.member(name, |out| models.model(out, name, *id));
         }
         models.specials(out);
+        customs.iter().for_each(|one| custom::write(out, dialect, one));
     });
 }
 
@@ -59,7 +61,9 @@ fn identities<'k>(kinds: &[&'k Kind]) -> BTreeMap<TypeId, BTreeSet<Identity<'k>>
         found.entry(id).or_default().insert((group, version, kind.to_owned()));
     };
     for row in kinds {
-        add(row.type_id, &row.group, &row.version, &row.kind);
+        if row.model.is_none() {
+            add(row.type_id, &row.group, &row.version, &row.kind);
+        }
         if let Some(id) = row.list_type_id {
             add(id, &row.group, &row.version, &row.list_kind);
         }

@@ -72,11 +72,12 @@ impl Place<'_> {
         let own = (row.group.as_ref(), row.version.as_ref(), row.kind.as_ref());
         let (group, version, kind) =
             sub.map_or(own, |sub| (sub.group.as_ref(), sub.version.as_ref(), sub.kind.as_ref()));
-        let model = crate::type_of(group, version, kind).map(model_of);
+        let is_own = (group, version, kind) == own;
+        let model = row.model.clone().filter(|_| is_own).or_else(|| crate::type_of(group, version, kind).map(model_of));
         let streams = kind.ends_with("Options") || sub.is_some_and(|sub| sub.name == "log");
         let (body, answer) = match action {
             _ if streams => (None, None),
-            "list" => (None, row.list_type_id.map(model_of)),
+            "list" => (None, row.model.as_ref().map(|model| format!("{model}List")).or(row.list_type_id.map(model_of))),
             "post" | "put" => (model.clone(), model),
             "patch" => (Some(format!("{META}.Patch")), model),
             "delete" | "deletecollection" => (Some(format!("{META}.DeleteOptions")), Some(format!("{META}.Status"))),
@@ -87,14 +88,12 @@ impl Place<'_> {
             out.member("tags", |out| out.list([camel(row)], |out, tag| out.string(&tag)));
             out.text("operationId", &self.operation_id(action, sub));
             if self.dialect == Dialect::V2 {
-                let takes = if action == "patch" { &PATCHES[..] } else { &["*/*"] };
-                out.member("consumes", |out| out.list(takes, |out, kind| out.string(kind)));
-                out.member("produces", |out| out.list(TYPES, |out, kind| out.string(kind)));
+                out.member("consumes", |out| out.list(self.takes(action), |out, kind| out.string(kind)));
+                out.member("produces", |out| out.list(self.gives(), |out, kind| out.string(kind)));
             }
             out.member("parameters", |out| self.parameters(out, action, body));
             if let Some(body) = body.filter(|_| self.dialect == Dialect::V3) {
-                let takes = if action == "patch" { &PATCHES[..] } else { &["*/*"] };
-                out.member("requestBody", |out| out.object(|out| content(out, takes, body)));
+                out.member("requestBody", |out| out.object(|out| content(out, self.takes(action), body)));
             }
             out.member("responses", |out| {
                 out.object(|out| {
@@ -106,6 +105,19 @@ impl Place<'_> {
             out.text("x-kubernetes-action", if streams && action != "get" { "connect" } else { action });
             out.member("x-kubernetes-group-version-kind", |out| identity(out, group, version, kind));
         });
+    }
+
+    /// The media types of a body. Custom resources have no struct to merge by, and no protobuf.
+    fn takes(self, action: &str) -> &'static [&'static str] {
+        match (action, &self.row.model) {
+            ("patch", None) => &PATCHES,
+            ("patch", Some(_)) => &PATCHES_OF_CUSTOMS,
+            _ => &["*/*"],
+        }
+    }
+
+    fn gives(self) -> &'static [&'static str] {
+        if self.row.model.is_some() { &TYPES[..2] } else { &TYPES }
     }
 
     fn parameters(self, out: &mut Writer, action: &str, body: Option<&str>) {
@@ -161,7 +173,7 @@ impl Place<'_> {
             match (self.dialect, model) {
                 (Dialect::V2, Some(model)) => out.member("schema", |out| reference(out, Dialect::V2, model)),
                 (Dialect::V2, None) => out.member("schema", |out| out.object(|out| out.text("type", "string"))),
-                (Dialect::V3, Some(model)) => content(out, &TYPES, model),
+                (Dialect::V3, Some(model)) => content(out, self.gives(), model),
                 (Dialect::V3, None) => {}
             }
         });
@@ -194,6 +206,9 @@ const PATCHES: [&str; 4] = [
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
+
+const PATCHES_OF_CUSTOMS: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 
 /// Query parameters and their types; the last is for patches alone.
 const WRITE: [(&str, &str); 4] =

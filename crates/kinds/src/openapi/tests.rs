@@ -36,7 +36,7 @@ fn every_reference_leads_to_a_model() {
         let document = parse(&write_v3(group, version).unwrap());
         assert_closed(&document, &document["components"]["schemas"], "#/components/schemas/");
     }
-    let document = parse(&write_v2(&|row| row.served_by_default));
+    let document = parse(&write_v2(&|row| row.served_by_default, &[]));
     assert_closed(&document, &document["definitions"], "#/definitions/");
     assert!(write_v3("example.com", "v1").is_none());
 }
@@ -63,7 +63,7 @@ fn models_say_what_explain_and_apply_need() {
 
 #[test]
 fn the_index_names_each_document() {
-    let index = parse(&write_v3_index("/openapi/v3", [("", "v1"), ("apps", "v1")]));
+    let index = parse(&write_v3_index("/openapi/v3", [("", "v1", 1), ("apps", "v1", 2)]));
     let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
     assert!(url.starts_with("/openapi/v3/apis/apps/v1?hash="));
     assert!(index["paths"]["api/v1"].is_object());
@@ -72,7 +72,7 @@ fn the_index_names_each_document() {
 /// Reads back what old clients look for: kubectl 1.27 itself is the judge of the whole.
 #[test]
 fn the_protobuf_form_has_the_models() {
-    let document = write_v2(&|row| row.group == "apps");
+    let document = write_v2(&|row| row.group == "apps", &[]);
     let bytes = write_v2_protobuf(&document);
     let holds = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
     assert!(holds("io.k8s.api.apps.v1.Deployment") && holds("x-kubernetes-patch-merge-key"));
@@ -82,11 +82,11 @@ fn the_protobuf_form_has_the_models() {
 
 #[test]
 fn documents_come_in_the_form_asked_for() {
-    let plain = v2_document("application/json");
-    let old = v2_document(&format!("{V2_PROTOBUF}, */*"));
+    let plain = v2_document("application/json", &[]);
+    let old = v2_document(&format!("{V2_PROTOBUF}, */*"), &[]);
     assert_eq!((plain.media_type, old.media_type), ("application/json", V2_PROTOBUF_ANSWER));
     assert_ne!(plain.etag, old.etag);
     assert!(plain.body.starts_with(b"{\"swagger\":\"2.0\"") && old.body.starts_with(b"\x0a\x032.0"));
-    assert!(parse(&v3_index().body)["paths"]["apis/apps/v1"].is_object());
+    assert!(parse(&v3_index([]).body)["paths"]["apis/apps/v1"].is_object());
     assert!(v3_document("apps", "v1").is_some() && v3_document("apps", "v9").is_none());
 }

@@ -8,6 +8,7 @@
 mod access;
 mod admission;
 mod cells;
+mod extensions;
 mod network;
 mod node;
 mod pod;
@@ -48,6 +49,8 @@ pub const ALL: &[Printer] = &[
     admission::VALIDATING_POLICY,
     admission::VALIDATING_POLICY_BINDING,
     admission::VALIDATING_WEBHOOKS,
+    extensions::API_SERVICE,
+    extensions::DEFINITION,
     network::ENDPOINTS,
     network::ENDPOINT_SLICE,
     network::INGRESS,

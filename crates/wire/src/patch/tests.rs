@@ -11,6 +11,7 @@ fn field(name: &'static str, shape: Shape, retain_keys: bool) -> Field {
         number: 1,
         omit: Omit::Empty,
         pointer: false,
+        nullable: false,
         required: false,
         default: None,
         atomic: false,

@@ -1,0 +1,120 @@
+//! Passes a caller's request on, and says who the caller is.
+
+use super::{Aggregator, Remote};
+use crate::connect::{Target, Tls, endpoint, forward};
+use crate::http::{HttpRequest, HttpResponse};
+use crate::server::Server;
+use auth::Attributes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use meta::{Reason, Status, User};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Keys of extras are written so that they can stand in a header's name.
+const IN_HEADER_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Upstream's answer where a server is known not to be there.
+pub fn unavailable() -> Status {
+    Status::failure(Reason::ServiceUnavailable, "service unavailable")
+}
+
+impl Aggregator {
+    pub(crate) async fn pass(
+        &self,
+        server: &Server,
+        remote: &Remote,
+        user: &User,
+        mut request: HttpRequest,
+    ) -> Result<HttpResponse, Status> {
+        if !remote.is_available {
+            return Err(unavailable());
+        }
+        let (host, port) =
+            endpoint(server, &remote.namespace, &remote.service, remote.port).map_err(|_| unavailable())?;
+        let tls = self.tls(remote).map_err(|why| {
+            Status::failure(Reason::ServiceUnavailable, format!("error trying to reach service: {why}"))
+        })?;
+        identify(request.headers_mut(), user);
+        let path_and_query = request.uri().path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+        let target = Target { host, port, tls: Tls::Verified, server_name: remote.server_name(), path_and_query };
+        forward(&self.env, &tls, target, request).await
+    }
+}
+
+/// The caller, as the front proxy vouches for him.
+fn identify(headers: &mut HeaderMap, user: &User) {
+    let given: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("x-remote-")).cloned().collect();
+    for name in given {
+        headers.remove(name);
+    }
+    let mut add = |name: &str, value: &str| {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    };
+    add("x-remote-user", &user.name);
+    if !user.uid.is_empty() {
+        add("x-remote-uid", &user.uid);
+    }
+    for group in &user.groups {
+        add("x-remote-group", group);
+    }
+    for (key, values) in &user.extra {
+        let key = utf8_percent_encode(&key.to_lowercase(), IN_HEADER_NAME).to_string();
+        for value in values {
+            add(&format!("x-remote-extra-{key}"), value);
+        }
+    }
+}
+
+/// The API verb of a request whose resource is known elsewhere only.
+pub fn authorize(server: &Server, user: &User, request: &HttpRequest) -> Result<(), Status> {
+    let path = request.uri().path();
+    let query = request.uri().query().unwrap_or_default();
+    let Some(found) = crate::http::ResourcePath::parse(path) else {
+        let verb = request.method().as_str().to_ascii_lowercase();
+        return server.authorize_attributes(&Attributes::path(user, &verb, path));
+    };
+    let watches = found.watch
+        || crate::http::query_pairs(query)
+            .any(|(key, value)| key == "watch" && !matches!(value.as_str(), "false" | "0"));
+    let verb = match (request.method(), found.name.is_some()) {
+        (&Method::GET | &Method::HEAD, _) if watches => "watch",
+        (&Method::GET | &Method::HEAD, true) => "get",
+        (&Method::GET | &Method::HEAD, false) => "list",
+        (&Method::POST, _) => "create",
+        (&Method::PUT, _) => "update",
+        (&Method::PATCH, _) => "patch",
+        (&Method::DELETE, true) => "delete",
+        (&Method::DELETE, false) => "deletecollection",
+        _ => "",
+    };
+    let attributes = Attributes {
+        version: &found.version,
+        namespace: found.namespace.as_deref().unwrap_or_default(),
+        name: found.name.as_deref().unwrap_or_default(),
+        subresource: found.subresource.as_deref().unwrap_or_default(),
+        ..Attributes::resource(user, verb, &found.group, &found.resource)
+    };
+    server.authorize_attributes(&attributes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_cannot_name_themselves() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-remote-user", HeaderValue::from_static("admin"));
+        headers.insert("x-remote-extra-a", HeaderValue::from_static("b"));
+        let mut user = User::new("jane", &["devs", "system:authenticated"]);
+        user.extra.insert("example.com/Scope".to_owned(), vec!["x".to_owned()]);
+        identify(&mut headers, &user);
+        assert_eq!(headers.get_all("x-remote-user").iter().collect::<Vec<_>>(), ["jane"]);
+        assert_eq!(headers.get_all("x-remote-group").iter().count(), 2);
+        assert!(!headers.contains_key("x-remote-extra-a"));
+        assert_eq!(headers["x-remote-extra-example.com%2fscope"], "x");
+    }
+}
