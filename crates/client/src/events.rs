@@ -10,6 +10,8 @@ mod tests;
 use crate::{Api, Error, PatchType, Request, Verb};
 use base::{Env, Timestamp};
 use correlate::{Correlator, Verdict};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use meta::{GroupVersionKind, GroupVersionResource, ObjectMeta, Reason};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,6 +22,8 @@ use tracing::{debug, warn};
 
 /// Events waiting to be written; more are dropped.
 const QUEUE: usize = 1000;
+/// Events being written at once.
+const WRITES: usize = 16;
 /// How often and how long apart an Event is tried while the server is away.
 const TRIES: u32 = 12;
 const TRY_DELAY: Duration = Duration::from_secs(10);
@@ -128,15 +132,8 @@ impl Recorder {
     /// `component` as upstream names it (`replicaset-controller`); `host` is the node, or empty.
     pub fn new(api: Arc<dyn Api>, env: &Env, component: &str, host: &str, style: Style) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let writer = Writer {
-            api,
-            env: env.clone(),
-            component: component.to_owned(),
-            host: host.to_owned(),
-            style,
-            correlator: Correlator::new(style),
-            last_name: 0,
-        };
+        let sender = Sender { api, env: env.clone(), component: component.to_owned(), host: host.to_owned(), style };
+        let writer = Writer { sender: Arc::new(sender), correlator: Correlator::new(style), last_name: 0 };
         env.tasks.spawn("event recorder", writer.run(waiting));
         Recorder { queue, env: env.clone() }
     }
@@ -156,47 +153,102 @@ impl Recorder {
     }
 }
 
+/// Has a few Events written at once; those about one object follow each other.
 struct Writer {
-    api: Arc<dyn Api>,
-    env: Env,
-    component: String,
-    host: String,
-    style: Style,
+    sender: Arc<Sender>,
     correlator: Correlator,
     /// The number in the last Event's name: two of one instant must differ.
     last_name: i128,
 }
 
+struct Sender {
+    api: Arc<dyn Api>,
+    env: Env,
+    component: String,
+    host: String,
+    style: Style,
+}
+
+/// An Event on its way to the server.
+struct Writing {
+    when: Timestamp,
+    happening: Happening,
+    earlier: Option<correlate::Earlier>,
+    /// Of the object that is made where there is none to count on at.
+    name: String,
+    /// That object was made.
+    is_new: bool,
+}
+
 impl Writer {
     async fn run(mut self, mut waiting: mpsc::Receiver<(Timestamp, Happening)>) {
-        while let Some((when, happening)) = waiting.recv().await {
-            let seconds = when.as_second();
-            match self.correlator.judge(happening, seconds) {
-                Verdict::Drop => {}
-                Verdict::Write { happening, earlier } => self.write(when, &happening, earlier).await,
+        let mut writing = FuturesUnordered::new();
+        let mut busy: Vec<ObjectRef> = Vec::new();
+        let mut next: Option<(Timestamp, Happening)> = None;
+        let mut is_closed = false;
+        loop {
+            let has_room = writing.len() < WRITES;
+            if let Some((when, happening)) = next.take_if(|(_, next)| has_room && !busy.contains(&object(next))) {
+                if let Some(start) = self.judge(when, happening) {
+                    busy.push(object(&start.happening));
+                    writing.push(self.sender.clone().write(start));
+                }
+                continue;
+            }
+            tokio::select! {
+                biased;
+                Some(done) = writing.next(), if !writing.is_empty() => {
+                    let about = object(&done.happening);
+                    busy.retain(|other| *other != about);
+                    if done.is_new {
+                        self.correlator.written(&done.happening, &done.name);
+                    }
+                }
+                got = waiting.recv(), if next.is_none() && !is_closed => match got {
+                    Some(one) => next = Some(one),
+                    None => is_closed = true,
+                },
+                else => return,
             }
         }
     }
 
-    /// Counts on at the `earlier` Event, or makes a new one.
-    async fn write(&mut self, when: Timestamp, happening: &Happening, earlier: Option<correlate::Earlier>) {
+    fn judge(&mut self, when: Timestamp, happening: Happening) -> Option<Writing> {
+        let Verdict::Write { happening, earlier } = self.correlator.judge(happening, when.as_second()) else {
+            return None;
+        };
+        self.last_name = when.as_nanosecond().max(self.last_name + 1);
+        let name = format!("{}.{:x}", happening.about.name, self.last_name);
+        Some(Writing { when, happening: *happening, earlier, name, is_new: false })
+    }
+}
+
+/// The object that an Event is about, whatever its version and whichever part of it.
+fn object(happening: &Happening) -> ObjectRef {
+    ObjectRef { resource_version: String::new(), field_path: String::new(), ..happening.about.clone() }
+}
+
+impl Sender {
+    /// Counts on at the earlier Event, or makes a new one.
+    async fn write(self: Arc<Self>, mut writing: Writing) -> Writing {
+        let Writing { when, happening, earlier, name, .. } = &writing;
         if let Some(earlier) = earlier {
-            let patch = self.patch(when, happening, earlier.count);
+            let patch = self.patch(*when, happening, earlier.count);
             let request = self.request(Verb::Patch(PatchType::Strategic), happening).name(earlier.name.clone());
             match self.send(request.body(patch.to_string())).await {
                 Err(error) if error.is(Reason::NotFound) => {}
-                outcome => return report(outcome),
+                outcome => {
+                    report(outcome);
+                    return writing;
+                }
             }
         }
-        self.last_name = when.as_nanosecond().max(self.last_name + 1);
-        let name = format!("{}.{:x}", happening.about.name, self.last_name);
-        let event = self.event(when, happening, &name);
+        let event = self.event(*when, happening, name);
         let request = self.request(Verb::Create, happening).body(event.to_string());
         let outcome = self.send(request).await;
-        if outcome.is_ok() {
-            self.correlator.written(happening, &name);
-        }
+        writing.is_new = outcome.is_ok();
         report(outcome);
+        writing
     }
 
     async fn send(&self, request: Request) -> Result<(), Error> {
