@@ -64,7 +64,7 @@ async fn claims_are_bound_where_their_volumes_are() {
         ("fresh", "n1 n2".to_owned()),
         ("immediate", format!("{none}pod has unbound immediate PersistentVolumeClaims.")),
         ("absent", format!("{none}persistentvolumeclaim \"absent\" not found.")),
-        ("vanished", format!("{none}2 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s).")),
+        ("vanished", format!("{none}persistentvolume \"nowhere\" not found.")),
     ] {
         assert_eq!(cluster.verdict(&using(claim)), wanted, "{claim}");
     }
