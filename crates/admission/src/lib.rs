@@ -3,7 +3,8 @@
 //! A plugin may change an object before it is validated ([`Plugin::admit`]) or refuse it
 //! afterwards ([`Plugin::validate`]). Plugins are pure: what they need to know of other objects they
 //! ask of a [`Lookup`], which the API server answers from memory; they never call out and never
-//! wait. The API server is the only caller, once per write.
+//! wait. What has to wait ([`webhook`]s, the charging of quotas) has its place in the order, and the
+//! API server does it there. The API server is the only caller, once per write.
 
 mod attributes;
 mod certificate_approval;
@@ -28,6 +29,7 @@ mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
+pub mod webhook;
 
 pub use attributes::{Attributes, Notes, Operation};
 pub use chain::{Chain, Plugin};
@@ -75,6 +77,8 @@ pub const ALL: &[Def] = &[
     on("CertificateSubjectRestriction", certificate_subject_restriction::build),
     on("DefaultIngressClass", default_ingress_class::build),
     on("PodTopologyLabels", pod_topology_labels::build),
+    on(webhook::MUTATING, |_| Box::new(chain::Elsewhere(webhook::MUTATING))),
+    on(webhook::VALIDATING, |_| Box::new(chain::Elsewhere(webhook::VALIDATING))),
     on(resource_quota::NAME, resource_quota::build),
 ];
 

@@ -111,3 +111,17 @@ impl Observer for NodeGraph {
         }
     }
 }
+
+/// Feeds the webhooks of admission.
+pub(crate) struct Hooks(pub admission::webhook::Webhooks);
+
+impl Observer for Hooks {
+    fn wants(&self, group: &str, resource: &str) -> bool {
+        group == admission::webhook::GROUP && resource.ends_with("webhookconfigurations")
+    }
+
+    fn observe(&self, resource: &Resource, object: &Object, deleted: bool) {
+        let value = object.value().ok().filter(|_| !deleted);
+        self.0.observe(&resource.kind.resource, &object.index.name, value.as_ref());
+    }
+}

@@ -43,6 +43,7 @@ pub struct Server {
     pub(crate) snapshots: crate::snapshots::Snapshots,
     pub(crate) decoded: crate::lookup::Decoded,
     pub(crate) tills: crate::write::Tills,
+    pub(crate) webhooks: admission::webhook::Webhooks,
     pub(crate) ready: AtomicBool,
     pub settings: Settings,
 }
@@ -119,6 +120,8 @@ impl Server {
         let pending = Pending::default();
         let services = Services::new(&settings.service_cidr).map_err(StartError::ServiceRange)?;
         access.observers.push(Arc::new(services.clone()));
+        let webhooks = admission::webhook::Webhooks::new(&env);
+        access.observers.push(Arc::new(crate::access::Hooks(webhooks.clone())));
         let remotes = crate::aggregate::Remotes::default();
         access.observers.push(Arc::new(remotes.clone()));
         let access = Arc::new(access);
@@ -152,6 +155,7 @@ impl Server {
             snapshots: crate::snapshots::Snapshots::default(),
             decoded: crate::lookup::Decoded::default(),
             tills: crate::write::Tills::default(),
+            webhooks,
             ready: AtomicBool::new(false),
             settings,
         }))
@@ -197,7 +201,10 @@ impl Server {
             self.settle(resource, &index.namespace, &index.name);
         }
         let revision = outcome.map_err(CommitError::from)?;
-        Ok(Arc::new(Object::publish(revision, &value, index)))
+        // Mostly the newest state is what was just written: the answer shares its bytes.
+        let newest = resource.collection.as_ref().and_then(|all| all.get(&Object::key(&index.namespace, &index.name)));
+        let shared = newest.filter(|object| object.revision == revision);
+        Ok(shared.unwrap_or_else(|| Arc::new(Object::publish(revision, &value, index))))
     }
 
     /// Gives back what a Service was assigned in a write that did not happen.

@@ -1,9 +1,12 @@
 //! The two phases of admission for one request: plugins, then what has to be waited for.
 
+use super::shape::{self, Shape};
 use super::{Caller, Judged};
 use crate::lookup::Memory;
 use crate::server::Server;
+use admission::Notes;
 use admission::resource_quota::can_count;
+use admission::webhook::Reinvocation;
 use meta::Status;
 use serde_json::Value;
 
@@ -17,9 +20,27 @@ impl Server {
         caller: &mut Caller<'_>,
     ) -> Result<(), Status> {
         let memory = Memory { server: self };
+        if !self.webhooks.any_mutating() || !self.chain.has("MutatingAdmissionWebhook") {
+            let mut attributes = judged.attributes(object, old);
+            caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
+            return Ok(());
+        }
+        let shape = Shape { server: self, judged };
+        let options = shape::options(judged);
         let mut attributes = judged.attributes(object, old);
-        caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
-        Ok(())
+        attributes.options = &options;
+        let mut rounds = Reinvocation::default();
+        loop {
+            caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
+            let mut notes = Notes::default();
+            let outcome = self.webhooks.mutate(&mut attributes, &memory, &shape, &mut rounds, &mut notes).await;
+            attributes.audit.append(&mut notes.audit);
+            caller.warnings.append(&mut notes.warnings);
+            outcome?;
+            if !rounds.begin_second() {
+                return Ok(());
+            }
+        }
     }
 
     /// The judging phase. Quotas come last: what they are charged is about to be written.
@@ -31,8 +52,19 @@ impl Server {
         caller: &mut Caller<'_>,
     ) -> Result<(), Status> {
         let memory = Memory { server: self };
+        let asks = self.webhooks.any_validating() && self.chain.has("ValidatingAdmissionWebhook");
+        let options = if asks { shape::options(judged) } else { Value::Null };
         let mut attributes = judged.attributes(object, old);
+        attributes.options = &options;
         caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
+        if asks {
+            let shape = Shape { server: self, judged };
+            let mut notes = Notes::default();
+            let outcome = self.webhooks.validate(&attributes, &memory, &shape, &mut notes).await;
+            attributes.audit.append(&mut notes.audit);
+            caller.warnings.append(&mut notes.warnings);
+            outcome?;
+        }
         if can_count(&attributes) {
             self.charge(&attributes).await?;
         }

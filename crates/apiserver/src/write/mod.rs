@@ -11,6 +11,7 @@ mod delete;
 mod finish;
 pub(crate) mod metadata;
 mod modify;
+mod shape;
 mod track;
 
 pub(crate) use charge::Tills;
