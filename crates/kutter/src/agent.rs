@@ -3,12 +3,14 @@
 use crate::failure;
 use crate::instance::{self, Instance};
 use crate::node::{self, Doors, NodeOptions};
-use crate::up::{default_address, host_name, make_data_dir, until_told};
+use crate::process::Process;
+use crate::up::{default_address, host_name, make_data_dir, runtime, until_told};
 use anyhow::Context as _;
 use base::Env;
 use client::{Api, Client, Https, HttpsOptions, Roots, TokenSource};
 use cluster::JoinToken;
 use cluster::join::{self, JoinOptions, Joined};
+use images::ImagesOptions;
 use k8s_openapi::api::core::v1::ConfigMap;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,6 +30,7 @@ pub struct Options {
     pub node_ip: Option<IpAddr>,
     pub max_pods: u32,
     pub feature_gates: BTreeMap<String, bool>,
+    pub registries: ImagesOptions,
 }
 
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -44,12 +47,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     container::join_mounts(&node::containers_dir(&options.data_dir))
         .context("cannot go back to the mounts of an earlier run")?;
     let env = Env::real();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("kutter")
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(serve(env, options, token))
+    runtime()?.block_on(serve(env, options, token))
 }
 
 async fn serve(env: Env, options: Options, token: Option<JoinToken>) -> anyhow::Result<ExitCode> {
@@ -84,12 +82,19 @@ async fn serve(env: Env, options: Options, token: Option<JoinToken>) -> anyhow::
             feature_gates: options.feature_gates.clone(),
             authority: joined.ca.clone(),
             serving: joined.serving.clone(),
+            registries: options.registries.clone(),
         },
     )
     .await?;
     env.tasks.spawn("identity", join::keep_fresh(env.clone(), join, joined));
-    Instance { id: instance, pid: std::process::id(), server: options.server, node_name: node_name.clone() }
-        .write(&options.data_dir)?;
+    Instance {
+        id: instance,
+        process: Process::this().context("cannot read /proc")?,
+        server: options.server,
+        node_name: node_name.clone(),
+        node_process: None,
+    }
+    .write(&options.data_dir)?;
     println!("node {node_name} joined in {} ms", began.elapsed().as_millis());
     let ended = until_told(&env).await;
     env.tasks.stop().await;

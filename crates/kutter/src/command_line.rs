@@ -1,6 +1,7 @@
 //! Commands and flags, each with its help; every command's work is in its own module.
 
-use crate::{agent, down, images, status, token, up};
+use crate::{agent, down, images, split, status, token, up};
+use ::images::ImagesOptions;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
@@ -17,6 +18,11 @@ struct Entry {
 
 const ALL: &[Entry] = &[
     Entry { name: "up", build: up_command, run: |matches| up::run(up_options(matches)?) },
+    Entry {
+        name: split::COMMAND,
+        build: || up_command().name(split::COMMAND).hide(true),
+        run: |matches| split::run(up_options(matches)?),
+    },
     Entry { name: "agent", build: agent_command, run: |matches| agent::run(agent_options(matches)?) },
     Entry { name: "down", build: down_command, run: |matches| down::run(&dir(matches)) },
     Entry { name: "status", build: status_command, run: |matches| status::run(&dir(matches)) },
@@ -82,8 +88,39 @@ fn up_command() -> Command {
         .arg(value("token-auth-file", "FILE", "CSV file of tokens: token,user,uid,\"group1,group2\""))
         .arg(value("feature-gates", "A=true,B=false", "Upstream's feature gates").action(ArgAction::Append))
         .arg(flag("no-node", "Run the control plane alone"))
+        .arg(flag("split", "Run server and node as two processes: a server that fails leaves the node running"))
         .arg(flag("no-scheduler", "Leave scheduling to a scheduler of one's own"))
         .arg(value("write-kubeconfig", "PATH", "Also write the administrator's kubeconfig here"))
+        .args(registries())
+}
+
+/// How images are pulled, the same for every command that pulls.
+fn registries() -> [Arg; 3] {
+    let many = |arg: Arg| arg.action(ArgAction::Append);
+    [
+        many(value("registry-mirror", "REGISTRY=URL", "Pull from URL first, as docker.io=https://mirror.local")),
+        many(value("insecure-registry", "HOST[:PORT]", "Pull from this registry without TLS")),
+        many(value("registry-ca", "FILE", "Also trust the authorities in this PEM file for registries")),
+    ]
+}
+
+pub fn registry_options(matches: &ArgMatches) -> anyhow::Result<ImagesOptions> {
+    let all = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned();
+    let mut options = ImagesOptions {
+        insecure: all("insecure-registry").collect(),
+        extra_authorities: all("registry-ca").map(PathBuf::from).collect(),
+        ..ImagesOptions::default()
+    };
+    for pair in all("registry-mirror") {
+        let (registry, url) = pair
+            .split_once('=')
+            .filter(|(registry, url)| {
+                !registry.is_empty() && (url.starts_with("https://") || url.starts_with("http://"))
+            })
+            .with_context(|| format!("--registry-mirror: {pair:?} is no REGISTRY=URL"))?;
+        options.mirrors.entry(registry.to_owned()).or_default().push(url.to_owned());
+    }
+    Ok(options)
 }
 
 fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
@@ -105,7 +142,9 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
         token_auth_file: text("token-auth-file").map(PathBuf::from),
         feature_gates: up::read_gates(gates)?,
         no_node: matches.get_flag("no-node"),
+        split: matches.get_flag("split"),
         no_scheduler: matches.get_flag("no-scheduler"),
+        registries: registry_options(matches)?,
         write_kubeconfig: text("write-kubeconfig").map(PathBuf::from),
     })
 }
@@ -127,6 +166,7 @@ fn agent_command() -> Command {
         .arg(value("node-ip", "ADDR", "Address of this node [default: that of the default route]"))
         .arg(value("max-pods", "N", "How many pods this node takes").default_value("110"))
         .arg(value("feature-gates", "A=true,B=false", "Upstream's feature gates").action(ArgAction::Append))
+        .args(registries())
 }
 
 fn agent_options(matches: &ArgMatches) -> anyhow::Result<agent::Options> {
@@ -141,6 +181,7 @@ fn agent_options(matches: &ArgMatches) -> anyhow::Result<agent::Options> {
         node_ip: address(matches, "node-ip")?,
         max_pods: number(matches, "max-pods")?,
         feature_gates: up::read_gates(gates)?,
+        registries: registry_options(matches)?,
     })
 }
 
@@ -200,6 +241,7 @@ fn images_command() -> Command {
         .subcommand(
             Command::new("pull")
                 .about("Pull an image from its registry")
+                .args(registries())
                 .arg(Arg::new("reference").value_name("REF").required(true)),
         )
         .subcommand(

@@ -3,13 +3,16 @@
 
 use crate::instance::{self, Instance};
 use crate::node;
+use crate::process::Process;
 use anyhow::Context as _;
 use base::Env;
 use rustix::mount::UnmountFlags;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use sys::namespace::Kinds;
 
 /// How long the process may take to stop by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,15 +20,18 @@ const LOOK: Duration = Duration::from_millis(20);
 
 pub fn run(data_dir: &Path) -> anyhow::Result<ExitCode> {
     base::logging::init("warn");
+    let Some(found) = Instance::read(data_dir)? else {
+        println!("nothing was ever started in {}", data_dir.display());
+        return Ok(ExitCode::SUCCESS);
+    };
+    enter_network(&found)?;
     let env = Env::real();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
-        let Some(found) = Instance::read(data_dir)? else {
-            println!("nothing was ever started in {}", data_dir.display());
-            return Ok(ExitCode::SUCCESS);
-        };
-        stop_process(&env, &found).await?;
+        for process in std::iter::once(found.process).chain(found.node_process) {
+            stop(&env, process).await?;
+        }
         container::shutdown_all(&node::containers_dir(data_dir), &env).await.context("cannot end the containers")?;
         detach_below(data_dir)?;
         service_proxy::remove(&found.id).context("cannot remove the service rules")?;
@@ -35,6 +41,16 @@ pub fn run(data_dir: &Path) -> anyhow::Result<ExitCode> {
         println!("stopped; the data stays in {}", data_dir.display());
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Goes where the instance runs: its tables, routes and links are in that network namespace, and
+/// this command may have been called from another. Called before there is a second thread.
+fn enter_network(found: &Instance) -> anyhow::Result<()> {
+    let processes = std::iter::once(found.process).chain(found.node_process);
+    let Some(process) = processes.into_iter().find(|process| process.is_running()) else { return Ok(()) };
+    let path = format!("/proc/{}/ns/net", process.pid);
+    let namespace = std::fs::File::open(&path).with_context(|| format!("cannot open {path}"))?;
+    sys::namespace::join(namespace.as_fd(), Kinds::NET).with_context(|| format!("cannot enter {path}"))
 }
 
 /// Takes off what is still mounted below the data dir: the volumes of pods.
@@ -60,18 +76,12 @@ fn plain(field: &str) -> PathBuf {
     PathBuf::from(codes.iter().fold(field.to_owned(), |text, (code, plain)| text.replace(code, plain)))
 }
 
-/// Asks the running process to stop, if it is there and really ours.
-async fn stop_process(env: &Env, found: &Instance) -> anyhow::Result<()> {
-    let Some(pid) = i32::try_from(found.pid).ok().and_then(Pid::from_raw).filter(|_| found.is_running()) else {
-        return Ok(());
-    };
-    match rustix::process::kill_process(pid, Signal::TERM) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot stop process {}", found.pid)),
-    }
+/// Asks a process to stop and waits for it.
+async fn stop(env: &Env, process: Process) -> anyhow::Result<()> {
+    process.signal(Signal::TERM).with_context(|| format!("cannot stop process {}", process.pid))?;
     let deadline = env.clock.instant() + PATIENCE;
-    while found.is_running() {
-        anyhow::ensure!(env.clock.instant() < deadline, "process {} does not stop", found.pid);
+    while process.is_running() {
+        anyhow::ensure!(env.clock.instant() < deadline, "process {} does not stop", process.pid);
         env.clock.sleep(LOOK).await;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! `kutter images`: what is on this node's disk, beside a running kutter or without one.
 
+use crate::command_line::registry_options;
 use anyhow::Context as _;
 use base::Env;
 use clap::ArgMatches;
@@ -11,7 +12,11 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     base::logging::init("warn");
     let env = Env::real();
     let data_dir = PathBuf::from(matches.get_one::<String>("data-dir").cloned().unwrap_or_default());
-    let images = Images::open(&data_dir.join("images"), &env, ImagesOptions::default())?;
+    let registries = match matches.subcommand() {
+        Some(("pull", matches)) => registry_options(matches)?,
+        _ => ImagesOptions::default(),
+    };
+    let images = Images::open(&data_dir.join("images"), &env, registries)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {

@@ -1,5 +1,6 @@
 //! The one running instance of a data dir, as other commands find it: `<data-dir>/instance.json`.
 
+use crate::process::Process;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -8,10 +9,13 @@ use std::path::{Path, PathBuf};
 pub struct Instance {
     /// Short id that names this instance's links, cgroups and tables.
     pub id: String,
-    pub pid: u32,
+    pub process: Process,
     /// How the API server is reached from this machine.
     pub server: String,
     pub node_name: String,
+    /// The node's own process, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_process: Option<Process>,
 }
 
 fn path(data_dir: &Path) -> PathBuf {
@@ -52,12 +56,8 @@ impl Instance {
         std::fs::rename(&fresh, &target).with_context(|| format!("cannot write {}", target.display()))
     }
 
-    /// Whether its process is still there, and is a kutter: process ids are used again.
     pub fn is_running(&self) -> bool {
-        let name = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        let mut words = name.split(|byte| *byte == 0);
-        let is_kutter = words.next().is_some_and(|program| program.ends_with(b"kutter"));
-        is_kutter && words.next().is_some_and(|command| command == b"up" || command == b"agent")
+        self.process.is_running()
     }
 
     /// None where nothing was ever started there.

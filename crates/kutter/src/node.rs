@@ -43,6 +43,7 @@ pub struct NodeOptions {
     pub authority: String,
     /// What the kubelet's port shows.
     pub serving: Arc<Served>,
+    pub registries: ImagesOptions,
 }
 
 /// Keeps the rooms that end when they are dropped.
@@ -103,7 +104,7 @@ async fn kubelet_options(
     )
     .await
     .context("cannot start the container supervisor")?;
-    let images = Images::open(&options.data_dir.join("images"), env, ImagesOptions::default())?;
+    let images = Images::open(&options.data_dir.join("images"), env, options.registries.clone())?;
     Ok(KubeletOptions {
         node_name: options.node_name.clone(),
         node_ips: vec![options.node_ip],

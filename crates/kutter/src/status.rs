@@ -20,7 +20,7 @@ pub fn run(data_dir: &Path) -> anyhow::Result<ExitCode> {
         println!("stopped: {}", data_dir.display());
         return Ok(ExitCode::FAILURE);
     }
-    println!("running: process {}, node {}, server {}", found.pid, found.node_name, found.server);
+    println!("running: process {}, node {}, server {}", found.process.pid, found.node_name, found.server);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {

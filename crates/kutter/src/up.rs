@@ -4,16 +4,20 @@ use crate::control_plane::{ControlPlane, nth_address};
 use crate::failure;
 use crate::instance::{self, Instance};
 use crate::node::{self, Doors, Node, NodeOptions};
-use crate::rooms;
+use crate::process::Process;
+use crate::{rooms, split};
 use anyhow::Context as _;
 use base::Env;
+use cluster::Pki;
 use cluster::tls::Served;
 use futures_util::StreamExt as _;
+use images::ImagesOptions;
 use meta::{GroupVersionResource, User};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use sys::net::Ipv4Net;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,6 +39,9 @@ pub struct Options {
     pub token_auth_file: Option<PathBuf>,
     pub feature_gates: BTreeMap<String, bool>,
     pub no_node: bool,
+    /// Server and node as two processes.
+    pub split: bool,
+    pub registries: ImagesOptions,
     pub no_scheduler: bool,
     pub write_kubeconfig: Option<PathBuf>,
 }
@@ -75,37 +82,55 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let began = env.clock.instant();
     make_data_dir(&options.data_dir)?;
     let place = place(&options)?;
-    if !options.no_node {
+    if !options.no_node && !options.split {
         // Before any thread: a mount namespace is entered by a process with one thread only.
         container::join_mounts(&node::containers_dir(&options.data_dir))
             .context("cannot go back to the mounts of an earlier run")?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("kutter")
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let plane = ControlPlane::start(&env, &options, &place).await?;
+        // The node of an earlier server may be there still.
+        let node_process = Instance::read(&options.data_dir)?.and_then(|earlier| earlier.node_process);
         let instance = Instance {
             id: place.instance.clone(),
-            pid: std::process::id(),
+            process: Process::this().context("cannot read /proc")?,
             server: plane.local_url(),
             node_name: place.node_name.clone(),
+            node_process,
         };
         instance.write(&options.data_dir)?;
         rooms::start(&env, &plane, &options)?;
         plane.set_ready();
-        let node = if options.no_node { None } else { Some(start_node(&env, &plane, &options, &place).await?) };
+        let node = if options.no_node {
+            None
+        } else if options.split {
+            env.tasks.spawn_to_end("node process", split::supervise(env.clone(), instance, options.clone()));
+            wait_ready(&env, &plane, &place.node_name).await?;
+            None
+        } else {
+            Some(start_node(&env, &plane, &options, &place).await?)
+        };
         println!("ready in {} ms", began.elapsed().as_millis());
         let ended = tokio::select! {
             ended = until_told(&env) => ended,
-            why = plane.failed() => Err(anyhow::anyhow!("the store failed: {why}")),
+            why = plane.failed() => {
+                let failure = anyhow::anyhow!("the store failed: {why}");
+                if options.split {
+                    // The node goes on by itself, until the next server takes over.
+                    return Err(failure);
+                }
+                Err(failure)
+            }
         };
         plane.stop().await;
         drop(node);
         ended
     })
+}
+
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_name("kutter").build().context("cannot start the runtime")
 }
 
 /// The server's own node, and waits until it is Ready.
@@ -120,10 +145,18 @@ async fn start_node(env: &Env, plane: &ControlPlane, options: &Options, place: &
         proxy: user("system:kube-proxy".to_owned(), &[]),
         dns: user("system:serviceaccount:kube-system:coredns".to_owned(), &[]),
     };
+    let serving = Served::new(&plane.pki.kubelet_serving)?;
+    let node = node::start(env, doors, node_options(options, place, &plane.pki, serving)?).await?;
+    wait_ready(env, plane, &place.node_name).await?;
+    Ok(node)
+}
+
+/// The server's own node, in this process or another.
+pub fn node_options(options: &Options, place: &Place, pki: &Pki, serving: Arc<Served>) -> anyhow::Result<NodeOptions> {
     let IpAddr::V4(dns_address) = nth_address(&options.service_cidr, 10)? else {
         anyhow::bail!("--service-cidr: {:?} is no IPv4 range", options.service_cidr)
     };
-    let node_options = NodeOptions {
+    Ok(NodeOptions {
         data_dir: options.data_dir.clone(),
         instance: place.instance.clone(),
         node_name: place.node_name.clone(),
@@ -135,12 +168,10 @@ async fn start_node(env: &Env, plane: &ControlPlane, options: &Options, place: &
         max_pods: options.max_pods,
         own_pod_cidr: Some(first_part(&options.pod_cidr, options.node_cidr_mask_size)?),
         feature_gates: options.feature_gates.clone(),
-        authority: plane.pki.ca.certificate().to_owned(),
-        serving: Served::new(&plane.pki.kubelet_serving)?,
-    };
-    let node = node::start(env, doors, node_options).await?;
-    wait_ready(env, plane, &place.node_name).await?;
-    Ok(node)
+        authority: pki.ca.certificate().to_owned(),
+        serving,
+        registries: options.registries.clone(),
+    })
 }
 
 /// The server's own node gets the first part of the pod range, so that it need not wait for the
@@ -209,7 +240,7 @@ pub fn make_data_dir(dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write to the data dir {}: choose one with --data-dir", dir.display()))
 }
 
-fn place(options: &Options) -> anyhow::Result<Place> {
+pub fn place(options: &Options) -> anyhow::Result<Place> {
     let node_ip = options.node_ip.unwrap_or_else(default_address);
     let advertise = options.advertise_address.unwrap_or(match options.listen.ip() {
         ip if ip.is_unspecified() => node_ip,

@@ -10,6 +10,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use testkit::net::{Host, World, inside};
 
+/// In the command line of a node beside its server.
+const NODE_PROCESS: &str = " up-node ";
+
 pub struct Kutter {
     pub host: Host,
     pub name: String,
@@ -214,9 +217,22 @@ impl Kutter {
 
     /// Kills the process that looks after the containers.
     pub fn kill_supervisor(&self) {
+        self.kill_one(" kutter-supervisor ");
+    }
+
+    /// How many processes are there that run a node beside its server.
+    pub fn node_processes(&self) -> usize {
+        remains::processes(&self.id(), &self.data_dir()).values().filter(|line| line.contains(NODE_PROCESS)).count()
+    }
+
+    pub fn kill_node_process(&self) {
+        self.kill_one(NODE_PROCESS);
+    }
+
+    fn kill_one(&self, word: &str) {
         let all = remains::processes(&self.id(), &self.data_dir());
-        let found = all.iter().find(|(_, line)| line.contains(" kutter-supervisor "));
-        let ((pid, _), _) = found.unwrap_or_else(|| panic!("no supervisor: {all:?}"));
+        let found = all.iter().find(|(_, line)| line.contains(word));
+        let ((pid, _), _) = found.unwrap_or_else(|| panic!("no process{word}: {all:?}"));
         rustix::process::kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).unwrap();
     }
 

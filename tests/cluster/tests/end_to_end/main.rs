@@ -7,5 +7,6 @@ mod first_day;
 mod own_machine;
 mod pods;
 mod services;
+mod split;
 mod three_nodes;
 mod tools;
