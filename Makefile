@@ -10,7 +10,7 @@ TEST_PACKAGES := busybox-static docker-registry iproute2 kmod nftables openssl q
 # What stand-ins for the images of upstream's suite are made of.
 CONFORMANCE_PACKAGES := bind9-dnsutils curl netcat-openbsd
 # What upstream's node needs beside what the harness unpacks for itself.
-BENCH_PACKAGES := iproute2 iptables
+BENCH_PACKAGES := busybox-static iproute2 iptables
 
 install = $(SUDO) tools/install $(1)
 

@@ -1,7 +1,7 @@
 //! `make bench`: Kutter and upstream's own programs under the same load, in turn, on this machine;
 //! prints ratios, and with `--quick` one line of JSON at the end.
 //!
-//! Everything happens on loopback in a network namespace of the harness's own, and in one folder that
+//! Everything happens on loopback in namespaces of the harness's own, and in one folder that
 //! is removed at the end. Not run by `make test`, which only builds it and tests its arithmetic.
 
 mod bench;
@@ -78,14 +78,15 @@ fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
 
 /// Leaves the machine's network while there is one thread, then begins.
 fn start(options: &Options) -> anyhow::Result<()> {
-    anyhow::ensure!(nix::unistd::geteuid().is_root(), "must run as root: it makes a network namespace of its own");
+    anyhow::ensure!(nix::unistd::geteuid().is_root(), "must run as root: it makes namespaces of its own");
     let mut sizes = if options.quick { Sizes::quick() } else { Sizes::full() };
     sizes.rounds = options.rounds.unwrap_or(sizes.rounds);
     let bench = Bench::new(Env::real(), sizes, options.kutter.clone())?;
     if options.sides.contains(&Kind::Upstream) {
         sides::fetch(&bench)?;
     }
-    namespace::leave(Kinds::NET).context("cannot make a network namespace")?;
+    namespace::leave(Kinds::NET.with(Kinds::MOUNT)).context("cannot make namespaces")?;
+    sides::node::hide_run_folders()?;
     namespace::raise_loopback().context("cannot raise the loopback link")?;
     // Daemons that leave their parent come to us, so that nothing a side uses goes uncounted.
     nix::sys::prctl::set_child_subreaper(true).context("cannot adopt processes")?;

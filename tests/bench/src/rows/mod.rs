@@ -5,6 +5,7 @@ mod creates;
 mod gets;
 mod lists;
 mod memory;
+mod node;
 mod ready;
 mod schedule;
 mod schedule_affine;
@@ -54,6 +55,7 @@ pub enum Unit {
     Millis,
     Bytes,
     Cores,
+    Percent,
 }
 
 impl Unit {
@@ -71,6 +73,7 @@ impl Unit {
             Unit::Millis => " ms",
             Unit::Bytes => " MiB",
             Unit::Cores => " cores",
+            Unit::Percent => " % of a core",
         };
         format!("{}{unit}", self.bare(value))
     }
@@ -94,6 +97,7 @@ pub const ROWS: &[Row] = &[
     watches::ROW,
     schedule::ROW,
     schedule_affine::ROW,
+    node::ROW,
 ];
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Kutter as a side: `kutter up --no-node`, one process.
+//! Kutter as a side: `kutter up --no-node`, one process; or with its node.
 
 use super::{ADDRESS, Kind, Parts, Side, target, until_ready};
 use crate::bench::Bench;
@@ -10,12 +10,29 @@ use std::process::Command;
 use std::time::Duration;
 
 pub async fn start(bench: &Bench, parts: Parts, folder: &Path) -> anyhow::Result<Side> {
-    let data = folder.join("data");
-    let mut command = Command::new(&bench.kutter);
-    command.args(["up", "--no-node", "--listen", &ADDRESS.to_string(), "--data-dir"]).arg(&data);
+    let mut command = up(bench, folder);
+    command.arg("--no-node");
     if parts == Parts::Unscheduled {
         command.arg("--no-scheduler");
     }
+    run(bench, command, folder).await
+}
+
+/// With the node.
+pub async fn start_node(bench: &Bench, folder: &Path, name: &str, address: &str) -> anyhow::Result<Side> {
+    let mut command = up(bench, folder);
+    command.args(["--node-name", name, "--node-ip", address, "--max-pods", "250"]);
+    run(bench, command, folder).await
+}
+
+fn up(bench: &Bench, folder: &Path) -> Command {
+    let mut command = Command::new(&bench.kutter);
+    command.args(["up", "--listen", &ADDRESS.to_string(), "--data-dir"]).arg(folder.join("data"));
+    command
+}
+
+async fn run(bench: &Bench, mut command: Command, folder: &Path) -> anyhow::Result<Side> {
+    let data = folder.join("data");
     let began = bench.env.clock.instant();
     let mut programs = vec![Program::start("kutter", &mut command, folder)?];
     let identity = data.join("pki/super-admin.pem");

@@ -1,6 +1,7 @@
 //! The two sides: how each is started and stopped, and the files that both take alike.
 
 mod kutter;
+pub mod node;
 mod upstream;
 
 use crate::bench::Bench;

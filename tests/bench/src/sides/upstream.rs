@@ -35,7 +35,7 @@ resources:
 pub fn fetch(bench: &Bench) -> anyhow::Result<()> {
     output(Command::new(checkout().join("tools/upstream")).arg("--servers"))?;
     debian::package(&bench.cache, "etcd-server")?;
-    Ok(())
+    super::node::fetch(bench)
 }
 
 pub async fn start(bench: &Bench, parts: Parts, folder: &Path) -> anyhow::Result<Side> {
