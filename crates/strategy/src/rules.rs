@@ -202,15 +202,14 @@ pub fn keep_status(new: &mut Value, old: &Value) {
 }
 
 pub fn keep_all_but_status_and_metadata(new: &mut Value, old: &Value) {
-    let metadata = new.get_mut("metadata").map(Value::take);
-    let status = new.get_mut("status").map(Value::take);
-    *new = old.clone();
-    let Some(fields) = new.as_object_mut() else { return };
-    for (name, value) in [("metadata", metadata), ("status", status)] {
-        match value {
-            Some(value) => fields.insert(name.to_owned(), value),
-            None => fields.remove(name),
-        };
+    let (Some(fields), Some(before)) = (new.as_object_mut(), old.as_object()) else { return };
+    let is_kept = |name: &str| !matches!(name, "metadata" | "status");
+    fields.retain(|name, _| !is_kept(name) || before.contains_key(name));
+    for (name, value) in before.iter().filter(|(name, _)| is_kept(name)) {
+        // Mostly it is the same, which is quicker to see than to copy.
+        if fields.get(name) != Some(value) {
+            fields.insert(name.clone(), value.clone());
+        }
     }
 }
 

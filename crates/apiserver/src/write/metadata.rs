@@ -181,28 +181,30 @@ fn map<'m>(metadata: &'m Value, field: &str) -> impl Iterator<Item = (&'m String
 /// Carries over what an update cannot change, and says no where it tries to.
 pub(crate) fn prepare_update(new: &mut Value, old: &Value) {
     let kept = ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"];
-    let old_metadata = old.get("metadata").cloned().unwrap_or_default();
+    let none = Value::Null;
+    let old_metadata = old.get("metadata").unwrap_or(&none);
     let Some(metadata) = metadata_mut(new) else { return };
     for field in ["namespace", "name"] {
         if metadata.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
-            copy(&old_metadata, metadata, field);
+            copy(old_metadata, metadata, field);
         }
     }
     for field in kept {
-        copy(&old_metadata, metadata, field);
+        copy(old_metadata, metadata, field);
     }
     // Created from a generated name or not does not change afterwards.
     if !metadata.contains_key("generateName") {
-        copy(&old_metadata, metadata, "generateName");
+        copy(old_metadata, metadata, "generateName");
     }
     // An update without managedFields keeps those that stand.
     if metadata.get("managedFields").is_none_or(Value::is_null) {
-        copy(&old_metadata, metadata, "managedFields");
+        copy(old_metadata, metadata, "managedFields");
     }
 }
 
 fn copy(from: &Value, to: &mut Map<String, Value>, field: &str) {
     match from.get(field) {
+        Some(value) if to.get(field) == Some(value) => None,
         Some(value) => to.insert(field.to_owned(), value.clone()),
         None => to.remove(field),
     };

@@ -155,6 +155,12 @@ fn items(old: Side<'_>, new: Side<'_>, keys: Option<&[crate::schema::Name]>, pla
         }
         return pair;
     }
+    if before.is_empty() {
+        for (at, one) in after.iter().enumerate() {
+            gather(walk(Side::Absent, Side::Value(one), item), || element_at(at, one, keys, &item), &mut pair);
+        }
+        return pair;
+    }
     let named = |list: &'_ [Value]| -> Vec<String> {
         list.iter().enumerate().map(|(at, one)| element_at(at, one, keys, &item)).collect()
     };

@@ -2,7 +2,7 @@
 
 use crate::place::Place;
 use crate::schema::{ListKind, Omit, Shape};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// How a value is divided among owners.
 pub(super) enum Division<'a> {
@@ -40,14 +40,23 @@ pub(super) fn key_value<'v>(item: &'v Value, key: &str, place: &Place<'v>) -> Op
 /// An item's path element: `k:{"name":"a"}` or `v:"a"`. Err names the key that is missing.
 pub(super) fn element(item: &Value, keys: Option<&[crate::schema::Name]>, place: &Place<'_>) -> Result<String, String> {
     let Some(keys) = keys else { return Ok(format!("v:{item}")) };
-    let mut named = Map::new();
+    let mut named = Vec::with_capacity(keys.len());
     for key in keys {
-        match key_value(item, key, place) {
-            Some(value) => named.insert(key.to_string(), value.clone()),
-            None => return Err(key.to_string()),
-        };
+        named.push((key.as_ref(), key_value(item, key, place).ok_or_else(|| key.to_string())?));
     }
-    Ok(format!("k:{}", Value::Object(named)))
+    named.sort_unstable_by_key(|(key, _)| *key);
+    let mut out = b"k:{".to_vec();
+    for (at, (key, value)) in named.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        // Writing to memory does not fail, and what is written is UTF-8.
+        let _ = serde_json::to_writer(&mut out, key);
+        out.push(b':');
+        let _ = serde_json::to_writer(&mut out, value);
+    }
+    out.push(b'}');
+    Ok(String::from_utf8(out).unwrap_or_default())
 }
 
 /// The same, for objects that are already stored: an item without its keys is told by its place.

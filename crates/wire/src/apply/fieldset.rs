@@ -50,11 +50,7 @@ impl FieldSet {
 
     /// Takes the member at a path of field names away, but nothing below it.
     pub fn remove_member(&mut self, path: &[&str]) {
-        let mut single = Node::new();
-        for name in path.iter().rev() {
-            single = Node::from_iter([(format!("f:{name}"), Value::Object(single))]);
-        }
-        subtract(&mut self.0, &single);
+        remove_member(&mut self.0, path);
     }
 
     /// All members as upstream prints paths: `.spec.containers[name="a"].image`.
@@ -115,6 +111,27 @@ fn subtract(from: &mut Node, other: &Node) {
         } else if member {
             mark_member(ours);
         }
+    }
+}
+
+fn remove_member(from: &mut Node, path: &[&str]) {
+    let Some((first, rest)) = path.split_first() else { return };
+    let key = format!("f:{first}");
+    let Some(ours) = from.get_mut(&key).and_then(Value::as_object_mut) else { return };
+    if rest.is_empty() {
+        ours.remove(SELF);
+        if ours.is_empty() {
+            from.remove(&key);
+        }
+        return;
+    }
+    let member = is_member(ours);
+    ours.remove(SELF);
+    remove_member(ours, rest);
+    if ours.is_empty() && !member {
+        from.remove(&key);
+    } else if member {
+        mark_member(ours);
     }
 }
 
