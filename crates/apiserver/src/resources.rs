@@ -219,6 +219,7 @@ impl Resources {
         for kind in served.iter().filter(|kind| kind.is_stored() && !kind.is_storage_version()) {
             let row = match strategy::versions::find(&kind.group, &kind.version, &kind.kind) {
                 Some(version) => kept(&table, kind, version),
+                None if kind.stability == kinds::Stability::Legacy => None,
                 // New in this release and not yet stored as such: nothing older is served.
                 None => Some(stored(kind, revision)),
             };

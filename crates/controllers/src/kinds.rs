@@ -22,6 +22,7 @@ macro_rules! resources {
 resources! {
     CERTIFICATE_REQUESTS: "certificates.k8s.io" "v1" "certificatesigningrequests" "CertificateSigningRequest";
     CLUSTER_ROLES: "rbac.authorization.k8s.io" "v1" "clusterroles" "ClusterRole";
+    CUSTOM_RESOURCE_DEFINITIONS: "apiextensions.k8s.io" "v1" "customresourcedefinitions" "CustomResourceDefinition";
     CONFIG_MAPS: "" "v1" "configmaps" "ConfigMap";
     CONTROLLER_REVISIONS: "apps" "v1" "controllerrevisions" "ControllerRevision";
     CRON_JOBS: "batch" "v1" "cronjobs" "CronJob";

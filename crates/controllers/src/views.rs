@@ -1,10 +1,12 @@
 //! Projections that several rooms share, so that each object is read once for all of them.
 
+mod definition;
 mod node;
 mod pod;
 mod service;
 mod toleration;
 
+pub use definition::{CustomKind, DefinitionView};
 pub use node::{NodeView, Taint};
 pub use pod::{NamedPort, Phase, PodView};
 pub use service::{Family, ServicePort, ServiceView, Target};

@@ -4,6 +4,7 @@
 //! `resources.tbl` which kinds are served and how. Both are read once, on first use, in about a
 //! millisecond. Every layer above asks here; nothing here knows requests, storage or rules.
 
+mod legacy;
 pub mod openapi;
 mod resources;
 mod types;

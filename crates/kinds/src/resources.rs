@@ -96,7 +96,12 @@ impl Kind {
     }
 }
 
-static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| read(include_str!("resources.tbl")));
+static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+    let mut rows = read(include_str!("resources.tbl"));
+    let legacy: Vec<Kind> = crate::legacy::rows(&rows);
+    rows.extend(legacy);
+    rows
+});
 
 /// What `*` stands for, and what custom resources are served with.
 pub const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];

@@ -18,7 +18,7 @@ fn every_line_of_the_type_table_is_read() {
 #[test]
 fn every_line_of_the_resource_table_is_read() {
     let lines = include_str!("resources.tbl").lines().filter(|line| !line.starts_with(['#', '='])).count();
-    assert_eq!(all().len(), lines);
+    assert_eq!(all().iter().filter(|row| row.stability != Stability::Legacy).count(), lines);
     for row in all() {
         assert_eq!(row.has_verb("list"), row.list_type_id.is_some(), "{}", row.kind);
         assert_eq!(row.is_stored(), row.has_verb("watch"), "{}", row.kind);

@@ -4,6 +4,7 @@
 //! The bytes of an upgraded connection go through untouched: nodes speak the client's protocols
 //! themselves.
 
+mod admit;
 mod forward;
 mod links;
 mod target;
@@ -70,6 +71,7 @@ impl Connector {
         if let Some(answer) = redirect(&asked, &request) {
             return Ok(answer);
         }
+        admit::admit(server, user, &resource, &asked, &query).await?;
         let target = target::find(server, &asked, &query)?;
         forward::forward(&self.env, &self.tls, target, request).await
     }

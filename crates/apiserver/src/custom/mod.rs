@@ -42,6 +42,8 @@ pub struct Served {
     pub warning: Option<String>,
     /// Of everything that the rows follow from; the same: nothing changed.
     signature: u64,
+    /// Of the part of it that decides what objects look like.
+    shape: u64,
     /// The revision from which on another row has taken over; 0: none yet.
     retired: AtomicU64,
 }
@@ -101,7 +103,11 @@ pub fn define(resources: &Resources, object: &Object, deleted: bool) {
         collection
     });
     let rows = rows(definition, &object.json, signature, &collection);
-    retire(&old, object.revision);
+    // Watches go on where objects look as they did.
+    let shape = |rows: &[Arc<Resource>]| rows.first().and_then(|row| row.custom.as_ref()).map(|custom| custom.shape);
+    if shape(&old) != shape(&rows) {
+        retire(&old, object.revision);
+    }
     resources.redefine(name, rows);
 }
 
@@ -116,12 +122,18 @@ fn signature(json: &[u8], definition: &Definition) -> u64 {
     let spec = wire::json::find(json, &["spec"]).unwrap_or_default();
     let names = format!("{:?}", definition.status.accepted_names);
     let flags = [definition.is_true(ESTABLISHED), definition.metadata.deletion_timestamp.is_some()];
-    let bytes = spec.iter().copied().chain(names.bytes()).chain(flags.map(u8::from));
+    fingerprint(spec.iter().copied().chain(names.bytes()).chain(flags.map(u8::from)))
+}
+
+fn fingerprint(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 fn rows(definition: Definition, json: &[u8], signature: u64, collection: &Arc<Collection>) -> Vec<Arc<Resource>> {
     let definition = Arc::new(definition);
+    let names = format!("{:?}", definition.status.accepted_names);
+    let spec = wire::json::find(json, &["spec"]).unwrap_or_default();
+    let shape = fingerprint(spec.iter().copied().chain(names.bytes()));
     let source: Arc<[u8]> = json.into();
     let Some(storage) = definition.storage_version().map(|version| version.name.clone()) else { return Vec::new() };
     // The stored version has a row in any case: its objects must not be forgotten.
@@ -137,6 +149,7 @@ fn rows(definition: Definition, json: &[u8], signature: u64, collection: &Arc<Co
             storage: format!("{}/{storage}", definition.spec.group),
             definition: definition.clone(),
             signature,
+            shape,
             retired: AtomicU64::new(0),
         };
         Arc::new(Resource {

@@ -142,6 +142,10 @@ impl Front {
     /// Everything that is no resource.
     fn document(&self, path: &str, request: &HttpRequest) -> Result<HttpResponse, Status> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            // A resource that is not served, or not yet.
+            if ResourcePath::parse(path).is_some() {
+                return Err(Status::no_such_path());
+            }
             return Err(Status::failure(
                 Reason::MethodNotAllowed,
                 "the server does not allow this method on the requested resource",

@@ -82,7 +82,8 @@ pub(super) fn options(judged: &Judged<'_>) -> Value {
     if judged.dry_run {
         options.insert("dryRun".to_owned(), json!(["All"]));
     }
-    let texts = [("fieldManager", &request.options.field_manager), ("fieldValidation", &request.options.field_validation)];
+    let texts =
+        [("fieldManager", &request.options.field_manager), ("fieldValidation", &request.options.field_validation)];
     for (name, text) in texts.into_iter().filter(|_| kind != "DeleteOptions") {
         if let Some(text) = text.as_ref().filter(|text| !text.is_empty()) {
             options.insert(name.to_owned(), text.clone().into());

@@ -1,7 +1,7 @@
 //! The garbage collector: objects whose owners are gone go, too; foreground deletion waits for
 //! dependents, orphaning cuts them loose.
 //!
-//! Watches the metadata of every kind that can be deleted. It keeps no graph of its own: the caches
+//! Watches the metadata of every kind that can be deleted, custom resources too. It keeps no graph of its own: the caches
 //! know owners by name and dependents by owner uid. Before anything is deleted, the server itself is
 //! asked, since a cache may be behind.
 
@@ -10,13 +10,15 @@ mod plan;
 mod tests;
 
 use crate::action::Plan;
+use crate::kinds::resource;
 use crate::rig::{Def, Rig, Room, RoomError};
+use crate::views::{CustomKind, DefinitionView};
 use base::Timestamp;
 use client::queue::RETRY;
-use client::{Cache, Change, Item, Key, WorkQueue};
+use client::{Cache, Caches, Change, Item, Key, Selection, WorkQueue};
 use meta::{GroupVersion, GroupVersionKind, GroupVersionResource, ObjectMeta, OwnerReference};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 pub const DEF: Def = Def {
     name: "garbage-collector-controller",
@@ -38,8 +40,11 @@ struct Watched {
     cache: Arc<Cache<()>>,
 }
 
-/// All of them, found by group and resource.
-struct World(BTreeMap<(String, String), Watched>);
+/// All of them, found by group and resource; those of custom resources come and go.
+struct World(RwLock<BTreeMap<Place, Arc<Watched>>>);
+
+/// Group and resource.
+type Place = (String, String);
 
 /// An object as the plan sees it.
 #[derive(Debug, Clone)]
@@ -89,6 +94,8 @@ struct Observed {
 
 struct Garbage {
     world: Arc<World>,
+    /// Tells of custom resources for as long as it is held.
+    _definitions: Arc<Cache<DefinitionView>>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
@@ -97,15 +104,23 @@ fn build(rig: &Rig) -> Box<dyn Room> {
         let cache = rig.cache_if_served::<()>(&resource);
         let name = kind.gvk();
         let place = (kind.group.to_string(), kind.resource.to_string());
-        (place, Watched { resource, kind: name, namespaced: kind.namespaced, cache })
+        (place, Arc::new(Watched { resource, kind: name, namespaced: kind.namespaced, cache }))
     });
-    let world = Arc::new(World(watched.collect()));
-    for (place, watched) in &world.0 {
-        // Weak: the caches would keep each other alive.
-        let (place, weak) = (place.clone(), Arc::downgrade(&world));
-        rig.on(&watched.cache, move |change, queue| changed(&weak, &place, change, queue));
+    let world = Arc::new(World(RwLock::new(watched.collect())));
+    for (place, watched) in world.all() {
+        world.follow(place, &watched, &rig.queue);
     }
-    Box::new(Garbage { world })
+    let definitions = rig.cache_if_served::<DefinitionView>(&resource::CUSTOM_RESOURCE_DEFINITIONS);
+    let (weak, caches) = (Arc::downgrade(&world), rig.options.caches.clone());
+    rig.on(&definitions, move |change, queue| {
+        let served = |item: &Option<Arc<Item<DefinitionView>>>| item.as_ref().and_then(|item| item.view.served.clone());
+        let (old, new) = (served(&change.old), served(&change.new));
+        if let Some(world) = weak.upgrade().filter(|_| old != new) {
+            old.iter().for_each(|kind| world.close(kind));
+            new.into_iter().for_each(|kind| world.open(kind, &caches, queue));
+        }
+    });
+    Box::new(Garbage { world, _definitions: definitions })
 }
 
 /// Every kind that can be watched and deleted, once. Events own nothing and are owned by nobody.
@@ -144,15 +159,52 @@ fn changed(world: &Weak<World>, place: &(String, String), change: &Change<()>, q
 }
 
 impl World {
-    fn find(&self, reference: &OwnerReference) -> Option<(&(String, String), &Watched)> {
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Place, Arc<Watched>>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Place, Arc<Watched>>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<(Place, Arc<Watched>)> {
+        self.read().iter().map(|(place, watched)| (place.clone(), watched.clone())).collect()
+    }
+
+    fn follow(self: &Arc<Self>, place: Place, watched: &Watched, queue: &WorkQueue<Key>) {
+        // Weak: the caches would keep each other alive.
+        let (weak, queue) = (Arc::downgrade(self), queue.clone());
+        watched.cache.subscribe(move |change| changed(&weak, &place, change, &queue));
+    }
+
+    /// Custom resources that are served from now on.
+    fn open(self: &Arc<Self>, custom: CustomKind, caches: &Caches, queue: &WorkQueue<Key>) {
+        let place = (custom.resource.group.to_string(), custom.resource.resource.to_string());
+        let cache = caches.watch::<()>(Selection::all(custom.resource.clone()));
+        let CustomKind { resource, kind, namespaced } = custom;
+        let watched = Arc::new(Watched { resource, kind, namespaced, cache });
+        self.write().insert(place.clone(), watched.clone());
+        self.follow(place, &watched, queue);
+    }
+
+    fn close(&self, custom: &CustomKind) {
+        self.write().remove(&(custom.resource.group.to_string(), custom.resource.resource.to_string()));
+    }
+
+    fn find(&self, reference: &OwnerReference) -> Option<(Place, Arc<Watched>)> {
         let version = GroupVersion::parse(&reference.api_version)?;
-        let kind = kinds::find_kind(&version.group, &version.version, &reference.kind)?;
-        self.0.get_key_value(&(kind.group.to_string(), kind.resource.to_string()))
+        let known = self.read();
+        let entry = match kinds::find_kind(&version.group, &version.version, &reference.kind) {
+            // Old versions of a kind are that kind.
+            Some(kind) => known.get_key_value(&(kind.storage_group.to_string(), kind.resource.to_string())),
+            None => known.iter().find(|(_, one)| one.kind.group == version.group && one.kind.kind == reference.kind),
+        };
+        entry.map(|(place, watched)| (place.clone(), watched.clone()))
     }
 
     fn wake_dependents(&self, uid: &str, queue: &WorkQueue<Key>) {
-        for (place, watched) in &self.0 {
-            watched.cache.owned_by(uid).iter().for_each(|item| queue.add(queue_key(place, &item.key)));
+        for (place, watched) in self.all() {
+            watched.cache.owned_by(uid).iter().for_each(|item| queue.add(queue_key(&place, &item.key)));
         }
     }
 
@@ -168,13 +220,13 @@ impl World {
             let namespace = if watched.namespaced { item.meta.namespace.as_str() } else { "" };
             let owner = watched.cache.get(namespace, &reference.name);
             if let Some(owner) = owner.filter(|owner| waits_for_dependents(&owner.meta)) {
-                queue.add(queue_key(place, &owner.key));
+                queue.add(queue_key(&place, &owner.key));
             }
         }
     }
 
     fn dependents(&self, uid: &str) -> Vec<Object> {
-        let of_kind = |watched: &Watched| {
+        let of_kind = |watched: &Arc<Watched>| {
             let object = |item: Arc<Item<()>>| Object {
                 resource: watched.resource.clone(),
                 kind: watched.kind.clone(),
@@ -182,7 +234,7 @@ impl World {
             };
             watched.cache.owned_by(uid).into_iter().map(object).collect::<Vec<_>>()
         };
-        self.0.values().flat_map(of_kind).collect()
+        self.read().values().flat_map(of_kind).collect()
     }
 
     fn owner_state(&self, object: &ObjectMeta, reference: &OwnerReference) -> OwnerState {
@@ -203,10 +255,11 @@ impl World {
 impl Room for Garbage {
     fn reconcile(&self, key: &Key, _now: Timestamp) -> Result<Plan, RoomError> {
         let (resource, group) = key.namespace().split_once('.').unwrap_or((key.namespace(), ""));
-        let watched = self.world.0.get(&(group.to_owned(), resource.to_owned()));
+        let watched = self.world.read().get(&(group.to_owned(), resource.to_owned())).cloned();
         let found = watched.and_then(|watched| {
             let (namespace, name) = key.name().split_once('/').unwrap_or(("", key.name()));
-            Some((watched, watched.cache.get(namespace, name)?))
+            let item = watched.cache.get(namespace, name)?;
+            Some((watched, item))
         });
         let Some((watched, item)) = found else { return Ok(Plan::nothing()) };
         let object = Object { resource: watched.resource.clone(), kind: watched.kind.clone(), meta: item.meta.clone() };

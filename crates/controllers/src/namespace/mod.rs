@@ -10,7 +10,7 @@ mod tests;
 use crate::action::Plan;
 use crate::kinds::resource;
 use crate::rig::{Def, Rig, Room, RoomError};
-use crate::views::PodView;
+use crate::views::{DefinitionView, PodView};
 use base::Timestamp;
 use client::{Cache, Key};
 use meta::{GroupVersionResource, ObjectMeta};
@@ -49,12 +49,13 @@ struct Observed {
     /// The object as the server has it.
     object: Value,
     /// What a namespace may hold, in the versions to ask for.
-    contents: Arc<[GroupVersionResource]>,
+    contents: Vec<GroupVersionResource>,
 }
 
 struct Namespaces {
     namespaces: Arc<Cache<()>>,
-    contents: Arc<[GroupVersionResource]>,
+    definitions: Arc<Cache<DefinitionView>>,
+    built_in: Vec<GroupVersionResource>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
@@ -71,11 +72,12 @@ fn build(rig: &Rig) -> Box<dyn Room> {
         let namespace = gone.and_then(|pod| all.get("", &pod.meta.namespace));
         namespace.filter(|namespace| namespace.meta.is_deleting()).into_iter().for_each(|it| queue.add(it.key.clone()));
     });
-    Box::new(Namespaces { namespaces, contents: contents() })
+    let definitions = rig.cache_if_served::<DefinitionView>(&resource::CUSTOM_RESOURCE_DEFINITIONS);
+    Box::new(Namespaces { namespaces, definitions, built_in: built_in() })
 }
 
-/// Every kind that lives in namespaces and can be listed and deleted, once.
-fn contents() -> Arc<[GroupVersionResource]> {
+/// Every built-in kind that lives in namespaces and can be listed and deleted, once.
+fn built_in() -> Vec<GroupVersionResource> {
     let mut seen = BTreeSet::new();
     let kinds = kinds::all()
         .iter()
@@ -87,6 +89,16 @@ fn contents() -> Arc<[GroupVersionResource]> {
     once.map(kinds::Kind::gvr).collect()
 }
 
+impl Namespaces {
+    /// What a namespace may hold as of now.
+    fn contents(&self) -> Vec<GroupVersionResource> {
+        let mut contents = self.built_in.clone();
+        let served = self.definitions.list().into_iter().filter_map(|definition| definition.view.served.clone());
+        contents.extend(served.filter(|kind| kind.namespaced).map(|kind| kind.resource));
+        contents
+    }
+}
+
 impl Room for Namespaces {
     fn reconcile(&self, key: &Key, now: Timestamp) -> Result<Plan, RoomError> {
         let Some(item) = self.namespaces.get_key(key).filter(|item| item.meta.is_deleting()) else {
@@ -95,6 +107,6 @@ impl Room for Namespaces {
         let unreadable = |why| RoomError::Decode { key: key.clone(), why };
         let namespace: Namespace = item.decode().map_err(unreadable)?;
         let object: Value = item.decode().map_err(unreadable)?;
-        Ok(plan::plan(&Observed { namespace, object, contents: self.contents.clone() }, now))
+        Ok(plan::plan(&Observed { namespace, object, contents: self.contents() }, now))
     }
 }

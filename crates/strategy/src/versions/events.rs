@@ -18,7 +18,7 @@ const FIELDS: [(&str, &str); 7] = [
     ("deprecatedCount", "count"),
 ];
 
-const LABELS: &[(&str, &str)] = &[
+pub(super) const LABELS: &[(&str, &str)] = &[
     ("reason", "reason"),
     ("regarding.kind", "involvedObject.kind"),
     ("regarding.namespace", "involvedObject.namespace"),

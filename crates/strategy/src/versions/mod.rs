@@ -5,13 +5,16 @@
 //! [`ALL`]. Rules run on the version that is stored; these only translate. Fields that both have under
 //! one name need no mention.
 
+mod access;
 mod autoscaling;
 mod events;
+mod system;
+mod workloads;
 
 use serde_json::{Map, Value};
 
 /// How one version becomes the stored one, and back.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Version {
     pub group: &'static str,
     pub version: &'static str,
@@ -33,16 +36,26 @@ struct Hub {
     kind: &'static str,
 }
 
-pub const ALL: &[&Version] = &[&autoscaling::V1, &events::V1];
+/// By the files they stand in.
+pub const ALL: &[&[Version]] = &[&[autoscaling::V1, events::V1], access::ALL, system::ALL, workloads::ALL];
+
+pub fn all() -> impl Iterator<Item = &'static Version> {
+    ALL.iter().copied().flatten()
+}
 
 /// The version, if it is one that is kept as another.
 pub fn find(group: &str, version: &str, kind: &str) -> Option<&'static Version> {
-    ALL.iter().copied().find(|row| row.kind == kind && row.version == version && row.group == group)
+    all().find(|row| row.kind == kind && row.version == version && row.group == group)
 }
 
 impl Version {
     const fn new(group: &'static str, version: &'static str, kind: &'static str, hub: Hub) -> Self {
         Version { group, version, kind, hub, defaults: |_| {}, up: |_| {}, down: |_| {}, labels: &[] }
+    }
+
+    const fn defaults(mut self, defaults: fn(&mut Value)) -> Self {
+        self.defaults = defaults;
+        self
     }
 
     const fn converts(mut self, up: fn(&mut Value), down: fn(&mut Value)) -> Self {
@@ -93,6 +106,9 @@ fn name(object: &mut Value, group: &str, version: &str, kind: &str) {
     fields.insert("apiVersion".to_owned(), api_version.into());
     fields.insert("kind".to_owned(), kind.into());
 }
+
+/// Nothing to translate.
+fn same(_: &mut Value) {}
 
 /// Moves a field of an object to another name.
 fn rename(object: &mut Map<String, Value>, from: &str, to: &str) {

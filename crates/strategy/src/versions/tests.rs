@@ -13,7 +13,7 @@ fn there_and_back(version: &Version, own: &Value, stored: &Value) {
 
 #[test]
 fn every_version_is_a_kind_and_so_is_what_it_is_kept_as() {
-    for row in ALL {
+    for row in all() {
         assert!(kinds::find_kind(row.group, row.version, row.kind).is_some(), "{row:?}");
         let (group, version, plural) = row.kept_as();
         assert!(kinds::find(group, version, plural).is_some_and(|kind| kind.kind == row.hub.kind), "{row:?}");
@@ -48,4 +48,60 @@ fn what_an_old_autoscaler_cannot_say_stands_in_annotations() {
             "target": {"type": "Value", "value": "2k"}}},
     ]}});
     there_and_back(&autoscaling::V1, &own, &stored);
+}
+
+#[test]
+fn old_ingresses_and_budgets_come_back_as_they_were() {
+    let find = |group, kind| super::find(group, "v1beta1", kind).unwrap();
+    let own = json!({"apiVersion": "extensions/v1beta1", "kind": "Ingress", "metadata": {"name": "a"}, "spec": {
+        "backend": {"serviceName": "d", "servicePort": "http"},
+        "rules": [{"http": {"paths": [{"path": "/", "pathType": "ImplementationSpecific",
+            "backend": {"serviceName": "s", "servicePort": 80}}]}}]}});
+    let stored = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}, "spec": {
+        "defaultBackend": {"service": {"name": "d", "port": {"name": "http"}}},
+        "rules": [{"http": {"paths": [{"path": "/", "pathType": "ImplementationSpecific",
+            "backend": {"service": {"name": "s", "port": {"number": 80}}}}]}}]}});
+    there_and_back(find("extensions", "Ingress"), &own, &stored);
+    let own = json!({"apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {}, "spec": {"selector": {}}});
+    let stored = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {}, "spec": {"selector":
+        {"matchExpressions": [{"key": "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match", "operator": "Exists"}]}}});
+    there_and_back(find("policy", "PodDisruptionBudget"), &own, &stored);
+    let own = json!({"apiVersion": "flowcontrol.apiserver.k8s.io/v1beta1", "kind": "PriorityLevelConfiguration",
+        "metadata": {}, "spec": {"limited": {"assuredConcurrencyShares": 5}}});
+    let mut up = own.clone();
+    find("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration").up(&mut up);
+    assert_eq!(up["spec"]["limited"]["nominalConcurrencyShares"], 5);
+}
+
+#[test]
+fn old_deployments_select_by_their_template() {
+    let version = super::find("extensions", "v1beta1", "Deployment").unwrap();
+    let mut object = json!({"metadata": {"name": "a"}, "spec": {"rollbackTo": {"revision": 1},
+        "template": {"metadata": {"labels": {"app": "a"}}}}});
+    version.default(&mut object);
+    version.up(&mut object);
+    assert_eq!(object["spec"]["selector"], json!({"matchLabels": {"app": "a"}}));
+    assert_eq!(object["spec"]["strategy"]["rollingUpdate"], json!({"maxSurge": 1, "maxUnavailable": 1}));
+    assert_eq!((&object["metadata"]["labels"]["app"], object["spec"].get("rollbackTo")), (&json!("a"), None));
+}
+
+#[test]
+fn an_old_definition_gets_versions_with_schemas() {
+    let version = super::find("apiextensions.k8s.io", "v1beta1", "CustomResourceDefinition").unwrap();
+    let mut object = json!({"metadata": {"name": "cats.e.com"}, "spec": {"group": "e.com", "version": "v1",
+        "names": {"plural": "cats", "kind": "Cat"}, "subresources": {"status": {}},
+        "additionalPrinterColumns": [{"name": "A", "type": "string", "JSONPath": ".a"}]}});
+    version.default(&mut object);
+    version.up(&mut object);
+    assert_eq!(
+        object["spec"]["versions"],
+        json!([{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+        "additionalPrinterColumns": [{"name": "A", "type": "string", "jsonPath": ".a"}],
+        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}])
+    );
+    version.down(&mut object);
+    assert_eq!(
+        (&object["spec"]["version"], &object["spec"]["additionalPrinterColumns"][0]["JSONPath"]),
+        (&json!("v1"), &json!(".a"))
+    );
 }
