@@ -31,10 +31,7 @@ pub(super) fn concerns(
         return match hook.ignores_failure {
             true => Ok(None),
             false => Err(request
-                .forbid(&format!(
-                    "webhook {:?} has matchConditions, which this server cannot evaluate yet",
-                    hook.name
-                ))
+                .forbid(&format!("webhook {:?} has matchConditions, which this server cannot evaluate yet", hook.name))
                 .into()),
         };
     }

@@ -97,12 +97,7 @@ struct Inner {
 impl Webhooks {
     pub fn new(env: &Env) -> Self {
         let caller = Caller::new(env, "kube-apiserver-admission");
-        Webhooks(Arc::new(Inner {
-            env: env.clone(),
-            caller,
-            mutating: Table::default(),
-            validating: Table::default(),
-        }))
+        Webhooks(Arc::new(Inner { env: env.clone(), caller, mutating: Table::default(), validating: Table::default() }))
     }
 
     /// A configuration as it now is; None: it is gone.

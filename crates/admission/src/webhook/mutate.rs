@@ -68,9 +68,11 @@ impl Webhooks {
             };
             match outcome {
                 Ok(changed) => {
-                    let key = format!("mutation.webhook.admission.k8s.io/round_{}_index_{at}", u8::from(rounds.is_second));
+                    let key =
+                        format!("mutation.webhook.admission.k8s.io/round_{}_index_{at}", u8::from(rounds.is_second));
                     let (configuration, name) = (configuration_of(hook), &hook.name);
-                    let note = format!("{{\"configuration\":{configuration:?},\"webhook\":{name:?},\"mutated\":{changed}}}");
+                    let note =
+                        format!("{{\"configuration\":{configuration:?},\"webhook\":{name:?},\"mutated\":{changed}}}");
                     notes.audit.insert(key, note);
                     if changed {
                         rounds.note_change();
@@ -120,8 +122,7 @@ impl Webhooks {
         }
         let is_other = seen.kind != request.kind;
         let before = if is_other { shape.convert(request.object, &seen.kind)? } else { request.object.clone() };
-        let patched =
-            wire::patch::json_patch(&before, &verdict.patch).map_err(|error| broken(error.to_string()))?;
+        let patched = wire::patch::json_patch(&before, &verdict.patch).map_err(|error| broken(error.to_string()))?;
         let patched = shape.reread(patched, &seen.kind).map_err(|status| broken(status.message))?;
         let changed = patched != *request.object;
         *request.object = patched;

@@ -78,16 +78,11 @@ fn user(request: &Attributes<'_>) -> Value {
 }
 
 /// Reads an answer; a refusal is a verdict, too.
-pub(super) fn answer(
-    hook: &str,
-    version: &str,
-    uid: &str,
-    mutating: bool,
-    body: &[u8],
-) -> Result<Verdict, Failure> {
+pub(super) fn answer(hook: &str, version: &str, uid: &str, mutating: bool, body: &[u8]) -> Result<Verdict, Failure> {
     let nonsense = |why: String| Failure::Call(format!("received invalid webhook response: {why}"));
-    let review: Value = serde_json::from_slice(body)
-        .map_err(|why| Failure::Call(format!("failed to call webhook: couldn't get version/kind; json parse error: {why}")))?;
+    let review: Value = serde_json::from_slice(body).map_err(|why| {
+        Failure::Call(format!("failed to call webhook: couldn't get version/kind; json parse error: {why}"))
+    })?;
     let text = |field: &str| review[field].as_str().unwrap_or_default();
     let wanted = format!("admission.k8s.io/{version}");
     if text("apiVersion") != wanted || text("kind") != "AdmissionReview" {
@@ -144,9 +139,11 @@ fn patch(response: &Value, version: &str, mutating: bool) -> Result<Vec<u8>, Str
 
 /// The webhook's own Status under upstream's heading.
 fn refusal(hook: &str, status: &Value) -> Status {
-    let mut told: Status = serde_json::from_value(status.clone()).unwrap_or_else(|_| Status::failure(Reason::Unknown, ""));
+    let mut told: Status =
+        serde_json::from_value(status.clone()).unwrap_or_else(|_| Status::failure(Reason::Unknown, "").with_code(0));
     let heading = format!("admission webhook {hook:?} denied the request");
-    let why = [status["message"].as_str(), status["reason"].as_str()].into_iter().flatten().find(|text| !text.is_empty());
+    let why =
+        [status["message"].as_str(), status["reason"].as_str()].into_iter().flatten().find(|text| !text.is_empty());
     told.message = match why {
         Some(why) => format!("{heading}: {why}"),
         None => format!("{heading} without explanation"),

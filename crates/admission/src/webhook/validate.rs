@@ -23,9 +23,9 @@ impl Webhooks {
         for (at, hook) in hooks.iter().enumerate() {
             match matching::concerns(hook, request, lookup, shape) {
                 Ok(None) => {}
-                Ok(Some(seen)) => calls.push(async move {
-                    (at, hook, self.0.ask(hook, &seen, request, lookup, shape, false).await)
-                }),
+                Ok(Some(seen)) => {
+                    calls.push(async move { (at, hook, self.0.ask(hook, &seen, request, lookup, shape, false).await) })
+                }
                 Err(failure) => match failure.status(hook, at, "validating", notes) {
                     Some(status) => return Err(status),
                     None => continue,
