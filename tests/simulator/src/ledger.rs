@@ -154,6 +154,14 @@ impl Ledger {
         own.map(|(key, (revision, _))| (key.clone(), *revision)).collect()
     }
 
+    /// The objects under a prefix.
+    pub fn values(&self, prefix: &str) -> Vec<Bytes> {
+        let state = self.state();
+        let from = state.objects.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
+        let own = from.take_while(|(key, _)| key.starts_with(prefix));
+        own.map(|(_, (_, value))| value.clone()).collect()
+    }
+
     /// Asks or tells the judge.
     pub fn judge<T>(&self, consult: impl FnOnce(&mut Judge, Instant) -> T) -> T {
         consult(&mut self.state().judge, self.clock.instant())

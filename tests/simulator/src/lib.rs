@@ -15,7 +15,8 @@
 //! How it is built: [`world`] wires the rooms as the program does. Each talks to the server through
 //! a [`wire`] that [`chaos`] makes bad; [`witness`] shows every durable write to the [`ledger`],
 //! whose [`judge`] knows the rules. [`kubelet`] is a node without containers, [`recorder`] a client
-//! that must miss nothing. [`deployment`] is a scenario; [`seeds`] plays it. Anything that makes a
+//! that must miss nothing. [`deployment`] and [`scheduling`] are scenarios; [`seeds`] plays
+//! them. Anything that makes a
 //! replay differ (std's hash maps, unbiased `select!`, the system's clock or randomness) is a bug
 //! wherever it stands.
 
@@ -25,7 +26,9 @@ pub mod door;
 pub mod judge;
 pub mod kubelet;
 pub mod ledger;
+pub mod player;
 pub mod recorder;
+pub mod scheduling;
 pub mod seeds;
 pub mod wire;
 pub mod witness;
