@@ -81,8 +81,6 @@ fn row(old: &Old, kind: &'static str, today: &Kind) -> Option<Kind> {
         version: Cow::Borrowed(version),
         kind: Cow::Borrowed(kind),
     });
-    // The one version whose struct is today's under another name.
-    let shape = if version == "v2beta2" { "v2" } else { version };
     Some(Kind {
         group: Cow::Borrowed(group),
         version: Cow::Borrowed(version),
@@ -103,8 +101,8 @@ fn row(old: &Old, kind: &'static str, today: &Kind) -> Option<Kind> {
         since: "",
         group_priority: if old.today == group { today.group_priority } else { LAST },
         version_priority: 0,
-        type_id: crate::type_of(group, shape, kind)?,
-        list_type_id: crate::type_id(&format!("{}.{kind}List", crate::package(group, shape))),
+        type_id: crate::type_of(group, version, kind)?,
+        list_type_id: crate::type_of(group, version, &format!("{kind}List")),
         model: None,
     })
 }

@@ -74,6 +74,8 @@ pub fn package(group: &str, version: &str) -> String {
         "internal.apiserver.k8s.io" => "apiserverinternal",
         _ => group.split('.').next().unwrap_or_default(),
     };
+    // The one version whose structs are a later one's.
+    let version = if (group, version) == ("autoscaling", "v2beta2") { "v2" } else { version };
     format!("{first}.{version}")
 }
 
