@@ -20,6 +20,15 @@ fn with_busybox() -> Result<Files> {
     Ok(files)
 }
 
+/// As [`with_busybox`], but with a shell that runs what stands in the path: busybox's own prefers its
+/// own commands.
+fn with_shell() -> Result<Files> {
+    let mut files = Files::base();
+    own_busybox::add(&mut files, &["ash", "nc", "sh"])?;
+    debian::program(&mut files, "bin/sh", Path::new("/bin/dash"))?;
+    Ok(files)
+}
+
 /// Adds programs of this machine, which `make conformance` has installed.
 fn add_tools(files: &mut Files, tools: &[&str]) -> Result<()> {
     for tool in tools {
@@ -34,7 +43,7 @@ pub fn busybox(_: &Upstream, _: &Path) -> Result<Contents> {
 }
 
 pub fn dnsutils(_: &Upstream, _: &Path) -> Result<Contents> {
-    let mut files = with_busybox()?;
+    let mut files = with_shell()?;
     add_tools(&mut files, &["dig", "getent"])?;
     Ok((files, json!({"Cmd": ["sh"], "Env": [PATH]})))
 }
@@ -45,7 +54,7 @@ pub fn agnhost(upstream: &Upstream, _: &Path) -> Result<Contents> {
 }
 
 pub fn agnhost_files(upstream: &Upstream) -> Result<Files> {
-    let mut files = with_busybox()?;
+    let mut files = with_shell()?;
     add_tools(&mut files, &["curl", "dig", "getent"])?;
     debian::program(&mut files, "usr/bin/nc", Path::new("/usr/bin/nc.openbsd"))?;
     debian::program(&mut files, "bin/bash", Path::new("/bin/bash"))?;
