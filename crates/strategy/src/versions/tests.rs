@@ -55,13 +55,18 @@ fn old_ingresses_and_budgets_come_back_as_they_were() {
     let find = |group, kind| super::find(group, "v1beta1", kind).unwrap();
     let own = json!({"apiVersion": "extensions/v1beta1", "kind": "Ingress", "metadata": {"name": "a"}, "spec": {
         "backend": {"serviceName": "d", "servicePort": "http"},
-        "rules": [{"http": {"paths": [{"path": "/", "pathType": "ImplementationSpecific",
-            "backend": {"serviceName": "s", "servicePort": 80}}]}}]}});
+        "rules": [{"http": {"paths": [{"path": "/", "backend": {"serviceName": "s", "servicePort": 80}}]}}]}});
     let stored = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}, "spec": {
         "defaultBackend": {"service": {"name": "d", "port": {"name": "http"}}},
         "rules": [{"http": {"paths": [{"path": "/", "pathType": "ImplementationSpecific",
             "backend": {"service": {"name": "s", "port": {"number": 80}}}}]}}]}});
-    there_and_back(find("extensions", "Ingress"), &own, &stored);
+    let ingress = find("extensions", "Ingress");
+    let mut defaulted = own.clone();
+    ingress.default(&mut defaulted);
+    ingress.up(&mut defaulted);
+    assert_eq!(defaulted, stored);
+    ingress.down(&mut defaulted);
+    assert_eq!(defaulted, own);
     let own = json!({"apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {}, "spec": {"selector": {}}});
     let stored = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {}, "spec": {"selector":
         {"matchExpressions": [{"key": "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match", "operator": "Exists"}]}}});

@@ -124,6 +124,14 @@ fn ingress_up(ingress: &mut Value) {
 
 fn ingress_down(ingress: &mut Value) {
     each_backend(ingress, backend_down);
+    // Manifests of these versions mostly say nothing of it, and applied again they must find nothing
+    // changed.
+    for rule in ingress.get_mut("spec").into_iter().flat_map(|spec| items_mut(spec, "rules")) {
+        let Some(http) = rule.get_mut("http") else { continue };
+        for path in items_mut(http, "paths").filter_map(Value::as_object_mut) {
+            path.retain(|field, value| field != "pathType" || value != "ImplementationSpecific");
+        }
+    }
     if let Some(spec) = at(ingress, &["spec"]) {
         super::rename(spec, "defaultBackend", "backend");
         spec.get_mut("backend").and_then(Value::as_object_mut).into_iter().for_each(backend_down);
