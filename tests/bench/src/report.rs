@@ -1,7 +1,7 @@
 //! Readings to tables: collects what the rows measured, and prints markdown (ratio first, absolute
 //! figures second) and the one line of JSON that `make bench-quick` ends with. Measures nothing.
 
-use crate::rows::{Measure, ROWS, Unit};
+use crate::rows::{Measure, ROWS};
 use crate::sides::Kind;
 use crate::summary::Spread;
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ impl Readings {
                 (Some(goal), Some(_)) => format!("{}×, **missed**", short(goal)),
             };
             let cell =
-                |kind| self.spread(measure.key, kind).map_or("–".to_owned(), |spread| cell(measure.unit, &spread));
+                |kind| self.spread(measure.key, kind).map_or("–".to_owned(), |spread| measure.unit.show(&spread));
             let _ = writeln!(
                 text,
                 "| {} | {shown} | {goal} | {} | {} |",
@@ -76,11 +76,6 @@ impl Readings {
         }
         serde_json::Value::Object(object).to_string()
     }
-}
-
-fn cell(unit: Unit, spread: &Spread) -> String {
-    let shown = unit.show(spread.median);
-    if spread.count == 1 { shown } else { format!("{shown} ({}–{})", unit.bare(spread.low), unit.bare(spread.high)) }
 }
 
 /// Three digits that matter, thousands apart.

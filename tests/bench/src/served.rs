@@ -69,6 +69,12 @@ impl<'b> Served<'b> {
         self.side.stop(self.bench).await
     }
 
+    /// Leaves the side to others.
+    pub fn into_side(self) -> Side {
+        self.watching.abort();
+        self.side
+    }
+
     pub async fn once(&self, shot: &Shot) -> anyhow::Result<bytes::Bytes> {
         load::once(&self.bench.env, &self.side.target, shot).await
     }

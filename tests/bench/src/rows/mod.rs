@@ -3,12 +3,15 @@
 
 mod creates;
 mod gets;
+mod growth;
+mod kubectl;
 mod lists;
 mod memory;
 mod node;
 mod ready;
 mod schedule;
 mod schedule_affine;
+mod services;
 mod statuses;
 mod watches;
 
@@ -17,6 +20,7 @@ use crate::report::short;
 use crate::served::Served;
 use crate::sides::Kind;
 pub use crate::summary::Better;
+use crate::summary::Spread;
 use futures_util::future::LocalBoxFuture;
 
 /// The readings of one run of a row.
@@ -59,23 +63,27 @@ pub enum Unit {
 }
 
 impl Unit {
-    pub fn bare(self, value: f64) -> String {
+    /// What figures of the size of `like` are divided by, and what is written behind them.
+    fn scale(self, like: f64) -> (f64, &'static str) {
         match self {
-            Unit::Bytes => short(value / f64::from(1 << 20)),
-            _ => short(value),
+            Unit::PerSecond => (1.0, "/s"),
+            Unit::Micros => (1.0, " µs"),
+            Unit::Millis => (1.0, " ms"),
+            Unit::Bytes if like < f64::from(1 << 20) => (1024.0, " KiB"),
+            Unit::Bytes => (f64::from(1 << 20), " MiB"),
+            Unit::Cores => (1.0, " cores"),
+            Unit::Percent => (1.0, " % of a core"),
         }
     }
 
-    pub fn show(self, value: f64) -> String {
-        let unit = match self {
-            Unit::PerSecond => "/s",
-            Unit::Micros => " µs",
-            Unit::Millis => " ms",
-            Unit::Bytes => " MiB",
-            Unit::Cores => " cores",
-            Unit::Percent => " % of a core",
-        };
-        format!("{}{unit}", self.bare(value))
+    /// The median, and the range where there was more than one reading.
+    pub fn show(self, spread: &Spread) -> String {
+        let (divisor, unit) = self.scale(spread.median);
+        let number = |value: f64| short(value / divisor);
+        match spread.count {
+            1 => format!("{}{unit}", number(spread.median)),
+            _ => format!("{}{unit} ({}–{})", number(spread.median), number(spread.low), number(spread.high)),
+        }
     }
 }
 
@@ -98,6 +106,9 @@ pub const ROWS: &[Row] = &[
     schedule::ROW,
     schedule_affine::ROW,
     node::ROW,
+    services::ROW,
+    kubectl::ROW,
+    growth::ROW,
 ];
 
 #[cfg(test)]

@@ -62,6 +62,11 @@ pub async fn start(bench: &Bench, kind: Kind, folder: &Path) -> anyhow::Result<S
     Ok(side)
 }
 
+/// Kutter with its node, without waiting for the node.
+pub async fn start_agent(bench: &Bench, folder: &Path) -> anyhow::Result<Side> {
+    kutter::start_node(bench, folder, NODE, ADDRESS).await
+}
+
 /// Ends everything that ran on the node.
 pub async fn stop(bench: &Bench, mut side: Side, folder: &Path) -> anyhow::Result<()> {
     if side.kind == Kind::Kutter {
