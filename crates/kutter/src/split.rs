@@ -17,6 +17,7 @@ use cluster::Pki;
 use cluster::tls::Served;
 use rustix::process::Signal;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,41 +35,60 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often the node looks whether its certificates were renewed.
 const CERTIFICATES: Duration = Duration::from_secs(3600);
 
-/// Runs the node's process until the server stops.
-pub async fn supervise(env: Env, mut instance: Instance, options: Options) {
+/// Takes over from an earlier node, and keeps one running until the server stops.
+///
+/// # Errors
+/// This program cannot be started again, or the data dir takes no note of it.
+pub async fn start(env: &Env, instance: Instance, options: &Options) -> anyhow::Result<()> {
+    end_earlier(env, &instance).await;
+    let mut pair = Pair { instance, data_dir: options.data_dir.clone() };
+    let child = pair.start_node()?;
+    env.tasks.spawn_to_end("node process", supervise(env.clone(), pair, child));
+    Ok(())
+}
+
+async fn supervise(env: Env, mut pair: Pair, mut child: Child) {
     let shutdown = env.tasks.shutdown();
     let mut pause = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-    end_earlier(&env, &instance).await;
-    while !shutdown.is_set() {
+    loop {
         let began = env.clock.instant();
-        match start() {
-            Ok(mut child) => {
-                instance.node_process = child.id().and_then(Process::of);
-                if let Err(error) = instance.write(&options.data_dir) {
-                    warn!(%error, "`kutter down` will not find the node's process");
-                }
-                tokio::select! {
-                    ended = child.wait() => warn!(?ended, "the node's process ended; starting it again"),
-                    () = shutdown.wait() => return stop(&env, child).await,
-                }
-            }
-            Err(error) => warn!(%error, "cannot start the node's process"),
+        tokio::select! {
+            ended = child.wait() => warn!(?ended, "the node's process ended; starting it again"),
+            () = shutdown.wait() => return stop(&env, child).await,
         }
         if env.clock.instant().duration_since(began) > LONGEST_PAUSE {
             pause.reset();
         }
-        tokio::select! {
-            () = env.clock.sleep(pause.next(&env.rng)) => {}
-            () = shutdown.wait() => return,
-        }
+        child = loop {
+            tokio::select! {
+                () = env.clock.sleep(pause.next(&env.rng)) => {}
+                () = shutdown.wait() => return,
+            }
+            match pair.start_node() {
+                Ok(child) => break child,
+                Err(error) => warn!(%error, "cannot start the node's process"),
+            }
+        };
     }
 }
 
-/// This program again, with the same flags.
-fn start() -> std::io::Result<Child> {
-    let flags = std::env::args_os().skip(2).filter(|word| word != "--split");
-    let words: Vec<OsString> = std::iter::once(COMMAND.into()).chain(flags).collect();
-    Command::new(std::env::current_exe()?).args(words).spawn()
+/// A server and its node, as `<data-dir>/instance.json` has them.
+struct Pair {
+    instance: Instance,
+    data_dir: PathBuf,
+}
+
+impl Pair {
+    /// This program again, with the same flags; `kutter down` will find it.
+    fn start_node(&mut self) -> anyhow::Result<Child> {
+        let program = std::env::current_exe().context("cannot tell where this program is")?;
+        let flags = std::env::args_os().skip(2).filter(|word| word != "--split");
+        let words: Vec<OsString> = std::iter::once(COMMAND.into()).chain(flags).collect();
+        let child = Command::new(program).args(words).spawn().context("cannot start the node's process")?;
+        self.instance.node_process = child.id().and_then(Process::of);
+        self.instance.write(&self.data_dir)?;
+        Ok(child)
+    }
 }
 
 /// A node whose server failed is still there: two would fight over the same pods.

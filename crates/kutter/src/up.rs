@@ -104,7 +104,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         let node = if options.no_node {
             None
         } else if options.split {
-            env.tasks.spawn_to_end("node process", split::supervise(env.clone(), instance, options.clone()));
+            split::start(&env, instance, &options).await?;
             wait_ready(&env, &plane, &place.node_name).await?;
             None
         } else {
