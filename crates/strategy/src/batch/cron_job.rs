@@ -14,9 +14,6 @@ pub const CRON_JOB: Declared =
 /// Its jobs' names get eleven letters more.
 const MAX_NAME: usize = 52;
 
-/// Words for whole schedules.
-const WORDS: &[&str] = &["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
-
 fn defaults(object: &mut Value) {
     let Some(spec) = object.get_mut("spec").filter(|spec| spec.is_object()) else { return };
     default_text(spec, "concurrencyPolicy", "Allow");
@@ -41,8 +38,8 @@ fn validate(object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
         if schedule.contains("TZ") {
             let why = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
             errors.push(FieldError::invalid(&here, schedule, why));
-        } else if let Some(why) = unreadable(schedule) {
-            errors.push(FieldError::invalid(&here, schedule, &why));
+        } else if let Err(why) = cron::Schedule::parse(schedule) {
+            errors.push(FieldError::invalid(&here, schedule, &why.to_string()));
         }
     }
     if let Some(zone) = spec["timeZone"].as_str() {
@@ -52,7 +49,7 @@ fn validate(object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
                 _ => "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
             };
             errors.push(FieldError::invalid(&path.child("timeZone"), zone, why));
-        } else if old.is_none_or(|old| old["spec"]["timeZone"] != *zone) && jiff::tz::TimeZone::get(zone).is_err() {
+        } else if old.is_none_or(|old| old["spec"]["timeZone"] != *zone) && cron::zone(zone).is_none() {
             let why = format!("unknown time zone {zone}");
             errors.push(FieldError::invalid(&path.child("timeZone"), zone, &why));
         }
@@ -71,33 +68,4 @@ fn validate(object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
         errors.push(FieldError::invalid(&here.child("selector"), job["selector"].clone(), why));
     }
     job::job_spec(job, &here, errors);
-}
-
-/// What is wrong with the outer form of a schedule. The finer points are the controller's, which
-/// reads the same text.
-fn unreadable(schedule: &str) -> Option<String> {
-    if schedule.starts_with('@') {
-        let is_known = WORDS.contains(&schedule) || schedule.starts_with("@every ");
-        return (!is_known).then(|| format!("unrecognized descriptor: {schedule}"));
-    }
-    let fields: Vec<&str> = schedule.split_whitespace().collect();
-    (fields.len() != 5).then(|| format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn schedules_have_a_form() {
-        for (schedule, expected) in [
-            ("*/5 * * * *", None),
-            ("@daily", None),
-            ("@every 1h", None),
-            ("x", Some("expected exactly 5 fields, found 1: [x]")),
-            ("@never", Some("unrecognized descriptor: @never")),
-        ] {
-            assert_eq!(unreadable(schedule).as_deref(), expected, "{schedule}");
-        }
-    }
 }
