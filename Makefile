@@ -21,7 +21,7 @@ run: build
 
 build:
 	@$(call install,$(BUILD_PACKAGES))
-	$(CARGO) build --release --locked --package kutter
+	KUTTER_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" $(CARGO) build --release --locked --package kutter
 
 test:
 	@$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES))

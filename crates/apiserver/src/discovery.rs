@@ -14,7 +14,11 @@ use std::sync::Arc;
 /// The release whose API this is.
 pub const GIT_VERSION: &str = "v1.37.0";
 
+/// Clients take the commit for hexadecimal digits; without a checkout it is unknown.
+const UNKNOWN_COMMIT: &str = "0000000000000000000000000000000000000000";
+
 pub fn version() -> Value {
+    let commit = option_env!("KUTTER_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or(UNKNOWN_COMMIT);
     json!({
         "major": "1",
         "minor": "37",
@@ -23,7 +27,7 @@ pub fn version() -> Value {
         "minCompatibilityMajor": "1",
         "minCompatibilityMinor": "36",
         "gitVersion": format!("{GIT_VERSION}+kutter-{}", env!("CARGO_PKG_VERSION")),
-        "gitCommit": "",
+        "gitCommit": commit,
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "none (Rust)",
