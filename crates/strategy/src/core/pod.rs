@@ -24,6 +24,13 @@ impl Strategy for Pod {
     fn prepare_create(&self, object: &mut Value, _context: &Context<'_>) {
         let qos = pod_defaults::qos_class(&object["spec"]);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
+        if object["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+            object["status"]["conditions"] = json!([{
+                "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "lastProbeTime": null, "lastTransitionTime": null,
+            }]);
+        }
     }
 
     fn validate_create(&self, object: &Value, _context: &Context<'_>) -> ErrorList {
@@ -39,9 +46,18 @@ impl Strategy for Pod {
         errors
     }
 
-    fn prepare_status_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {
+    fn prepare_status_update(&self, new: &mut Value, old: &Value, context: &Context<'_>) {
+        if let "ephemeralcontainers" | "resize" = context.subresource {
+            return pod_validation::keep_all_but(context.subresource, new, old);
+        }
         keep_all_but_status_and_metadata(new, old);
         keep_metadata(new, old, "ownerReferences");
+    }
+
+    fn validate_status_update(&self, new: &Value, old: &Value, context: &Context<'_>) -> ErrorList {
+        let mut errors = ErrorList::new();
+        pod_validation::validate_part(context.subresource, new, &self.defaulted(old), &mut errors);
+        errors
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
