@@ -174,7 +174,7 @@ fn in_go(why: &str, target: &Target, to: &Destination) -> String {
         format!("dial tcp {host}:{port}: connect: no route to host")
     } else if low.contains("lookup address") || low.contains("name or service not known") {
         format!("dial tcp: lookup {host}: no such host")
-    } else if low.contains("unknownissuer") || low.contains("badsignature") {
+    } else if ["unknownissuer", "badsignature", "causedasendentity"].iter().any(|word| low.contains(*word)) {
         "tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned()
     } else if low.contains("notvalidforname") {
         format!("tls: failed to verify certificate: x509: certificate is not valid for {}", target.host)
@@ -183,7 +183,7 @@ fn in_go(why: &str, target: &Target, to: &Destination) -> String {
     } else if low.contains("timed out") {
         "context deadline exceeded".to_owned()
     } else {
-        why.to_owned()
+        why.trim_start_matches("cannot reach the API server: ").to_owned()
     }
 }
 

@@ -35,7 +35,11 @@ type Answer = fn(&str, &Value) -> Value;
 impl Server {
     async fn start(env: &Env, answer: Answer) -> Server {
         let names = vec!["hook.ns.svc".to_owned(), "127.0.0.1".to_owned()];
-        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+        // As tools make them: its own authority, and marked as one.
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(names).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let cert = params.self_signed(&signing_key).unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)

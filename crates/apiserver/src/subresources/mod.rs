@@ -5,6 +5,7 @@ mod approval;
 mod binding;
 mod eviction;
 mod finalize;
+mod pod_parts;
 mod scale;
 mod status;
 mod token;
@@ -40,6 +41,12 @@ const ALL: &[Row] = &[
     Row { name: "scale", resources: &[], handle: |call| Box::pin(scale::handle(call)) },
     Row { name: "binding", resources: &["pods"], handle: |call| Box::pin(binding::handle(call)) },
     Row { name: "eviction", resources: &["pods"], handle: |call| Box::pin(eviction::handle(call)) },
+    Row {
+        name: "ephemeralcontainers",
+        resources: &["pods"],
+        handle: |call| Box::pin(pod_parts::ephemeral_containers(call)),
+    },
+    Row { name: "resize", resources: &["pods"], handle: |call| Box::pin(pod_parts::resize(call)) },
     Row { name: "finalize", resources: &["namespaces"], handle: |call| Box::pin(finalize::handle(call)) },
     Row { name: "token", resources: &["serviceaccounts"], handle: |call| Box::pin(token::handle(call)) },
     Row {

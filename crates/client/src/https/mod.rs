@@ -4,6 +4,7 @@
 //! What a request means is the server's business: this module writes URLs and reads answers.
 
 mod answer;
+mod believed;
 mod connect;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! TLS: whom to trust and how to identify oneself.
 
+use super::believed::Believed;
 use super::{HttpsOptions, OptionsError};
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -78,7 +79,11 @@ pub fn client_config(
         .with_safe_default_protocol_versions()
         .map_err(|error| OptionsError::Roots(error.to_string()))?;
     let builder = match roots {
-        Roots::Pem(pem) => builder.with_root_certificates(read_roots(pem)?),
+        Roots::Pem(pem) => {
+            let (store, bundle) = read_roots(pem)?;
+            let verifier = Believed::new(store, bundle, provider)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
         Roots::System => builder.with_root_certificates(system_roots()),
         Roots::Unchecked => builder.dangerous().with_custom_certificate_verifier(Arc::new(BelievesAll { provider })),
     };
@@ -102,16 +107,18 @@ pub fn believing_all(alpn: &[&[u8]]) -> Result<ClientConfig, OptionsError> {
     Ok(config)
 }
 
-fn read_roots(pem: &[u8]) -> Result<RootCertStore, OptionsError> {
+fn read_roots(pem: &[u8]) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), OptionsError> {
     let mut store = RootCertStore::empty();
+    let mut bundle = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|error| OptionsError::Roots(error.to_string()))?;
-        store.add(certificate).map_err(|error| OptionsError::Roots(error.to_string()))?;
+        store.add(certificate.clone()).map_err(|error| OptionsError::Roots(error.to_string()))?;
+        bundle.push(certificate);
     }
     if store.is_empty() {
         return Err(OptionsError::Roots("there is no certificate in it".to_owned()));
     }
-    Ok(store)
+    Ok((store, bundle))
 }
 
 /// Empty where the machine has none: then every server is refused, in rustls' words.

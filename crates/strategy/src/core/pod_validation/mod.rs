@@ -2,6 +2,7 @@
 
 mod containers;
 mod env;
+mod parts;
 mod probes;
 mod scheduling;
 mod security;
@@ -10,6 +11,7 @@ mod tests;
 mod update;
 mod volumes;
 
+pub use parts::{keep_all_but, validate as validate_part};
 pub use update::validate_update;
 
 use crate::check;
