@@ -277,6 +277,7 @@ fn prepare(resource: &Resource, part: Part, new: &mut Value, old: &Value, caller
         Part::Main => strategy.prepare_update(new, old, &context),
         // Being given a node is no change of what is wanted.
         Part::Sub("binding") => return,
+        Part::Sub("ephemeralcontainers" | "resize") => strategy.prepare_status_update(new, old, &context),
         // The server itself made the change, or asked the kind what of it counts.
         Part::Sub(_) => {}
     }
