@@ -90,6 +90,7 @@ fn up_command() -> Command {
         .arg(flag("no-node", "Run the control plane alone"))
         .arg(flag("split", "Run server and node as two processes: a server that fails leaves the node running"))
         .arg(flag("no-scheduler", "Leave scheduling to a scheduler of one's own"))
+        .arg(value("scheduler-config", "FILE", "Profiles and extenders: upstream's KubeSchedulerConfiguration"))
         .arg(value("write-kubeconfig", "PATH", "Also write the administrator's kubeconfig here"))
         .args(registries())
 }
@@ -144,6 +145,7 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
         no_node: matches.get_flag("no-node"),
         split: matches.get_flag("split"),
         no_scheduler: matches.get_flag("no-scheduler"),
+        scheduler_config: text("scheduler-config").map(PathBuf::from),
         registries: registry_options(matches)?,
         write_kubeconfig: text("write-kubeconfig").map(PathBuf::from),
     })

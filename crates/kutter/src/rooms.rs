@@ -3,6 +3,7 @@
 use crate::control_plane::ControlPlane;
 use crate::signing::Signing;
 use crate::up::Options;
+use anyhow::Context as _;
 use auth::authn::service_account;
 use auth::authn::{Bound, Issuer};
 use base::Env;
@@ -32,8 +33,19 @@ pub fn start(env: &Env, plane: &ControlPlane, options: &Options) -> anyhow::Resu
         return Ok(());
     }
     let scheduler = plane.api(User::new("system:kube-scheduler", &[auth::names::AUTHENTICATED]));
-    scheduler::start(env, scheduler, scheduler::Options::default());
+    scheduler::start(env, scheduler, scheduler_options(options)?);
     Ok(())
+}
+
+fn scheduler_options(options: &Options) -> anyhow::Result<scheduler::Options> {
+    let config = match &options.scheduler_config {
+        None => scheduler::Config::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            scheduler::config::parse(&text).with_context(|| format!("--scheduler-config {}", path.display()))?
+        }
+    };
+    Ok(scheduler::Options { config, host: options.node_name.clone().unwrap_or_default() })
 }
 
 /// Controllers are service accounts of kube-system, each with upstream's role; a few do what only
