@@ -26,7 +26,8 @@ const NODES: &str = "/registry/nodes/";
 const OFFERED: i64 = 8000;
 /// Shorter than the time after which pods are tried again without any news: a missed one shows.
 const CONVERGES_WITHIN: Duration = Duration::from_secs(240);
-const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+/// Evictions for lost nodes come after five minutes, stale marks of disruption go after two.
+const SETTLES_WITHIN: Duration = Duration::from_secs(420);
 const IDLE: Duration = Duration::from_secs(900);
 /// Events that a pod without a place may cause in that time.
 const EVENTS_PER_POD: usize = 4;
@@ -84,10 +85,25 @@ struct Scenario {
 /// # Errors
 /// A rule was broken.
 pub async fn run(seed: u64, prints: bool) -> Result<Summary, Failure> {
+    run_in(seed, prints, false).await
+}
+
+/// The same where watches lose events, which no client can make up for.
+///
+/// # Errors
+/// Nearly always, if the scenario is worth anything.
+pub async fn run_sabotaged(seed: u64, prints: bool) -> Result<Summary, Failure> {
+    run_in(seed, prints, true).await
+}
+
+async fn run_in(seed: u64, prints: bool, sabotaged: bool) -> Result<Summary, Failure> {
     let (world, deaths) = match World::start(seed, prints).await {
         Ok(started) => started,
         Err(error) => return Err(Failure { seed, what: error.to_string(), tail: Vec::new() }),
     };
+    if sabotaged {
+        world.net.chaos.sabotage();
+    }
     let outcome = tokio::select! {
         biased;
         outcome = play(&world) => outcome,

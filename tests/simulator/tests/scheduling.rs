@@ -18,3 +18,9 @@ fn scheduling_plays_the_same_way_twice() {
     let once = seeds::play(scheduling::run, 7).unwrap().unwrap();
     assert_eq!(once, seeds::play(scheduling::run, 7).unwrap().unwrap());
 }
+
+#[test]
+fn a_scheduler_whose_watches_lose_events_is_noticed() {
+    let mut verdicts = (1..=5).map(|seed| seeds::play(scheduling::run_sabotaged, seed).unwrap());
+    assert!(verdicts.any(|verdict| verdict.is_err()));
+}
