@@ -82,8 +82,6 @@ pub enum ImageError {
     /// This node's own disk or store failed.
     #[error("{operation}: {why}")]
     Failed { operation: &'static str, why: String },
-    #[error("image \"{image}\" is in use")]
-    InUse { image: String },
 }
 
 /// The CRI image service. References are as the user wrote them (`nginx`, `quay.io/a/b@sha256:…`);

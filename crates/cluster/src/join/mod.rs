@@ -199,7 +199,13 @@ async fn serving_identity(env: &Env, options: &JoinOptions, api: &Https) -> Resu
             Ok(identity)
         }
         Err(error @ (Error::NotApproved { .. } | Error::Denied { .. } | Error::Failed { .. })) => {
-            info!(%error, "the kubelet serves with a certificate of its own until then; logs and exec do not work");
+            match error {
+                // Seldom signed at once: it is asked for again.
+                Error::NotApproved { .. } => info!(
+                    "the kubelet's serving certificate is asked for; until it is signed, logs and exec do not work"
+                ),
+                error => warn!(%error, "the kubelet has no serving certificate; logs and exec do not work"),
+            }
             let own = Authority::generate(&format!("{}-ca", options.node_name), now)?;
             Ok(own.issue(&Profile::server(options.node_name.clone(), wanted.names), now)?)
         }
