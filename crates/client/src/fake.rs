@@ -354,10 +354,23 @@ fn merge(target: &mut Value, patch: &Value) {
             if let Some(list) = fields.get_mut(list).and_then(Value::as_array_mut) {
                 list.retain(|one| !gone.contains(one));
             }
+        } else if value.as_array().is_some_and(|list| list.iter().any(|one| one["$patch"].is_string())) {
+            let list = fields.entry(name.clone()).or_insert_with(|| json!([]));
+            list.as_array_mut().into_iter().for_each(|list| merge_by_uid(list, value));
         } else if value.is_null() {
             fields.remove(name);
         } else {
             merge(fields.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// What a strategic patch does to a list of owners from which some leave.
+fn merge_by_uid(list: &mut Vec<Value>, patch: &Value) {
+    for one in patch.as_array().into_iter().flatten() {
+        list.retain(|old| old["uid"] != one["uid"]);
+        if one["$patch"].is_null() {
+            list.push(one.clone());
         }
     }
 }

@@ -11,6 +11,7 @@ mod announce;
 mod bootstrap;
 mod certificates;
 mod cluster_roles;
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod disruption;
@@ -25,16 +26,20 @@ mod metrics;
 mod namespace;
 mod node;
 mod node_ipam;
+mod node_ttl;
 mod ownership;
 mod podgc;
 mod replicaset;
 mod resource_quota;
 mod rig;
 mod services;
+mod statefulset;
+mod storage;
 mod taint_eviction;
 mod template;
 #[cfg(test)]
 mod testing;
+mod ttl_after_finished;
 mod views;
 
 pub use accounts::TokenIssuer;
@@ -65,15 +70,23 @@ pub const ALL: &[Def] = &[
     deployment::DEF,
     replicaset::REPLICA_SET,
     disruption::DEF,
+    statefulset::DEF,
+    cronjob::DEF,
     node_ipam::DEF,
     node::DEF,
     taint_eviction::DEF,
+    node_ttl::DEF,
+    storage::BINDER,
+    storage::CLAIM_PROTECTION,
+    storage::VOLUME_PROTECTION,
+    storage::EPHEMERAL,
     certificates::SIGNING,
     certificates::APPROVING,
     certificates::CLEANER,
     cluster_roles::DEF,
     bootstrap::SIGNER,
     bootstrap::CLEANER,
+    ttl_after_finished::DEF,
     accounts::ROOT_CA,
 ];
 

@@ -1,0 +1,239 @@
+//! StatefulSets: pods with names, each with its own claims, made, updated and ended in order.
+//!
+//! Looks at StatefulSets, their pods, claims and ControllerRevisions; creates and deletes pods, creates
+//! claims and says whom they go with, writes the set's status. Never are there two pods of one name:
+//! the API server sees to that, and nothing is made before the old one is gone.
+
+mod claims;
+mod member;
+mod plan;
+mod rolling;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use crate::action::Plan;
+use crate::history::RevisionView;
+use crate::kinds::{kind, resource};
+use crate::ownership::Owner;
+use crate::rig::{Def, Rig, Room, RoomError};
+use crate::views::PodView;
+use base::Timestamp;
+use client::queue::RETRY;
+use client::{Cache, Change, Item, Key, Projection, WorkQueue};
+use meta::labels::Selector;
+use meta::{ObjectMeta, OwnerReference};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub const DEF: Def = Def {
+    name: "statefulset-controller",
+    identity: "statefulset-controller",
+    component: "statefulset-controller",
+    workers: 5,
+    retry: RETRY,
+    build,
+};
+
+/// A set's selector, by which pods and revisions that nobody controls find it.
+struct SetView {
+    selector: Selector,
+}
+
+impl Projection for SetView {
+    fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Set {
+            #[serde(default)]
+            spec: Value,
+        }
+        let set: Set = serde_json::from_slice(object)?;
+        let selector = Selector::from_json(&set.spec["selector"]).unwrap_or_else(|_| Selector::nothing());
+        Ok(SetView { selector })
+    }
+}
+
+/// Of a claim only the metadata matters.
+struct ClaimView;
+
+impl Projection for ClaimView {
+    fn project(_object: &[u8]) -> Result<Self, serde_json::Error> {
+        Ok(ClaimView)
+    }
+}
+
+/// A set as the plan reads it.
+#[derive(Debug, Clone, Deserialize)]
+struct Set {
+    metadata: ObjectMeta,
+    spec: Spec,
+    #[serde(default)]
+    status: Value,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(default = "one")]
+    replicas: i64,
+    #[serde(default)]
+    service_name: String,
+    #[serde(default)]
+    selector: Value,
+    #[serde(default)]
+    template: Value,
+    #[serde(default)]
+    pod_management_policy: String,
+    #[serde(default)]
+    update_strategy: UpdateStrategy,
+    #[serde(default)]
+    min_ready_seconds: i32,
+    revision_history_limit: Option<i64>,
+    #[serde(default)]
+    ordinals: Ordinals,
+    #[serde(default)]
+    volume_claim_templates: Vec<Value>,
+    #[serde(default)]
+    persistent_volume_claim_retention_policy: Retention,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct UpdateStrategy {
+    #[serde(rename = "type")]
+    kind: String,
+    rolling_update: Value,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Ordinals {
+    start: i64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Retention {
+    when_deleted: String,
+    when_scaled: String,
+}
+
+fn one() -> i64 {
+    1
+}
+
+impl Set {
+    /// One pod after the other.
+    fn is_ordered(&self) -> bool {
+        self.spec.pod_management_policy != "Parallel"
+    }
+
+    fn is_rolling(&self) -> bool {
+        self.spec.update_strategy.kind != "OnDelete"
+    }
+
+    /// The place from which on pods are updated.
+    fn partition(&self) -> usize {
+        let partition = self.spec.update_strategy.rolling_update["partition"].as_i64().unwrap_or(0);
+        usize::try_from(partition).unwrap_or(0)
+    }
+}
+
+/// All that a plan depends on.
+struct Observed {
+    owner: Owner,
+    set: Set,
+    selector: Selector,
+    /// Its pods and those it might adopt.
+    pods: Vec<Arc<Item<PodView>>>,
+    revisions: Vec<Arc<Item<RevisionView>>>,
+    /// The claims of its pods that there are, by name.
+    claims: BTreeMap<String, Arc<Item<ClaimView>>>,
+}
+
+struct Sets {
+    sets: Arc<Cache<SetView>>,
+    pods: Arc<Cache<PodView>>,
+    revisions: Arc<Cache<RevisionView>>,
+    claims: Arc<Cache<ClaimView>>,
+}
+
+fn build(rig: &Rig) -> Box<dyn Room> {
+    let sets = rig.cache::<SetView>(&resource::STATEFUL_SETS);
+    let pods = rig.cache::<PodView>(&resource::PODS);
+    let revisions = rig.cache::<RevisionView>(&resource::CONTROLLER_REVISIONS);
+    let claims = rig.cache::<ClaimView>(&resource::PERSISTENT_VOLUME_CLAIMS);
+    rig.on_itself(&sets);
+    let all = sets.clone();
+    rig.on(&pods, move |change, queue| owned_changed(&all, change, queue));
+    let all = sets.clone();
+    rig.on(&revisions, move |change, queue| owned_changed(&all, change, queue));
+    Box::new(Sets { sets, pods, revisions, claims })
+}
+
+/// Wakes the set that a pod or revision belongs to or left; of one that nobody controls, all that match.
+fn owned_changed<P>(sets: &Cache<SetView>, change: &Change<P>, queue: &WorkQueue<Key>) {
+    for item in change.states() {
+        if let Some(owner) = item.meta.controller().filter(|owner| is_stateful_set(owner)) {
+            queue.add(Key::new(&item.meta.namespace, &owner.name));
+        }
+    }
+    let Some(item) = change.new.as_ref().filter(|item| item.meta.controller().is_none() && !item.meta.is_deleting())
+    else {
+        return;
+    };
+    let old = change.old.as_ref();
+    if old.is_some_and(|old| old.meta.labels == item.meta.labels && old.meta.controller().is_none()) {
+        return;
+    }
+    for set in sets.list_in(&item.meta.namespace) {
+        if set.view.selector.matches(&item.meta.labels) {
+            queue.add(set.key.clone());
+        }
+    }
+}
+
+fn is_stateful_set(owner: &OwnerReference) -> bool {
+    owner.kind == kind::STATEFUL_SETS.kind && owner.api_version.starts_with("apps/")
+}
+
+impl Sets {
+    fn observe(&self, key: &Key) -> Result<Option<Observed>, RoomError> {
+        let Some(item) = self.sets.get_key(key) else { return Ok(None) };
+        let set: Set = item.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
+        let selector = item.view.selector.clone();
+        let mut pods = self.pods.controlled_by(&item.meta.uid);
+        let is_candidate = |pod: &Arc<Item<PodView>>| {
+            selector.matches(&pod.meta.labels) && member::ordinal(&pod.meta.name, key.name()).is_some()
+        };
+        pods.extend(self.pods.orphans_in(key.namespace()).into_iter().filter(is_candidate));
+        let mut revisions = self.revisions.controlled_by(&item.meta.uid);
+        let orphans = self.revisions.orphans_in(key.namespace());
+        revisions.extend(orphans.into_iter().filter(|one| selector.matches(&one.meta.labels)));
+        let owner = Owner::new(kind::STATEFUL_SETS, resource::STATEFUL_SETS, &item.meta);
+        let claims = self.claims_of(&set, &pods);
+        Ok(Some(Observed { owner, set, selector, pods, revisions, claims }))
+    }
+
+    fn claims_of(&self, set: &Set, pods: &[Arc<Item<PodView>>]) -> BTreeMap<String, Arc<Item<ClaimView>>> {
+        if set.spec.volume_claim_templates.is_empty() {
+            return BTreeMap::new();
+        }
+        let wanted = (0..set.spec.replicas).map(|place| place + set.spec.ordinals.start);
+        let standing = pods.iter().filter_map(|pod| member::ordinal(&pod.meta.name, &set.metadata.name));
+        let names = wanted.chain(standing).flat_map(|ordinal| claims::names(set, ordinal));
+        let find = |name: String| Some((name.clone(), self.claims.get(&set.metadata.namespace, &name)?));
+        names.filter_map(find).collect()
+    }
+}
+
+impl Room for Sets {
+    fn reconcile(&self, key: &Key, now: Timestamp) -> Result<Plan, RoomError> {
+        match self.observe(key)? {
+            Some(observed) => plan::plan(observed, now),
+            None => Ok(Plan::nothing()),
+        }
+    }
+}
