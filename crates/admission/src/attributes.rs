@@ -62,6 +62,10 @@ impl Attributes<'_> {
     /// True where the request is on this resource of any version; `resource` may name a
     /// subresource after a slash.
     pub fn is(&self, group: &str, resource: &str) -> bool {
+        // Every plugin asks this of every write, and mostly it is another resource.
+        if !resource.starts_with(self.resource.resource.as_ref() as &str) {
+            return false;
+        }
         let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         self.resource.group == group && self.resource.resource == plural && self.subresource == subresource
     }

@@ -14,28 +14,30 @@ pub fn apply_declared(value: &mut Value, schema: &Schema, id: TypeId) {
 
 fn fill(object: &mut Map<String, Value>, schema: &Schema, structure: &Struct) {
     for field in &structure.fields {
+        let is_go_value = matches!(field.shape, Shape::Struct(_)) && !field.pointer;
+        if field.default.is_none() && !is_go_value {
+            continue;
+        }
         let name = field.name.as_ref();
+        let given = object.get(name);
         if let Some(default) = &field.default
-            && object.get(name).is_none_or(|value| value.is_null() && !field.nullable)
+            && given.is_none_or(|value| value.is_null() && !field.nullable)
         {
             object.insert(name.to_owned(), default.clone());
-        }
-        match (object.get_mut(name), &field.shape) {
-            (Some(value), shape) => descend(value, schema, shape),
+        } else if let (None, Shape::Struct(id)) = (given, &field.shape) {
             // In Go this struct exists, unset as it is; it appears only if a default fills it.
-            (None, Shape::Struct(id)) if !field.pointer => {
-                let mut unset = Map::new();
-                fill(&mut unset, schema, schema.get(*id));
-                if !unset.is_empty() {
-                    object.insert(name.to_owned(), Value::Object(unset));
-                }
+            let mut unset = Map::new();
+            fill(&mut unset, schema, schema.get(*id));
+            if !unset.is_empty() {
+                object.insert(name.to_owned(), Value::Object(unset));
             }
-            (None, _) => {}
         }
     }
-    if let Some(shape) = &structure.additional {
-        let others = object.iter_mut().filter(|(key, _)| structure.position(key).is_none());
-        others.for_each(|(_, value)| descend(value, schema, shape));
+    for (name, value) in object.iter_mut() {
+        let shape = structure.field(name).map(|field| &field.shape).or(structure.additional.as_ref());
+        if let Some(shape) = shape {
+            descend(value, schema, shape);
+        }
     }
 }
 

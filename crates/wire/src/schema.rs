@@ -28,8 +28,9 @@ pub struct Struct {
     pub fields: Vec<Field>,
     /// Indices of `fields` sorted by name, for look-up.
     pub by_name: Vec<u16>,
-    /// The first eight bytes of each name in `by_name`, as numbers: found without leaving the cache.
-    pub prefixes: Vec<u64>,
+    /// A hash table of `fields` by name, half empty: the first eight bytes of a name, as a number, and
+    /// one more than where it stands.
+    pub slots: Vec<(u64, u16)>,
     /// The fields that protobuf has, in its order: [`Field::aligned_number`] and index.
     pub by_number: Vec<(u32, u16)>,
     /// What fields beside the named ones hold; None: they are unknown, warned of and pruned.
@@ -251,7 +252,7 @@ impl Struct {
         let mut order: Vec<u16> = (0..u16::try_from(self.fields.len()).unwrap_or(u16::MAX)).collect();
         let field = |at: &u16| &self.fields[usize::from(*at)];
         order.sort_unstable_by(|a, b| field(a).name.cmp(&field(b).name));
-        self.prefixes = order.iter().map(|at| prefix(&field(at).name)).collect();
+        self.slots = slots(&self.fields);
         let mut numbered: Vec<(u32, u16)> = order.iter().map(|at| (field(at).aligned_number(), *at)).collect();
         numbered.retain(|(number, _)| *number != 0);
         numbered.sort_unstable();
@@ -263,23 +264,48 @@ impl Struct {
         self.position(name).map(|at| &self.fields[at])
     }
 
-    /// Where in `fields` the named one stands.
+    /// Where in `fields` the named one stands. Every walk asks this of every field of every object.
     pub fn position(&self, name: &str) -> Option<usize> {
         let prefix = prefix(name);
-        let first = self.prefixes.partition_point(|other| *other < prefix);
-        let same = self.prefixes[first..].iter().take_while(|other| **other == prefix).count();
-        let candidates = self.by_name[first..first + same].iter().map(|at| usize::from(*at));
-        candidates.into_iter().find(|at| self.fields[*at].name == name)
+        let last = self.slots.len().checked_sub(1)?;
+        let mut at = slot(prefix, name.len()) & last;
+        loop {
+            let (other, index) = self.slots[at];
+            let index = usize::from(index).checked_sub(1)?;
+            if other == prefix && self.fields[index].name == name {
+                return Some(index);
+            }
+            at = (at + 1) & last;
+        }
     }
 }
 
-/// Orders as the names do, as far as it sees them.
-fn prefix(name: &str) -> u64 {
-    let mut bytes = [0; 8];
-    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
-        *to = from;
+/// Room for twice as many, so that searches end soon; a power of two.
+fn slots(fields: &[Field]) -> Vec<(u64, u16)> {
+    let mut slots = vec![(0, 0); (fields.len() * 2).next_power_of_two()];
+    let last = slots.len() - 1;
+    for (index, field) in fields.iter().enumerate() {
+        let prefix = prefix(&field.name);
+        let mut at = slot(prefix, field.name.len()) & last;
+        while slots[at].1 != 0 {
+            at = (at + 1) & last;
+        }
+        slots[at] = (prefix, u16::try_from(index + 1).unwrap_or(u16::MAX));
     }
-    u64::from_be_bytes(bytes)
+    slots
+}
+
+fn slot(prefix: u64, length: usize) -> usize {
+    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+    ((prefix ^ length as u64).wrapping_mul(MULTIPLIER) >> 32) as usize
+}
+
+/// The first eight bytes.
+fn prefix(name: &str) -> u64 {
+    if let Some(first) = name.as_bytes().first_chunk() {
+        return u64::from_le_bytes(*first);
+    }
+    name.bytes().rev().fold(0, |prefix, byte| prefix << 8 | u64::from(byte))
 }
 
 /// A place in a schema: one value's shape and the arena that its structs live in.

@@ -33,16 +33,21 @@ pub const ROW: Row = Row {
     run: Run::Served(|served| Box::pin(run(served))),
 };
 
+/// Stands for the name in the body.
+const NAME: &str = "(name)";
+
 async fn run(served: &mut Served<'_>) -> anyhow::Result<Found> {
     served.namespace(NAMESPACE).await?;
     let path = objects::pods_path(NAMESPACE);
+    // Made once: the load generator shares the machine with the servers.
+    let template = objects::pod(NAMESPACE, NAME, NOBODY).to_string();
     let load = Load::http1(64, Until::Done(served.bench.sizes.pods));
     let mut cost = served
         .load(
             load,
             Arc::new(move |number| {
                 let name = objects::pod_name(number);
-                let body = objects::pod(NAMESPACE, &name, NOBODY).to_string();
+                let body = template.replace(NAME, &name);
                 Shot::create(&path, body, format!("\"name\":\"{name}\""))
             }),
         )
