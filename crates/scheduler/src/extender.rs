@@ -1,6 +1,9 @@
 //! Extenders: programs outside that have a say over HTTP(S), in upstream's protocol. Each call has a
 //! time limit, and what an ignorable one fails to say counts for nothing.
 
+#[cfg(test)]
+mod tests;
+
 use crate::config;
 use crate::framework::{MAX_SCORE, Rejection};
 use crate::node::NodeView;
