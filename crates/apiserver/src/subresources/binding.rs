@@ -85,7 +85,11 @@ fn bind(current: &Value, name: &str, node: &str, uid: &str, extra: &Extra, now: 
         }
     }
     let scheduled = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
-    let status = pod["status"].as_object_mut();
+    let mut status = pod["status"].as_object_mut();
+    // Room was kept for it somewhere; that is over.
+    if let Some(status) = &mut status {
+        status.remove("nominatedNodeName");
+    }
     let conditions = status.map(|status| status.entry("conditions").or_insert_with(|| json!([])));
     if let Some(conditions) = conditions.and_then(Value::as_array_mut) {
         conditions.retain(|condition| condition["type"] != "PodScheduled");
