@@ -37,6 +37,7 @@ resources! {
     NAMESPACES: "" "v1" "namespaces" "Namespace";
     NODES: "" "v1" "nodes" "Node";
     PERSISTENT_VOLUME_CLAIMS: "" "v1" "persistentvolumeclaims" "PersistentVolumeClaim";
+    PERSISTENT_VOLUMES: "" "v1" "persistentvolumes" "PersistentVolume";
     PODS: "" "v1" "pods" "Pod";
     REPLICATION_CONTROLLERS: "" "v1" "replicationcontrollers" "ReplicationController";
     REPLICA_SETS: "apps" "v1" "replicasets" "ReplicaSet";
@@ -45,5 +46,6 @@ resources! {
     SERVICES: "" "v1" "services" "Service";
     SERVICE_ACCOUNTS: "" "v1" "serviceaccounts" "ServiceAccount";
     STATEFUL_SETS: "apps" "v1" "statefulsets" "StatefulSet";
+    STORAGE_CLASSES: "storage.k8s.io" "v1" "storageclasses" "StorageClass";
     SUBJECT_ACCESS_REVIEWS: "authorization.k8s.io" "v1" "subjectaccessreviews" "SubjectAccessReview";
 }

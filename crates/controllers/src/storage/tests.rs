@@ -1,0 +1,112 @@
+//! Binding, holding and making claims on the fake API server.
+
+use super::*;
+use crate::kinds::resource::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES};
+use crate::testing::Stage;
+use serde_json::json;
+
+fn volume(name: &str, size: &str, class: &str) -> Value {
+    json!({"metadata": {"name": name, "uid": name}, "status": {"phase": "Available"},
+           "spec": {"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], "storageClassName": class}})
+}
+
+fn claim(name: &str, size: &str, class: &str) -> Value {
+    json!({"metadata": {"namespace": "ns", "name": name, "uid": name}, "status": {"phase": "Pending"},
+           "spec": {"resources": {"requests": {"storage": size}}, "accessModes": ["ReadWriteOnce"],
+                    "storageClassName": class}})
+}
+
+fn class(name: &str, mode: &str, provisioner: &str) -> Value {
+    json!({"metadata": {"name": name}, "provisioner": provisioner, "volumeBindingMode": mode})
+}
+
+fn bound(stage: &Stage, name: &str) -> (String, String) {
+    let claim = stage.api.get(&PERSISTENT_VOLUME_CLAIMS, "ns", name).unwrap();
+    (text(&claim, "/spec/volumeName").to_owned(), text(&claim, "/status/phase").to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_get_the_smallest_volume_that_suits() {
+    let objects = [
+        (&PERSISTENT_VOLUMES, volume("small", "1Gi", "fast")),
+        (&PERSISTENT_VOLUMES, volume("big", "9Gi", "fast")),
+        (&PERSISTENT_VOLUMES, volume("fit", "5Gi", "fast")),
+        (&PERSISTENT_VOLUMES, volume("slow", "5Gi", "slow")),
+        (&PERSISTENT_VOLUME_CLAIMS, claim("a", "2Gi", "fast")),
+        (&PERSISTENT_VOLUME_CLAIMS, claim("b", "2Gi", "fast")),
+        (&PERSISTENT_VOLUME_CLAIMS, claim("c", "2Gi", "fast")),
+    ];
+    let stage = Stage::new(&BINDER, &objects).await;
+    stage.settle(5).await;
+    let mut taken = ["a", "b", "c"].map(|name| bound(&stage, name));
+    taken.sort();
+    let pair = |volume: &str, phase: &str| (volume.to_owned(), phase.to_owned());
+    assert_eq!(taken, [pair("", "Pending"), pair("big", "Bound"), pair("fit", "Bound")]);
+    let fit = stage.api.get(&PERSISTENT_VOLUMES, "", "fit").unwrap();
+    assert_eq!(text(&fit, "/status/phase"), "Bound");
+    assert!(
+        stage.events().iter().any(|event| event.starts_with("ProvisioningFailed storageclass.storage.k8s.io \"fast\""))
+    );
+    stage.writes();
+    stage.settle(3600).await;
+    assert!(stage.writes().is_empty(), "nothing changes, nothing is written");
+    // The claim goes: its volume is nobody's, but not free.
+    let user = text(&fit, "/spec/claimRef/name").to_owned();
+    stage.api.remove(&PERSISTENT_VOLUME_CLAIMS, "ns", &user);
+    stage.settle(5).await;
+    assert_eq!(text(&stage.api.get(&PERSISTENT_VOLUMES, "", "fit").unwrap(), "/status/phase"), "Released");
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_binding_waits_and_provisioners_are_asked() {
+    let mut kept = volume("kept", "5Gi", "late");
+    kept["spec"]["claimRef"] = json!({"namespace": "ns", "name": "chosen"});
+    let objects = [
+        (&STORAGE_CLASSES, class("late", "WaitForFirstConsumer", "kubernetes.io/no-provisioner")),
+        (&STORAGE_CLASSES, class("made", "Immediate", "disks.example.com")),
+        (&PERSISTENT_VOLUMES, volume("free", "5Gi", "late")),
+        (&PERSISTENT_VOLUMES, kept),
+        (&PERSISTENT_VOLUME_CLAIMS, claim("waits", "1Gi", "late")),
+        (&PERSISTENT_VOLUME_CLAIMS, claim("chosen", "1Gi", "late")),
+        (&PERSISTENT_VOLUME_CLAIMS, claim("asks", "1Gi", "made")),
+        (&PERSISTENT_VOLUME_CLAIMS, claim("none", "1Gi", "")),
+    ];
+    let stage = Stage::new(&BINDER, &objects).await;
+    stage.settle(5).await;
+    assert_eq!(bound(&stage, "waits").0, "");
+    assert_eq!(bound(&stage, "chosen"), ("kept".to_owned(), "Bound".to_owned()));
+    let asks = stage.api.get(&PERSISTENT_VOLUME_CLAIMS, "ns", "asks").unwrap();
+    assert_eq!(asks["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"], json!("disks.example.com"));
+    let events = stage.events();
+    for reason in ["WaitForFirstConsumer", "ExternalProvisioning", "FailedBinding no persistent volumes"] {
+        assert!(events.iter().any(|event| event.starts_with(reason)), "{reason}: {events:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn used_claims_and_bound_volumes_stay() {
+    let mut going = claim("used", "1Gi", "");
+    going["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "used"}}]);
+    let pod = json!({"metadata": {"namespace": "ns", "name": "p"}, "spec": {"nodeName": "n1", "volumes": volumes}});
+    let objects = [(&PERSISTENT_VOLUME_CLAIMS, going), (&PODS, pod), (&PERSISTENT_VOLUMES, volume("v", "1Gi", ""))];
+    let stage = Stage::with(&[&CLAIM_PROTECTION, &VOLUME_PROTECTION], &objects).await;
+    stage.settle(5).await;
+    assert_eq!(stage.writes(), ["update persistentvolumes v"]);
+    stage.api.remove(&PODS, "ns", "p");
+    stage.settle(5).await;
+    assert_eq!(stage.writes(), ["update persistentvolumeclaims ns/used"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_get_claims_of_their_own() {
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"storageClassName": "fast"}});
+    let volumes = json!([{"name": "v", "ephemeral": {"volumeClaimTemplate": template}}]);
+    let pod = json!({"metadata": {"namespace": "ns", "name": "p", "uid": "u"}, "spec": {"volumes": volumes}});
+    let stage = Stage::new(&EPHEMERAL, &[(&PODS, pod)]).await;
+    stage.settle(5).await;
+    let claim = stage.api.get(&PERSISTENT_VOLUME_CLAIMS, "ns", "p-v").unwrap();
+    assert_eq!(claim["metadata"]["ownerReferences"][0]["uid"], json!("u"));
+    assert_eq!(claim["spec"]["storageClassName"], json!("fast"));
+}
