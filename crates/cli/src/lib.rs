@@ -7,6 +7,7 @@
 mod changes;
 mod command;
 mod commands;
+pub mod convert;
 mod describe;
 mod discovery;
 mod failure;

@@ -1,6 +1,6 @@
 //! Commands and flags, each with its help; every command's work is in its own module.
 
-use crate::{agent, down, images, split, status, token, up};
+use crate::{agent, convert, down, images, split, status, token, up};
 use ::images::ImagesOptions;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -28,6 +28,7 @@ const ALL: &[Entry] = &[
     Entry { name: "status", build: status_command, run: |matches| status::run(&dir(matches)) },
     Entry { name: "token", build: token_command, run: token },
     Entry { name: "images", build: images_command, run: images::run },
+    Entry { name: "convert", build: convert::command, run: convert::run },
     Entry { name: "version", build: version_command, run: version },
 ];
 

@@ -3,6 +3,7 @@
 mod agent;
 mod command_line;
 mod control_plane;
+mod convert;
 mod down;
 mod failure;
 mod images;
