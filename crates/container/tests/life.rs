@@ -7,6 +7,7 @@ mod rig;
 use container::runtime::{ContainerState, Runtime, RuntimeError};
 use rig::{Rig, memory, pod_init, supervisor};
 use std::os::fd::AsFd;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +19,7 @@ async fn a_container_runs_logs_and_ends() {
     assert!(status.started_at > 0 && status.finished_at >= status.started_at && status.created_at > 0);
     let mut log = rig.log(&sandbox, &id).await;
     log.sort();
-    assert_eq!(log, ["stderr F err", "stdout F last", "stdout F out"]);
+    assert_eq!(log, ["stderr F err", "stdout F out", "stdout P last"]);
     rig.runtime.remove_container(&id).await.unwrap();
     assert!(matches!(rig.runtime.container(&id).await, Err(RuntimeError::NotFound { .. })));
     let done = rig.start(&sandbox, rig.container("done", &["true"])).await;
@@ -159,6 +160,21 @@ async fn a_stuck_supervisor_is_replaced() {
     rig.restart().await;
     assert_ne!(supervisor(&rig), stuck);
     assert_eq!(rig.exec(&id, &["echo", "here"]).await.0, "here\n");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_the_answer_to_a_question_that_was_given_up() {
+    let rig = Rig::new("given-up").await;
+    let (sandbox, id) = rig.shell("given-up", "sleep 1000").await;
+    for _ in 0..5 {
+        // Asked once, which sends the question, and dropped.
+        let mut question = rig.runtime.stats(&id);
+        let ask = |context: &mut Context<'_>| Poll::Ready(question.as_mut().poll(context).is_ready());
+        std::future::poll_fn(ask).await;
+    }
+    let other = rig.runtime.run_sandbox(rig.sandbox("other")).await.unwrap();
+    assert_ne!(pod_init(&sandbox), pod_init(&other));
     rig.end().await;
 }
 

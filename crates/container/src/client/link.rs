@@ -23,25 +23,30 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 impl Inner {
     /// Asks the supervisor, whichever lives. Requests may be repeated, so a lost answer is asked
-    /// for again.
+    /// for again. A connection is put back only once its answer was read: with a caller that gave
+    /// up in between it ends, or the next one would be given the answer to that question.
     pub async fn ask(&self, request: &SupervisorRequest) -> Result<(SupervisorReply, Vec<OwnedFd>), RuntimeError> {
         let mut link = self.link.lock().await;
         let mut last = None;
         for _ in 0..2 {
-            if link.is_none() {
-                *link = Some(self.reach().await?);
-            }
-            let Some(connection) = link.as_ref() else { continue };
+            let connection = match link.take() {
+                Some(connection) => connection,
+                None => self.reach().await?,
+            };
             let answer = self.env.clock.timeout(ANSWER_TIMEOUT, connection.call(request, &[])).await;
             match answer {
-                Ok(Ok((SupervisorReply::Failed { message }, _))) => {
-                    return Err(RuntimeError::Failed { operation: "supervisor", why: message });
+                Ok(Ok(answer)) => {
+                    *link = Some(connection);
+                    return match answer {
+                        (SupervisorReply::Failed { message }, _) => {
+                            Err(RuntimeError::Failed { operation: "supervisor", why: message })
+                        }
+                        answer => Ok(answer),
+                    };
                 }
-                Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => last = Some(error.to_string()),
                 Err(_) => last = Some("no answer in time".to_owned()),
             }
-            *link = None;
         }
         Err(RuntimeError::Unreachable(last.unwrap_or_default()))
     }

@@ -172,7 +172,8 @@ impl Inner {
                 streams.stderr = Some(reader(stderr.0).map_err(&fail)?);
                 if let Some(stdin) = stdin {
                     let (ended, told) = tokio::sync::oneshot::channel();
-                    streams.stdin = Some(Box::new(AttachedInput { pipe: pipe_end(stdin).map_err(&fail)?, _ended: ended }));
+                    streams.stdin =
+                        Some(Box::new(AttachedInput { pipe: pipe_end(stdin).map_err(&fail)?, _ended: ended }));
                     input_ended = Some(told);
                 }
             }

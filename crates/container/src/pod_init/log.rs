@@ -37,13 +37,13 @@ impl Log {
         self.put(&out);
     }
 
-    /// The stream has ended: its last line may have no newline.
+    /// The stream has ended: its last line may have no newline, and readers are to add none.
     pub fn end(&mut self, stream: usize) {
         let rest = std::mem::take(&mut self.begun[stream]);
         if !rest.is_empty() {
             let prefix = format!("{} {}", timestamp(process::wall_clock()), STREAMS[stream]);
             let mut out = Vec::new();
-            line(&mut out, &prefix, b" F ", &rest);
+            line(&mut out, &prefix, b" P ", &rest);
             self.put(&out);
         }
     }
@@ -138,7 +138,7 @@ mod tests {
     fn lines_are_joined_and_split() {
         assert_eq!(
             logged(&[(0, b"one\ntw"), (1, b"err\n"), (0, b"o\n\nend")]),
-            ["stdout F one", "stderr F err", "stdout F two", "stdout F ", "stdout F end",]
+            ["stdout F one", "stderr F err", "stdout F two", "stdout F ", "stdout P end"]
         );
         let exact = vec![b'x'; MAX_LINE];
         let mut long = exact.clone();
