@@ -38,6 +38,7 @@ pub fn write(out: &mut Writer, dialect: Dialect, custom: &Custom<'_>) {
     if dialect == Dialect::V2 {
         simplify(&mut schema);
     }
+    let is_defined = schema.is_object();
     let mut model = match schema {
         Value::Object(model) => model,
         _ => Map::new(),
@@ -47,14 +48,17 @@ pub fn write(out: &mut Writer, dialect: Dialect, custom: &Custom<'_>) {
     if keeps_all && dialect == Dialect::V3 {
         model.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
     }
-    let mut properties = match model.remove("properties") {
-        Some(Value::Object(properties)) => properties,
-        _ => Map::new(),
-    };
-    properties.insert("apiVersion".to_owned(), json!({"description": API_VERSION, "type": "string"}));
-    properties.insert("kind".to_owned(), json!({"description": KIND, "type": "string"}));
-    properties.insert("metadata".to_owned(), reference(dialect, "meta.v1.ObjectMeta", METADATA));
-    model.insert("properties".to_owned(), properties.into());
+    // Where anything goes no property may be named: clients of version 2 would allow no other.
+    if is_defined && !(keeps_all && dialect == Dialect::V2) {
+        let mut properties = match model.remove("properties") {
+            Some(Value::Object(properties)) => properties,
+            _ => Map::new(),
+        };
+        properties.insert("apiVersion".to_owned(), json!({"description": API_VERSION, "type": "string"}));
+        properties.insert("kind".to_owned(), json!({"description": KIND, "type": "string"}));
+        properties.insert("metadata".to_owned(), reference(dialect, "meta.v1.ObjectMeta", METADATA));
+        model.insert("properties".to_owned(), properties.into());
+    }
     let identity = |kind: &str| json!([{"group": custom.kind.group, "kind": kind, "version": custom.kind.version}]);
     model.insert("x-kubernetes-group-version-kind".to_owned(), identity(&kind.kind));
     out.value(name, &Value::Object(model));
@@ -94,17 +98,13 @@ fn reference(dialect: Dialect, name: &str, description: &str) -> Value {
 
 fn simplify(schema: &mut Value) {
     let Value::Object(fields) = schema else { return };
-    let loose = fields.get("nullable") == Some(&Value::Bool(true))
-        || fields.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true));
-    if loose {
-        // Clients of version 2 would refuse the other type.
-        fields.remove("type");
-        fields.remove("properties");
-        fields.remove("items");
-    }
-    if fields.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
-        fields.remove("properties");
-        fields.remove("items");
+    let is_set = |field: &&str| fields.get(*field) == Some(&Value::Bool(true));
+    let loose = ["nullable", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"];
+    if loose.iter().any(is_set) {
+        // Clients of version 2 would refuse another type, or nulls in an object without properties.
+        for field in ["type", "properties", "items"] {
+            fields.remove(field);
+        }
     }
     NOT_IN_V2.iter().for_each(|field| {
         fields.remove(*field);
