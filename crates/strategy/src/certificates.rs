@@ -66,7 +66,6 @@ impl Strategy for CertificateSigningRequest {
         keep_all_but_status(new, old);
         if context.subresource == "approval" {
             keep_certificate(new, old);
-            keep_conditions(new, old, |kind| !VERDICTS.contains(&kind));
         } else {
             keep_conditions(new, old, |kind| VERDICTS.contains(&kind));
         }
@@ -194,7 +193,7 @@ mod tests {
         context.subresource = "approval";
         rules.prepare_status_update(&mut approved, &made, &context);
         assert_eq!(approved["status"]["certificate"], Value::Null);
-        assert_eq!(items(&approved["status"], "conditions").len(), 1);
+        assert_eq!(items(&approved["status"], "conditions").len(), 2, "an approver may set any condition");
         context.subresource = "status";
         let mut signed = approved.clone();
         signed["status"] = json!({"certificate": "x"});
