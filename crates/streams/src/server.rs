@@ -53,8 +53,25 @@ const WEBSOCKET_PROTOCOLS: [Protocol; 6] = [
     protocol("", false, true, false, false),
 ];
 
+/// For output alone: one message per piece.
+const OUTPUT_PROTOCOLS: [&str; 2] = ["binary.k8s.io", ""];
+
 pub(crate) const FORWARD_PROTOCOL: &str = "portforward.k8s.io";
 pub(crate) const FORWARD_TUNNEL_PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
+
+/// Accepts a WebSocket on which only the server speaks, as that of a log.
+///
+/// # Errors
+/// The answer for a request that cannot become one.
+pub fn output<B>(request: &mut Request<B>) -> Result<Upgrade<Output>, Refused> {
+    let accepted = handshake::accept(request, &OUTPUT_PROTOCOLS, &[])?;
+    let session = async move {
+        let io = TokioIo::new(accepted.upgrade.await.map_err(StreamError::Upgrade)?);
+        let socket = websocket::on(io, WebSocketRole::Server).await;
+        Ok(Box::new(Tunnel::new(socket)) as Output)
+    };
+    Ok(Upgrade { response: accepted.response, session: Box::pin(session) })
+}
 
 /// A command's streams, as far as they were asked for.
 pub struct RemoteCommand {
