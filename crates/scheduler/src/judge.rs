@@ -164,7 +164,6 @@ impl Judge {
     }
 
     /// Makes the rules ready that look at all nodes, and learns whether only some nodes can do.
-    #[expect(clippy::type_complexity, reason = "two results of one step")]
     fn prepare(
         &self,
         case: &Case<'_>,
@@ -349,3 +348,7 @@ fn spanning(case: &Case<'_>, node: &Node, ready: &Ready) -> Result<(), Rejection
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "judge_speed.rs"]
+mod speed;

@@ -50,7 +50,7 @@ impl Matcher {
     }
 
     /// A label that whatever this selects has.
-    fn exact(&self) -> Option<(&str, &str)> {
+    pub fn exact(&self) -> Option<(&str, &str)> {
         self.selector.requirements().iter().find_map(|one| Some((one.key(), self.selector.exact_value(one.key())?)))
     }
 }

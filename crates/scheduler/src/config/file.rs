@@ -29,6 +29,8 @@ pub enum ConfigError {
     Required { field: String },
     #[error("profile \"{profile}\": plugin \"{plugin}\" does not exist")]
     NoSuchPlugin { profile: String, plugin: String },
+    #[error("at least one bind plugin is needed for profile with scheduler name \"{profile}\"")]
+    NoBinder { profile: String },
     #[error("cannot read {}: {error}", path.display())]
     File { path: PathBuf, error: std::io::Error },
 }

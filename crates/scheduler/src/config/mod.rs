@@ -45,7 +45,6 @@ pub struct Profile {
     /// The same with weights, for scoring.
     pub scores: Vec<(usize, i64)>,
     pub preempts: bool,
-    pub binds: bool,
     pub gates: bool,
     pub percentage_of_nodes_to_score: Option<i64>,
     pub args: Args,
@@ -62,7 +61,6 @@ impl Profile {
             filters: places().collect(),
             scores: places().map(weighted).filter(|(_, weight)| *weight > 0).collect(),
             preempts: true,
-            binds: true,
             gates: true,
             percentage_of_nodes_to_score: None,
             args: Args::default(),

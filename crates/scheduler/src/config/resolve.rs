@@ -48,6 +48,9 @@ pub(super) fn profile(name: &str, at: usize, file: ProfileFile) -> Result<Profil
     let everywhere = changed(defaults, &plugins.multi_point);
     let at_point = |set: &PluginSet| changed(everywhere.clone(), set);
     let has = |set: &PluginSet, wanted: &str| at_point(set).iter().any(|(place, _)| ALL[*place].name == wanted);
+    if !has(&plugins.bind, "DefaultBinder") {
+        return Err(ConfigError::NoBinder { profile: name.to_owned() });
+    }
     let judges = |place: usize| !matches!(ALL[place].rule, Rule::Elsewhere);
     let filters = at_point(&plugins.filter).into_iter().map(|(place, _)| place).filter(|place| judges(*place));
     let scores = at_point(&plugins.score).into_iter().filter(|(place, _)| ALL[*place].weight > 0);
@@ -61,7 +64,6 @@ pub(super) fn profile(name: &str, at: usize, file: ProfileFile) -> Result<Profil
         filters: filters.collect(),
         scores: scores.map(|(place, weight)| (place, if weight > 0 { weight } else { 1 })).collect(),
         preempts: has(&plugins.post_filter, "DefaultPreemption"),
-        binds: has(&plugins.bind, "DefaultBinder"),
         gates: has(&plugins.pre_enqueue, "SchedulingGates"),
         percentage_of_nodes_to_score: percentage(&field, file.percentage_of_nodes_to_score)?,
         args,

@@ -89,6 +89,10 @@ fn bad_files_are_refused() {
             "profiles: [{plugins: {filter: {enabled: [{name: Magic}]}}}]",
             "profile \"default-scheduler\": plugin \"Magic\" does not exist",
         ),
+        (
+            "profiles: [{plugins: {bind: {disabled: [{name: '*'}]}}}]",
+            "at least one bind plugin is needed for profile with scheduler name \"default-scheduler\"",
+        ),
         ("extenders: [{urlPrefix: x, prioritizeVerb: rank}]", "extenders[0].weight: Invalid value: 0"),
         ("extenders: [{urlPrefix: a, bindVerb: b}, {urlPrefix: c, bindVerb: d}]", "extenders: Invalid value"),
     ] {

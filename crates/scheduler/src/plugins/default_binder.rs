@@ -1,5 +1,5 @@
-//! DefaultBinder: binds by POSTing to the pod's `binding`. Its work is in `crate::binding`; the
-//! name lets a profile leave the binding to an extender.
+//! DefaultBinder: binds by POSTing to the pod's `binding`. Its work is in `crate::binding`; a profile
+//! cannot do without it, as upstream's cannot.
 
 use crate::framework::Plugin;
 use crate::news::always;

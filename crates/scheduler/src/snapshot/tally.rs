@@ -57,6 +57,8 @@ pub struct Tallies {
     numbers: BTreeMap<Question, usize>,
     index: Index,
     uses: u64,
+    /// How many placed pods have a label: a new question about one that none has needs no looking.
+    labels: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
 impl Tallies {
@@ -89,10 +91,10 @@ impl Tallies {
             self.forget_oldest();
         }
         let mut tally = Tally { question: question.clone(), by_slot: Vec::new(), used: self.uses };
-        for (slot, pod) in pods {
-            if question.counts(pod) {
-                tally.count(slot, true);
-            }
+        let exact = question.first().and_then(Matcher::exact);
+        let is_known = |(key, value)| self.labels.get(key).is_some_and(|values| values.contains_key(value));
+        if exact.is_none_or(is_known) {
+            pods.filter(|(_, pod)| question.counts(pod)).for_each(|(slot, _)| tally.count(slot, true));
         }
         let number = self.tallies.iter().position(Option::is_none).unwrap_or(self.tallies.len());
         if number == self.tallies.len() {
@@ -118,12 +120,34 @@ impl Tallies {
 
     /// A pod has come to a node, or left it.
     pub fn observe(&mut self, slot: usize, pod: &PodItem, arrives: bool) {
+        for (key, value) in &pod.meta.labels {
+            self.note_label(key, value, arrives);
+        }
         for number in self.index.candidates(&pod.meta.labels) {
             if let Some(tally) = &mut self.tallies[number]
                 && tally.question.counts(pod)
             {
                 tally.count(slot, arrives);
             }
+        }
+    }
+}
+
+impl Tallies {
+    fn note_label(&mut self, key: &str, value: &str, arrives: bool) {
+        if !self.labels.contains_key(key) {
+            self.labels.insert(key.to_owned(), BTreeMap::new());
+        }
+        let Some(values) = self.labels.get_mut(key) else { return };
+        match values.get_mut(value) {
+            Some(count) if arrives => *count += 1,
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => drop(values.remove(value)),
+            None if arrives => drop(values.insert(value.to_owned(), 1)),
+            None => {}
+        }
+        if values.is_empty() {
+            self.labels.remove(key);
         }
     }
 }
