@@ -13,6 +13,7 @@ pub mod images;
 pub mod interrupt;
 pub mod junit;
 pub mod kept;
+pub mod memory;
 pub mod report;
 pub mod selection;
 pub mod suite;

@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use conformance::cluster::Cluster;
 use conformance::junit::{self, Outcomes};
 use conformance::kept::{self, Kept};
+use conformance::memory::Memory;
 use conformance::report::{self, Reasons, Run};
 use conformance::selection::{self, Choice, Part};
 use conformance::suite::Suite;
@@ -92,6 +93,9 @@ fn outcomes(upstream: &Upstream, parts: &[Part]) -> Result<Outcomes> {
     let folder = root().join("target/conformance");
     let archives = images::archives(upstream, &folder.join("images"))?;
     let folder = std::env::var_os("RESULTS").map_or(folder, PathBuf::from);
+    let memory = Memory::mount(&std::env::temp_dir().join(format!("kt-conformance-{}", std::process::id())))?;
+    // Hosts make their folders below it from now on.
+    tempfile::env::override_temp_dir(memory.path()).map_err(|given| anyhow::anyhow!("already set to {given:?}"))?;
     let cluster = Cluster::start(&archives)?;
     let suite =
         Suite { upstream, kubeconfig: cluster.kubeconfig()?, folder: folder.clone(), from: &cluster.world.outside };

@@ -37,7 +37,10 @@ impl Suite<'_> {
         let log = self.folder.join(format!("{}.log", part.name));
         println!("{}: {} specs in {} processes; see {}", part.name, part.specs.len(), part.processes, log.display());
         let output = File::create(&log).with_context(|| format!("make {}", log.display()))?;
+        // The runner leaves files behind when it is ended early.
+        let scratch = tempfile::tempdir().context("make a folder for the runner")?;
         let mut command = self.command(part);
+        command.env("TMPDIR", scratch.path());
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = inside(self.from, || command.spawn()).context("run ginkgo")?;
         let mut running = Running(child);
