@@ -4,6 +4,7 @@
 mod creates;
 mod gets;
 mod growth;
+mod hollow;
 mod kubectl;
 mod lists;
 mod memory;
@@ -109,6 +110,7 @@ pub const ROWS: &[Row] = &[
     services::ROW,
     kubectl::ROW,
     growth::ROW,
+    hollow::ROW,
 ];
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub const ROW: Row = Row {
     name: "node",
     in_quick: false,
     measures: &[
+        less("node ready", "start, empty folder, to a Ready node", Unit::Millis, None),
         goal("node memory", "whole idle node: memory (PSS)", Unit::Bytes, 10.0),
         less("node cpu", "whole idle node: CPU", Unit::Percent, None),
         goal("pod running", "pod create → Running, one at a time, p50", Unit::Millis, 10.0),
@@ -41,11 +42,12 @@ const AT_ONCE: u64 = 40;
 
 async fn run(bench: &Bench, kind: Kind) -> anyhow::Result<Found> {
     let folder = bench.folder("node-")?;
-    let side = node::start(bench, kind, folder.path()).await?;
+    let (side, ready_after) = node::start(bench, kind, folder.path()).await?;
     let found = measure(bench, &side).await;
     let stopped = node::stop(bench, side, folder.path()).await;
-    let found = found?;
+    let mut found = found?;
     stopped?;
+    found.push(("node ready", ready_after.as_secs_f64() * 1000.0));
     Ok(found)
 }
 

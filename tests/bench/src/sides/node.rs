@@ -38,28 +38,26 @@ pub fn hide_run_folders() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A node that is Ready and has the image.
-pub async fn start(bench: &Bench, kind: Kind, folder: &Path) -> anyhow::Result<Side> {
+/// A node that is Ready and has the image, and how long it took to become Ready.
+pub async fn start(bench: &Bench, kind: Kind, folder: &Path) -> anyhow::Result<(Side, Duration)> {
     // Every run has a network of its own; a second address of the same run is there already.
     drop(output(Command::new("ip").args(["address", "add", &format!("{ADDRESS}/32"), "dev", "lo"])));
     let image = image(folder)?;
-    let side = match kind {
-        Kind::Kutter => {
-            let side = kutter::start_node(bench, folder, NODE, ADDRESS).await?;
-            let mut import = Command::new(&bench.kutter);
-            output(import.args(["images", "import"]).arg(&image).arg("--data-dir").arg(folder.join("data")))?;
-            side
-        }
-        Kind::Upstream => {
-            let mut side = upstream::start(bench, Parts::All, folder).await?;
-            let containerd = containerd(bench, folder, &image).await?;
-            side.programs.push(containerd);
-            side.programs.push(kubelet(bench, folder)?);
-            side
-        }
-    };
+    let began = bench.env.clock.instant();
+    if kind == Kind::Kutter {
+        let side = kutter::start_node(bench, folder, NODE, ADDRESS).await?;
+        until_node_ready(bench, &side).await?;
+        let ready_after = began.elapsed();
+        let mut import = Command::new(&bench.kutter);
+        output(import.args(["images", "import"]).arg(&image).arg("--data-dir").arg(folder.join("data")))?;
+        return Ok((side, ready_after));
+    }
+    let mut side = upstream::start(bench, Parts::All, folder).await?;
+    let containerd = containerd(bench, folder, &image).await?;
+    side.programs.push(containerd);
+    side.programs.push(kubelet(bench, folder)?);
     until_node_ready(bench, &side).await?;
-    Ok(side)
+    Ok((side, began.elapsed()))
 }
 
 /// Kutter with its node, without waiting for the node.
@@ -203,7 +201,7 @@ async fn until_node_ready(bench: &Bench, side: &Side) -> anyhow::Result<()> {
             "the node is not Ready: {}\n{log}",
             node["status"]["conditions"]
         );
-        bench.env.clock.sleep(Duration::from_millis(50)).await;
+        bench.env.clock.sleep(Duration::from_millis(5)).await;
     }
 }
 
