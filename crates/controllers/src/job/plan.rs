@@ -34,7 +34,7 @@ struct Work {
     doomed: Vec<Pod>,
     created: Vec<Create>,
     /// Pods written before those that are created.
-    adopted: usize,
+    touched: usize,
     events: Vec<Action>,
     again: Option<SignedDuration>,
 }
@@ -47,10 +47,10 @@ pub(super) fn plan(observed: Observed, backoffs: &Arc<Backoffs>, now: Timestamp)
     if !status.is_object() {
         status = json!({});
     }
-    let adopted = claimed.actions.iter().filter(|action| matches!(action, Action::Patch(_))).count();
+    let touched = claimed.actions.iter().filter(|action| matches!(action, Action::Patch(_))).count();
     let (ending, again) = (None, None);
     let (doomed, created, events) = (Vec::new(), Vec::new(), Vec::new());
-    let mut work = Work { observed, tally, now, status, ending, doomed, created, adopted, events, again };
+    let mut work = Work { observed, tally, now, status, ending, doomed, created, touched, events, again };
     work.start();
     work.ending = work.find_ending();
     work.manage();
@@ -256,6 +256,13 @@ impl Work {
     fn send(&mut self, actions: &mut Vec<Action>) {
         let about = self.observed.owner.about(&self.job().metadata);
         let delete = |pod: &Pod| Delete::new(&resource::PODS, &pod.key, &pod.meta.uid).announce(&about);
+        // Pods that a living job ends itself count for nothing.
+        let uncounted = self.doomed.iter().filter(|pod| self.ending.is_none() && pod::is_tracked(pod));
+        let patches: Vec<_> = uncounted.map(pod::release).collect();
+        if !patches.is_empty() {
+            self.touched += patches.len();
+            actions.push(Action::PatchAll(patches));
+        }
         if !self.doomed.is_empty() {
             actions.push(Action::Delete(self.doomed.iter().map(delete).collect()));
         }
@@ -266,7 +273,7 @@ impl Work {
 
     /// Writes down which pods ended, before any of them may go.
     fn note(mut self, outcome: &Outcome, backoffs: Arc<Backoffs>) -> Plan {
-        let made = outcome.written.len().saturating_sub(self.adopted);
+        let made = outcome.written.len().saturating_sub(self.touched);
         let went = if outcome.failure.is_some() { 0 } else { self.doomed.len() };
         let ready = |pods: &[Pod]| pods.iter().filter(|pod| pod.view.ready).count();
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);

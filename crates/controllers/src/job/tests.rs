@@ -301,6 +301,7 @@ async fn a_suspended_job_rests() {
     suspend(true);
     run(&stage, 3, |_| None).await;
     assert!(stage.api.all(&PODS).is_empty());
+    assert_eq!(status(&stage)["failed"], Value::Null, "pods that the job ends itself are no failures");
     suspend(false);
     run(&stage, 30, |_| Some(0)).await;
     assert_eq!(status(&stage)["succeeded"], 2);

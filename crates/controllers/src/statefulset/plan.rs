@@ -39,7 +39,7 @@ struct Walk {
 }
 
 pub(super) fn plan(observed: Observed, now: Timestamp) -> Result<Plan, RoomError> {
-    if observed.selector.is_everything() {
+    if observed.selector.is_everything() || observed.owner.deleting {
         return Ok(Plan::nothing());
     }
     let set = &observed.set;
@@ -62,9 +62,7 @@ pub(super) fn plan(observed: Observed, now: Timestamp) -> Result<Plan, RoomError
     let (places, condemned) = line_up(set, &claimed.owned);
     let line = Line { observed: &observed, now, current, update: &history.update, places, condemned };
     let mut walk = Walk::default();
-    if !observed.owner.deleting {
-        line.walk(&mut walk);
-    }
+    line.walk(&mut walk);
     actions.append(&mut walk.actions);
     let status = status::next(&line, &claimed.owned, collisions);
     let again = line.next_available();
