@@ -101,9 +101,45 @@ fn validate(job: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     if !is_elastic {
         check::immutable(errors, &path.child("completions"), &spec["completions"], &was["completions"]);
     }
-    let may_retarget = was["suspend"] == true && old["status"]["startTime"].is_null();
-    if !may_retarget {
-        check::immutable(errors, &path.child("template"), &spec["template"], &was["template"]);
+    let mut expected = was["template"].clone();
+    if may_retarget(old) {
+        keep_directives(&mut expected, &spec["template"]);
+    }
+    if spec["template"] != expected {
+        errors.push(FieldError::invalid(&path.child("template"), spec["template"].clone(), check::IMMUTABLE));
+    }
+}
+
+/// Suspended, and either never started or at rest by now.
+fn may_retarget(old: &Value) -> bool {
+    let status = &old["status"];
+    let is_suspended = meta::conditions::is_true(&status["conditions"], "Suspended");
+    let at_rest = is_suspended && status["active"].as_i64().unwrap_or(0) == 0;
+    old["spec"]["suspend"] == true && (status["startTime"].is_null() || at_rest)
+}
+
+/// Takes over what a suspended job may have changed: where its pods go and what they get there.
+fn keep_directives(template: &mut Value, new: &Value) {
+    let copy = |to: &mut Value, from: &Value, field: &str| {
+        let Some(fields) = to.as_object_mut() else { return };
+        match from.get(field) {
+            Some(value) => drop(fields.insert(field.to_owned(), value.clone())),
+            None => drop(fields.remove(field)),
+        }
+    };
+    if new["metadata"].is_object() && object(template, "metadata").is_some() {
+        for field in ["labels", "annotations"] {
+            copy(&mut template["metadata"], &new["metadata"], field);
+        }
+    }
+    let (Some(spec), from) = (template.get_mut("spec"), &new["spec"]) else { return };
+    for field in ["affinity", "nodeSelector", "tolerations", "schedulingGates"] {
+        copy(spec, from, field);
+    }
+    for list in ["containers", "initContainers"] {
+        for (container, from) in items_mut(spec, list).zip(items(from, list)) {
+            copy(container, from, "resources");
+        }
     }
 }
 
@@ -120,7 +156,28 @@ pub fn job_spec(spec: &Value, path: &Path, errors: &mut ErrorList) {
     ] {
         check::non_negative(errors, path, spec, field);
     }
-    if text(spec, "completionMode") == "Indexed" {
+    let is_indexed = text(spec, "completionMode") == "Indexed";
+    for field in ["backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"] {
+        if !is_indexed && !spec[field].is_null() {
+            let why = "requires indexed completion mode";
+            errors.push(FieldError::invalid(&path.child(field), spec[field].clone(), why));
+        }
+    }
+    if !spec["maxFailedIndexes"].is_null() && spec["backoffLimitPerIndex"].is_null() {
+        let why = "when maxFailedIndexes is specified";
+        errors.push(FieldError::required(&path.child("backoffLimitPerIndex"), why));
+    }
+    if spec["podFailurePolicy"].is_object() {
+        let policy = text(spec, "podReplacementPolicy");
+        check::one_of(errors, &path.child("podReplacementPolicy"), policy, &["Failed"]);
+        if text(&spec["template"]["spec"], "restartPolicy") == "OnFailure" {
+            let here = path.child("template").child("spec").child("restartPolicy");
+            let why = "only \"Never\" is supported when podFailurePolicy is specified";
+            errors.push(FieldError::invalid(&here, "OnFailure", why));
+        }
+    }
+    success_policy(&spec["successPolicy"], &path.child("successPolicy"), errors);
+    if is_indexed {
         if spec["completions"].is_null() {
             errors.push(FieldError::required(&path.child("completions"), "when completion mode is Indexed"));
         }
@@ -146,23 +203,31 @@ pub fn job_spec(spec: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
+fn success_policy(policy: &Value, path: &Path, errors: &mut ErrorList) {
+    if !policy.is_object() {
+        return;
+    }
+    let (rules, here) = (items(policy, "rules"), path.child("rules"));
+    if rules.is_empty() {
+        let why = "at least one rules must be specified when the successPolicy is specified";
+        errors.push(FieldError::required(&here, why));
+    }
+    for (at, rule) in rules.iter().enumerate() {
+        let here = here.index(at);
+        if rule["succeededCount"].is_null() && rule["succeededIndexes"].is_null() {
+            let why = "at least one of succeededCount or succeededIndexes must be specified";
+            errors.push(FieldError::required(&here, why));
+        }
+        check::non_negative(errors, &here, rule, "succeededCount");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Context, Strategy as _};
+    use crate::Strategy as _;
+    use crate::tests::context;
     use serde_json::json;
-
-    fn context() -> Context<'static> {
-        static EXTRA: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
-        Context {
-            now: base::Timestamp::UNIX_EPOCH,
-            user_name: "u",
-            user_uid: "",
-            user_groups: &[],
-            user_extra: &EXTRA,
-            subresource: "",
-        }
-    }
 
     fn made(spec: Value) -> Value {
         let mut job = json!({"metadata": {"name": "j", "uid": "1-2"}, "spec": spec});
@@ -202,6 +267,42 @@ mod tests {
             told(&job, None),
             "spec.parallelism: Invalid value: -1: must be greater than or equal to 0; \
              spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\""
+        );
+    }
+
+    #[test]
+    fn a_suspended_job_may_be_sent_elsewhere_but_not_become_another() {
+        let pod = json!({"restartPolicy": "Never", "containers": [{"name": "a", "image": "b"}]});
+        let job = made(json!({"template": {"spec": pod}, "suspend": true}));
+        let changed = |edit: &dyn Fn(&mut Value)| {
+            let mut job = job.clone();
+            edit(&mut job["spec"]["template"]);
+            job
+        };
+        let moved = changed(&|template| template["spec"]["nodeSelector"] = json!({"disk": "ssd"}));
+        let other = changed(&|template| template["spec"]["containers"][0]["image"] = json!("c"));
+        let ran = |active: i64| {
+            let mut job = job.clone();
+            let condition = json!({"type": "Suspended", "status": "True"});
+            job["status"] = json!({"startTime": "2026-01-01T00:00:00Z", "active": active, "conditions": [condition]});
+            job
+        };
+        assert_eq!(told(&moved, Some(&job)), "");
+        assert_eq!(told(&moved, Some(&ran(0))), "");
+        assert!(told(&moved, Some(&ran(1))).ends_with("field is immutable"));
+        assert!(told(&other, Some(&job)).ends_with("field is immutable"));
+    }
+
+    #[test]
+    fn what_only_indexed_jobs_have_is_theirs_alone() {
+        let pod = json!({"restartPolicy": "Never", "containers": [{"name": "a", "image": "b"}]});
+        let job = made(json!({"template": {"spec": pod}, "maxFailedIndexes": 1, "successPolicy": {"rules": [{}]}}));
+        assert_eq!(
+            told(&job, None),
+            "spec.maxFailedIndexes: Invalid value: 1: requires indexed completion mode; \
+             spec.successPolicy: Invalid value: {\"rules\":[{}]}: requires indexed completion mode; \
+             spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified; \
+             spec.successPolicy.rules[0]: Required value: at least one of succeededCount or succeededIndexes must be specified"
         );
     }
 }
