@@ -7,6 +7,7 @@ use crate::subresources;
 use crate::write::{Caller, Media, Part};
 use auth::Attributes;
 use client::{Request, Verb};
+use meta::fields::FieldSelector;
 use meta::{Status, User};
 use std::sync::Arc;
 
@@ -35,16 +36,22 @@ impl Server {
                 subresources::handle(self, resource, known, request, media, caller).await
             }
         };
-        resource.show_answer(answer?)
+        self.show_answer(resource, answer?).await
     }
 
     /// # Errors
     /// Forbidden, in upstream's words.
     pub fn authorize(&self, user: &User, request: &Request) -> Result<(), Status> {
+        // Who may read one object by name may also list and watch that one.
+        let selected = match (&request.name, request.verb, &request.options.field_selector) {
+            (None, Verb::List | Verb::Watch, Some(selector)) => FieldSelector::parse(selector).ok(),
+            _ => None,
+        };
+        let selected = selected.as_ref().and_then(|selector| selector.exact_value("metadata.name"));
         let attributes = Attributes {
             version: &request.resource.version,
             namespace: request.namespace.as_deref().unwrap_or_default(),
-            name: request.name.as_deref().unwrap_or_default(),
+            name: request.name.as_deref().or(selected).unwrap_or_default(),
             subresource: request.subresource.as_deref().unwrap_or_default(),
             field_selector: request.options.field_selector.as_deref().unwrap_or_default(),
             ..Attributes::resource(user, request.verb.as_str(), &request.resource.group, &request.resource.resource)

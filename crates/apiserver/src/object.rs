@@ -136,6 +136,12 @@ impl Object {
         serde_json::from_slice(&self.json).map_err(|error| meta::Status::internal(format!("stored object: {error}")))
     }
 
+    /// What [`Object::view`] made before.
+    pub fn known_view(&self, row: u64) -> Option<Arc<Object>> {
+        let views = self.views.0.lock().unwrap_or_else(PoisonError::into_inner);
+        views.iter().find(|(number, _)| *number == row).map(|(_, known)| known.clone())
+    }
+
     /// `namespace/name`, or the name alone in cluster scope: the key in its collection.
     pub fn key(namespace: &str, name: &str) -> String {
         if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") }

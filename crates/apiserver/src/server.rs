@@ -37,6 +37,8 @@ pub struct Server {
     pub(crate) chain: admission::Chain,
     pub(crate) access: Arc<Access>,
     pub(crate) remotes: crate::aggregate::Remotes,
+    /// Calls the conversion webhooks of definitions.
+    pub(crate) converters: client::webhook::Caller,
     pub(crate) services: Services,
     pub(crate) authenticator: auth::authn::Authenticator,
     pub(crate) issuer: Option<auth::authn::Issuer>,
@@ -123,6 +125,7 @@ impl Server {
         let webhooks = admission::webhook::Webhooks::new(&env);
         access.observers.push(Arc::new(crate::access::Hooks(webhooks.clone())));
         let remotes = crate::aggregate::Remotes::default();
+        let converters = client::webhook::Caller::new(&env, "kube-apiserver");
         access.observers.push(Arc::new(remotes.clone()));
         let access = Arc::new(access);
         let sink = Publisher {
@@ -149,6 +152,7 @@ impl Server {
             chain,
             access,
             remotes,
+            converters,
             services,
             authenticator,
             issuer: identity.issuer,

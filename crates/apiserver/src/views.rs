@@ -4,6 +4,7 @@
 use crate::answer::Answer;
 use crate::object::Object;
 use crate::resources::Resource;
+use crate::server::Server;
 use meta::Status;
 use std::sync::Arc;
 
@@ -31,18 +32,18 @@ impl Resource {
             Ok(Object::new(object.revision, json.into(), object.index.clone()))
         })
     }
+}
 
-    /// An answer in this row's version; watches see to it themselves.
-    pub(crate) fn show_answer(&self, answer: Answer) -> Result<Answer, Status> {
-        if self.shows_stored() {
+impl Server {
+    /// An answer in a row's version; watches see to it themselves.
+    pub(crate) async fn show_answer(&self, row: &Resource, answer: Answer) -> Result<Answer, Status> {
+        if row.shows_stored() {
             return Ok(answer);
         }
         Ok(match answer {
-            Answer::Object { object, created } => Answer::Object { object: self.show(&object)?, created },
+            Answer::Object { object, created } => Answer::Object { object: self.show(row, &object).await?, created },
             Answer::List(mut list) => {
-                for item in &mut list.items {
-                    *item = self.show(item)?;
-                }
+                list.items = self.show_all(row, list.items).await?;
                 Answer::List(list)
             }
             other => other,

@@ -39,6 +39,8 @@ pub enum Item {
 
 pub struct Watcher {
     pub resource: Arc<Resource>,
+    /// Who has objects converted that are not made on the spot.
+    converts: Option<Arc<Server>>,
     collection: Arc<Collection>,
     filter: Filter,
     place: u64,
@@ -94,6 +96,7 @@ impl Server {
         let seconds = seconds.unwrap_or_else(|| self.env.rng.u64(MIN_TIMEOUT_SECONDS..MIN_TIMEOUT_SECONDS * 2));
         Ok(Watcher {
             resource: resource.clone(),
+            converts: self.own().filter(|_| resource.converts_elsewhere()),
             collection,
             filter,
             place,
@@ -115,8 +118,17 @@ impl Watcher {
     /// The next item; None when the watch has come to its end.
     pub async fn next(&mut self) -> Option<Item> {
         loop {
-            if let Some(item) = self.next_now() {
-                return Some(item);
+            match self.converts.clone() {
+                Some(server) => {
+                    if let Some(item) = self.take() {
+                        return Some(self.converted(&server, item).await);
+                    }
+                }
+                None => {
+                    if let Some(item) = self.next_now() {
+                        return Some(item);
+                    }
+                }
             }
             if self.failed || self.collection.is_closed() || self.clock.instant() >= self.deadline {
                 return None;
@@ -140,6 +152,9 @@ impl Watcher {
 
     /// An item that needs no waiting.
     pub fn next_now(&mut self) -> Option<Item> {
+        if self.converts.is_some() {
+            return None;
+        }
         let item = self.take()?;
         Some(self.shown(item))
     }
@@ -180,6 +195,17 @@ impl Watcher {
                     self.ready.push_back(Item::Error(gone(self.sent, old)));
                 }
             }
+        }
+    }
+
+    /// The same where a webhook has to be asked.
+    async fn converted(&self, server: &Server, item: Item) -> Item {
+        match item {
+            Item::Event { kind, object, .. } => match server.show(&self.resource, &object).await {
+                Ok(object) => Item::Event { kind, object, shared: None },
+                Err(status) => Item::Error(status),
+            },
+            other => other,
         }
     }
 

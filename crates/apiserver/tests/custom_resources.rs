@@ -4,11 +4,12 @@ use apiserver::http::Front;
 use apiserver::{Access, Identity, Server, Settings};
 use auth::authn::TokenFile;
 use base::Env;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use client::{
-    Api, Error, EventType, Https, HttpsOptions, Options, PatchType, Request, Response, Roots, Verb, Watch,
-};
+use client::{Api, Error, EventType, Https, HttpsOptions, Options, PatchType, Request, Response, Roots, Verb, Watch};
 use futures_util::StreamExt as _;
+use http_body_util::{BodyExt as _, Full};
 use meta::GroupVersionResource;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
@@ -110,7 +111,8 @@ impl Rig {
     }
 }
 
-async fn listen(env: &Env, server: Arc<Server>) -> (String, String) {
+/// A server side of TLS for `localhost`, and its certificate.
+fn certified() -> (TlsAcceptor, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -120,13 +122,17 @@ async fn listen(env: &Env, server: Arc<Server>) -> (String, String) {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+}
+
+async fn listen(env: &Env, server: Arc<Server>) -> (String, String) {
+    let (acceptor, pem) = certified();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let front = Arc::new(Front { server, connector: None, aggregator: None, advertise: String::new() });
-    let acceptor = TlsAcceptor::from(Arc::new(config));
     env.tasks.spawn("listener", apiserver::http::serve(env.clone(), listener, acceptor, front));
-    (format!("https://localhost:{port}"), made.cert.pem())
+    (format!("https://localhost:{port}"), pem)
 }
 
 fn parse(bytes: &Bytes) -> Value {
@@ -242,6 +248,77 @@ async fn appliers_share_an_object_by_its_schema() {
     // What nobody applies any more goes.
     let left = rig.send(apply("a", &CATS, &json!({"color": "red"}))).await.unwrap();
     assert_eq!(left["spec"]["kittens"], json!([{"name": "y"}]));
+}
+
+/// A webhook that calls `color` in v1 what is `hue` in v1alpha1; its URL and certificate.
+async fn converter(env: &Env) -> (String, String) {
+    let (acceptor, pem) = certified();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let tasks = env.tasks.clone();
+    env.tasks.spawn("converter", async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tasks.spawn("conversion", async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async {
+                    let body = request.into_body().collect().await?.to_bytes();
+                    let answer = convert(&serde_json::from_slice(&body).unwrap()).to_string();
+                    Ok::<_, hyper::Error>(http::Response::new(Full::new(Bytes::from(answer))))
+                });
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    (format!("https://localhost:{port}/convert"), pem)
+}
+
+fn convert(review: &Value) -> Value {
+    let version = review["request"]["desiredAPIVersion"].clone();
+    let (from, to) = if version == "example.com/v1" { ("hue", "color") } else { ("color", "hue") };
+    let objects = review["request"]["objects"].as_array().unwrap().iter().map(|object| {
+        let mut object = object.clone();
+        object["apiVersion"] = version.clone();
+        if let Some(value) = object["spec"].as_object_mut().unwrap().remove(from) {
+            object["spec"][to] = value;
+        }
+        object
+    });
+    let objects: Vec<Value> = objects.collect();
+    json!({"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "response":
+        {"uid": review["request"]["uid"], "result": {"status": "Success"}, "convertedObjects": objects}})
+}
+
+#[tokio::test]
+async fn a_webhook_converts_between_versions() {
+    let rig = Rig::start().await;
+    let (url, pem) = converter(&rig.env).await;
+    let mut definition = definition();
+    definition["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {
+        "conversionReviewVersions": ["v1"], "clientConfig": {"url": url, "caBundle": STANDARD.encode(pem)}}});
+    definition["spec"]["versions"][1]["schema"]["openAPIV3Schema"] = json!({"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {"hue": {"type": "string"}, "lives": {"type": "integer"}}}}});
+    rig.establish(&definition).await;
+    let mut watch = rig.watch(&OLD_CATS).await;
+    rig.create(&CATS, &cat("tom", &json!({"color": "red"}))).await.unwrap();
+    let shown = json!({"hue": "red", "lives": 9});
+    assert_eq!(rig.send(in_home(Verb::Get, &OLD_CATS).name("tom")).await.unwrap()["spec"], shown);
+    assert_eq!(rig.send(in_home(Verb::List, &OLD_CATS)).await.unwrap()[0]["spec"], shown);
+    assert_eq!(parse(&watch.next().await.unwrap().unwrap().object)["spec"], shown);
+    let mut kit = cat("kit", &json!({"hue": "black", "lives": 1}));
+    kit["apiVersion"] = "example.com/v1alpha1".into();
+    let made = rig.create(&OLD_CATS, &kit).await.unwrap();
+    assert_eq!(made["spec"], json!({"hue": "black", "lives": 1}));
+    let stored = rig.send(in_home(Verb::Get, &CATS).name("kit")).await.unwrap();
+    assert_eq!(stored["spec"], json!({"color": "black", "lives": 1}));
+    assert_eq!(stored["metadata"]["uid"], made["metadata"]["uid"]);
+    let body = json!({"spec": {"hue": "red"}}).to_string();
+    rig.send(in_home(Verb::Patch(PatchType::Merge), &OLD_CATS).name("kit").body(body)).await.unwrap();
+    assert_eq!(rig.send(in_home(Verb::Get, &CATS).name("kit")).await.unwrap()["spec"]["color"], "red");
+    rig.send(in_home(Verb::Delete, &OLD_CATS).name("kit")).await.unwrap();
 }
 
 #[tokio::test]

@@ -6,8 +6,10 @@
 //! [`upkeep`] gives definitions their conditions and empties those that are being deleted.
 
 mod conditions;
+mod convert;
 mod upkeep;
 
+use self::convert::Converter;
 use crate::collection::Collection;
 use crate::object::Object;
 use crate::resources::{Held, Resource, Resources, number, prefix_of};
@@ -38,6 +40,8 @@ pub struct Served {
     pub definition: Arc<Definition>,
     /// What objects are written as.
     pub storage: String,
+    /// None where versions differ by their names only.
+    pub converter: Option<Converter>,
     /// To be told to whoever uses this version.
     pub warning: Option<String>,
     /// Of everything that the rows follow from; the same: nothing changed.
@@ -145,6 +149,7 @@ fn rows(definition: Definition, json: &[u8], signature: u64, collection: &Arc<Co
         let kind = kind(&definition, version, &storage, rank);
         let custom = Served {
             rules: rules.clone(),
+            converter: Converter::of(&definition),
             warning: definition.deprecation(version),
             storage: format!("{}/{storage}", definition.spec.group),
             definition: definition.clone(),

@@ -48,7 +48,7 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
         }
         _ => server.get(resource, namespace, name)?,
     };
-    let shown = resource.work().show(&object)?;
+    let shown = server.show(resource.work(), &object).await?;
     answer(resource, &shown, type_id)
 }
 

@@ -108,7 +108,8 @@ impl Server {
         self.access.check_grant(work, caller.user, object, None)?;
         caller.warnings.extend(strategy.warnings(object, None));
         self.judge(&judged, object, None, caller).await?;
-        Ok(Draft::new(work, object.take()))
+        let object = self.to_stored(work, object.take()).await?;
+        Ok(Draft::new(work, object))
     }
 }
 

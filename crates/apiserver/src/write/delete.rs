@@ -33,14 +33,14 @@ enum Step {
 impl Server {
     pub(crate) async fn delete(
         &self,
-        resource: &Resource,
+        resource: &Arc<Resource>,
         request: &Request,
         caller: &mut Caller<'_>,
     ) -> Result<Answer, Status> {
         let options = read_options(request)?;
         let namespace = request.namespace.as_deref().unwrap_or_default();
         let name = request.name.as_deref().unwrap_or_default();
-        self.delete_one(resource.work(), request, namespace, name, &options, caller).await
+        self.delete_one(&self.stored_row(resource), request, namespace, name, &options, caller).await
     }
 
     pub(crate) async fn delete_collection(
@@ -53,10 +53,10 @@ impl Server {
         let filter = Filter::read(resource, request.namespace.as_deref(), None, &request.options)?;
         let (objects, _) = collection_of(resource, "deletecollection")?.snapshot();
         let doomed: Vec<Arc<Object>> = objects.values().filter(|object| filter.matches(object)).cloned().collect();
+        let row = self.stored_row(resource);
         for object in &doomed {
-            let outcome = self
-                .delete_one(resource.work(), request, &object.index.namespace, &object.index.name, &options, caller)
-                .await;
+            let outcome =
+                self.delete_one(&row, request, &object.index.namespace, &object.index.name, &options, caller).await;
             match outcome {
                 Err(status) if !status.is(meta::Reason::NotFound) => return Err(status),
                 _ => {}
@@ -71,6 +71,17 @@ impl Server {
             continue_token: None,
             remaining: None,
         }))
+    }
+
+    /// The row that deletes work on: they need no version but the one that is stored.
+    fn stored_row(&self, resource: &Arc<Resource>) -> Arc<Resource> {
+        match &resource.kept_as {
+            Some((hub, _)) => hub.clone(),
+            None if resource.converts_elsewhere() => {
+                self.resources.versions_of(resource).first().unwrap_or(resource).clone()
+            }
+            None => resource.clone(),
+        }
     }
 
     async fn delete_one(
@@ -89,7 +100,7 @@ impl Server {
                 .get(&Object::key(namespace, name))
                 .ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
             check_preconditions(resource, &current, options)?;
-            let old = resource.show(&current)?.value()?;
+            let old = self.show(resource, &current).await?.value()?;
             // An eviction was admitted as such.
             if request.subresource.is_none() {
                 self.admit_delete(resource, request, (namespace, name), &old, dry_run, caller).await?;

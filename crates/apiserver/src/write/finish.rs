@@ -25,10 +25,11 @@ impl Draft {
         }
         let mut index = Index::of_value(&object, &*resource.strategy);
         if let Some(custom) = &resource.custom {
-            match object["apiVersion"] == custom.storage.as_str() {
-                true => index.form = resource.number,
-                false => object["apiVersion"] = custom.storage.as_str().into(),
+            // Written through the stored version, it is as that version shows it.
+            if resource.api_version() == custom.storage {
+                index.form = resource.number;
             }
+            object["apiVersion"] = custom.storage.as_str().into();
         }
         Draft { json: resource.encode(&object), index, is_over: is_over(&object, resource) }
     }

@@ -150,7 +150,7 @@ impl Server {
             let Some(current) = collection.get(&Object::key(namespace, name)) else {
                 return self.create_by_modify(resource, request, part, caller, change).await;
             };
-            let old = work.show(&current)?.value()?;
+            let old = self.show(work, &current).await?.value()?;
             let new = change(Some(&old), caller)?;
             check_preconditions(resource, &current, &new, name)?;
             let is_pinned =
@@ -247,7 +247,7 @@ impl Server {
         self.access.check_grant(work, caller.user, &new, Some(old))?;
         caller.warnings.extend(strategy.warnings(&new, Some(old)));
         self.judge(&judged, &mut new, Some(old), caller).await?;
-        Ok(Draft::new(work, new))
+        Ok(Draft::new(work, self.to_stored(work, new).await?))
     }
 }
 
