@@ -7,6 +7,7 @@
 mod admit;
 mod forward;
 mod links;
+mod logs;
 mod target;
 
 pub(crate) use forward::forward;
@@ -73,6 +74,9 @@ impl Connector {
         }
         admit::admit(server, user, &resource, &asked, &query).await?;
         let target = target::find(server, &asked, &query)?;
+        if asked.subresource == "log" && streams::proxy::check(&request).is_ok() {
+            return logs::over_websocket(&self.env, &self.tls, target, request).await;
+        }
         forward::forward(&self.env, &self.tls, target, request).await
     }
 }

@@ -50,20 +50,19 @@ impl Accept {
     /// # Errors
     /// NotAcceptable where none can.
     pub fn negotiate(header: &str) -> Result<Accept, Status> {
-        Self::negotiate_for(header, true)
+        Self::negotiate_for(header, &|_| true)
     }
 
-    /// The same for a kind that may have no protobuf form of its own: its metadata always have.
+    /// The same for a kind that not everything can be served of.
     ///
     /// # Errors
     /// NotAcceptable where no clause can be served.
-    pub fn negotiate_for(header: &str, protobuf: bool) -> Result<Accept, Status> {
+    pub fn negotiate_for(header: &str, can: &dyn Fn(&Accept) -> bool) -> Result<Accept, Status> {
         if header.trim().is_empty() {
             return Ok(Self::PLAIN_JSON);
         }
         let mut clauses: Vec<(f32, Accept)> = Vec::new();
         for clause in header.split(',') {
-            let can = |accept: &Accept| protobuf || accept.format != Format::Protobuf || accept.shape != Shape::Plain;
             if let Some((weight, accept)) = read_clause(clause).filter(|(_, accept)| can(accept)) {
                 clauses.push((weight, accept));
             }
@@ -139,5 +138,9 @@ mod tests {
             assert_eq!((accept.format, accept.shape), (format, shape), "{header}");
         }
         assert_eq!(Accept::negotiate("image/png").unwrap_err().code, 406);
+        let no_table = |accept: &Accept| !matches!(accept.shape, Shape::Table(_));
+        assert_eq!(Accept::negotiate_for(kubectl, &no_table).unwrap(), Accept::PLAIN_JSON);
+        let only_table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        assert_eq!(Accept::negotiate_for(only_table, &no_table).unwrap_err().code, 406);
     }
 }

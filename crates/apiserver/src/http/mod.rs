@@ -19,7 +19,7 @@ use crate::openapi;
 use crate::server::Server;
 use crate::table::Include;
 use crate::write::{Caller, Media};
-use accept::{Accept, Format};
+use accept::{Accept, Format, Shape};
 use auth::Attributes;
 use auth::authn::Credentials;
 use bytes::Bytes;
@@ -117,7 +117,15 @@ impl Front {
         let query = parts.uri.query().unwrap_or_default();
         let known = self.server.resources.find(&found.group, &found.version, &found.resource);
         let has_protobuf = known.as_ref().is_none_or(|resource| resource.has_protobuf());
-        let form = form(&parts.headers, query, has_protobuf)?;
+        let is_kept = known.as_ref().is_none_or(|resource| resource.collection.is_some());
+        let can = |accept: &Accept| match accept.shape {
+            Shape::Plain => has_protobuf || accept.format != Format::Protobuf,
+            // What is only answered has no rows.
+            Shape::Table(_) => is_kept,
+            // Metadata always have a protobuf form.
+            Shape::Metadata { .. } => true,
+        };
+        let form = form(&parts.headers, query, &can)?;
         let mut wanted = found.into_request(&parts.method, query, content_type)?;
         let media = media(&wanted, content_type)?;
         wanted.body = read_body(body, &parts.headers).await?;
@@ -251,11 +259,11 @@ fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn form(headers: &HeaderMap, query: &str, protobuf: bool) -> Result<Form, Status> {
+fn form(headers: &HeaderMap, query: &str, can: &dyn Fn(&Accept) -> bool) -> Result<Form, Status> {
     let encodings = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let include = path::pairs(query).find(|(key, _)| key == "includeObject").map(|(_, value)| value);
     Ok(Form {
-        accept: Accept::negotiate_for(header_text(headers, header::ACCEPT), protobuf)?,
+        accept: Accept::negotiate_for(header_text(headers, header::ACCEPT), can)?,
         include: Include::parse(include.as_deref().unwrap_or_default())?,
         gzip: encodings.split(',').any(|encoding| encoding.split(';').next().map(str::trim) == Some("gzip")),
     })
