@@ -122,6 +122,9 @@ impl Reporter {
     /// Whether the server believes otherwise: it marks a node that it has not heard of for a while.
     async fn is_doubted(&self, status: &Value) -> bool {
         let Ok(current) = self.current().await else { return false };
+        if !foreign(&current["status"], status).is_empty() {
+            return true;
+        }
         let ours = status["conditions"].as_array().into_iter().flatten();
         ours.map(|ours| (ours["type"].as_str().unwrap_or_default(), &ours["status"]))
             .any(|(kind, ours)| condition(&current["status"], kind).is_none_or(|theirs| theirs["status"] != *ours))
@@ -141,7 +144,10 @@ impl Reporter {
     async fn send(&mut self, status: &Value) -> Result<(), Error> {
         let options = &self.agent.options;
         let current = self.current().await?;
-        let full = self.with_times(status, Some(&current["status"]));
+        let mut full = self.with_times(status, Some(&current["status"]));
+        for (name, amount) in foreign(&current["status"], status) {
+            full["allocatable"][name] = amount;
+        }
         self.tell_changes(&current["status"], &full);
         let patch = json!({"status": full});
         let request = Request::new(Verb::Patch(PatchType::Strategic), NODES).name(&options.node_name);
@@ -256,6 +262,16 @@ impl Reporter {
     }
 }
 
+/// Resources that others put into the node's capacity can be had in full, and what they took out of
+/// it no longer: what has to change in `allocatable` for that. Null removes.
+fn foreign(theirs: &Value, ours: &Value) -> Map<String, Value> {
+    let amount = |field: &str, name: &str| theirs[field].get(name).cloned().unwrap_or_default();
+    let names = ["capacity", "allocatable"].into_iter().filter_map(|field| theirs[field].as_object());
+    let names = names.flat_map(Map::keys).filter(|name| ours["capacity"].get(name.as_str()).is_none());
+    let changed = names.filter(|name| amount("capacity", name) != amount("allocatable", name));
+    changed.map(|name| (name.clone(), amount("capacity", name))).collect()
+}
+
 fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
     status["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
 }
@@ -269,4 +285,23 @@ fn taint(text: &str) -> Option<Value> {
         taint["value"] = json!(value);
     }
     Some(taint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_add_to_the_capacity_can_be_had() {
+        let ours = json!({"capacity": {"cpu": "2"}, "allocatable": {"cpu": "1900m"}});
+        let cases = [
+            (json!({"capacity": {"cpu": "2", "x/y": "3"}, "allocatable": {"cpu": "1900m"}}), json!({"x/y": "3"})),
+            (json!({"capacity": {"x/y": "3"}, "allocatable": {"x/y": "3"}}), json!({})),
+            (json!({"capacity": {"cpu": "2"}, "allocatable": {"x/y": "3"}}), json!({"x/y": null})),
+            (json!({}), json!({})),
+        ];
+        for (theirs, expected) in cases {
+            assert_eq!(Value::Object(foreign(&theirs, &ours)), expected, "{theirs}");
+        }
+    }
 }
