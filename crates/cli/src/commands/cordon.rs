@@ -2,13 +2,13 @@
 
 use crate::changes::{STRATEGIC, Write};
 use crate::command::{Command, DRY_RUN, Done, SELECTOR};
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::flags::Args;
 use crate::output::line;
 use crate::print::DryRun;
 use crate::session::Session;
-use crate::targets::{fetched, from_words};
-use serde_json::json;
+use crate::targets::{Target, fetched, from_words};
+use serde_json::{Value, json};
 
 pub static CORDON: Command = Command {
     name: "cordon",
@@ -38,20 +38,25 @@ fn run<'a>(session: &'a Session, args: Args, closes: bool) -> Done<'a> {
         }
         let write = Write { manager: String::new(), ..Write::of(&args, "")? };
         let words: Vec<String> = ["nodes".to_owned()].into_iter().chain(args.words.iter().cloned()).collect();
-        let told = if closes { "cordoned" } else { "uncordoned" };
         for (target, node) in fetched(session, &args, from_words(session, &words, false).await?).await? {
-            let suffix = write.dry_run.suffix();
-            if (node["spec"]["unschedulable"] == true) == closes {
-                line(&format!("node/{} already {told}{suffix}", target.name));
-                continue;
-            }
-            if write.dry_run != DryRun::Client {
-                let wanted = if closes { json!(true) } else { json!(null) };
-                let patch = json!({"spec": {"unschedulable": wanted}});
-                write.patch(session, target.path(None), STRATEGIC, patch.to_string()).await?;
-            }
-            line(&format!("node/{} {told}{suffix}", target.name));
+            close(session, &write, &target, &node, closes).await?;
         }
         Ok(())
     })
+}
+
+/// Closes a node or opens it, and says so.
+pub(super) async fn close(session: &Session, write: &Write, target: &Target, node: &Value, closes: bool) -> Outcome {
+    let (told, suffix) = (if closes { "cordoned" } else { "uncordoned" }, write.dry_run.suffix());
+    if (node["spec"]["unschedulable"] == true) == closes {
+        line(&format!("node/{} already {told}{suffix}", target.name));
+        return Ok(());
+    }
+    if write.dry_run != DryRun::Client {
+        let wanted = if closes { json!(true) } else { json!(null) };
+        let patch = json!({"spec": {"unschedulable": wanted}});
+        write.patch(session, target.path(None), STRATEGIC, patch.to_string()).await?;
+    }
+    line(&format!("node/{} {told}{suffix}", target.name));
+    Ok(())
 }

@@ -10,6 +10,7 @@ mod cordon;
 mod create;
 mod delete;
 mod describe;
+mod drain;
 mod edit;
 mod exec;
 mod explain;
@@ -46,6 +47,7 @@ pub static ALL: &[&Command] = &[
     &create::COMMAND,
     &delete::COMMAND,
     &describe::COMMAND,
+    &drain::COMMAND,
     &edit::COMMAND,
     &exec::EXEC,
     &explain::COMMAND,
