@@ -1,8 +1,8 @@
 //! A node without containers: keeps its Node and Lease, and plays the life of each pod that is
 //! bound to it through the API.
 //!
-//! Pods whose image begins with `bad` start but never become ready; in foul weather any running
-//! pod may fail.
+//! Pods whose image begins with `bad` start but never become ready, those with `done` succeed after a
+//! while; in foul weather any running pod may fail.
 
 use crate::wire::Net;
 use base::Env;
@@ -27,6 +27,8 @@ struct Seen {
     phase: String,
     is_ready: bool,
     is_bad: bool,
+    /// It comes to a good end by itself.
+    is_task: bool,
 }
 
 impl Projection for Seen {
@@ -39,6 +41,7 @@ impl Projection for Seen {
             phase: pod["status"]["phase"].as_str().unwrap_or_default().to_owned(),
             is_ready: conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True"),
             is_bad: image.starts_with("bad"),
+            is_task: image.starts_with("done"),
         })
     }
 }
@@ -192,7 +195,9 @@ impl Kubelet {
             Some(life) => life,
             // Of a kubelet that was started again: the pod has been running on.
             None if item.view.phase == "Running" => self.running(item),
-            None if item.view.phase == "Failed" => Life { stage: Stage::Over, due: None },
+            None if matches!(item.view.phase.as_str(), "Failed" | "Succeeded") => {
+                Life { stage: Stage::Over, due: None }
+            }
             None => Life { stage: Stage::Starting, due: self.soon(100..4000) },
         };
         if item.meta.is_deleting() && !matches!(life.stage, Stage::Ending) {
@@ -207,7 +212,7 @@ impl Kubelet {
 
     fn running(&self, item: &Item<Seen>) -> Life {
         let fails = self.net.chaos.is_on() && self.env.rng.chance(0.1);
-        let due = if fails { self.soon(1000..90_000) } else { None };
+        let due = if fails || item.view.is_task { self.soon(1000..90_000) } else { None };
         let is_settled = item.view.is_ready || item.view.is_bad;
         // One that others took for dead says so at once that it is not.
         Life { stage: Stage::Running { fails }, due: if is_settled { due } else { self.soon(0..1000) } }
@@ -219,7 +224,7 @@ impl Kubelet {
             Stage::Starting => match self.tell(item, "Running", !item.view.is_bad).await {
                 Ok(()) => {
                     let fails = self.net.chaos.is_on() && self.env.rng.chance(0.1);
-                    let due = if fails { self.soon(1000..90_000) } else { None };
+                    let due = if fails || item.view.is_task { self.soon(1000..90_000) } else { None };
                     Life { stage: Stage::Running { fails }, due }
                 }
                 Err(_) => again,
@@ -230,10 +235,19 @@ impl Kubelet {
                     Err(_) => again,
                 }
             }
+            // The answer was lost, but it was told.
+            Stage::Running { .. } if item.view.phase == "Succeeded" => Life { stage: Stage::Over, due: None },
+            Stage::Running { .. } if item.view.is_task && item.view.is_ready => {
+                match self.tell(item, "Succeeded", false).await {
+                    Ok(()) => Life { stage: Stage::Over, due: None },
+                    Err(_) => again,
+                }
+            }
             Stage::Running { .. } => {
                 let stage = Stage::Running { fails: false };
                 let told = item.view.is_ready || self.tell(item, "Running", !item.view.is_bad).await.is_ok();
-                Life { stage, due: if told { None } else { again.due } }
+                let over = if item.view.is_task { self.soon(1000..30_000) } else { None };
+                Life { stage, due: if told { over } else { again.due } }
             }
             Stage::Ending => match self.remove(&item.key, &item.meta.uid).await {
                 Ok(()) => Life { stage: Stage::Ending, due: None },

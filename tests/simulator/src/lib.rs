@@ -32,4 +32,5 @@ pub mod scheduling;
 pub mod seeds;
 pub mod wire;
 pub mod witness;
+pub mod workloads;
 pub mod world;

@@ -10,6 +10,7 @@ mod indexes;
 mod plan;
 mod pod;
 mod policy;
+mod released;
 mod status;
 mod strays;
 mod tally;
@@ -27,6 +28,7 @@ use client::{Cache, Change, Item, Key, Projection, WorkQueue};
 use meta::labels::Selector;
 use meta::{ObjectMeta, OwnerReference, conditions};
 use policy::{FailurePolicy, SuccessPolicy};
+use released::Released;
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -128,12 +130,14 @@ struct Observed {
     pods: Vec<Arc<Item<PodView>>>,
     /// Failures since the last success.
     record: Record,
+    released: Arc<Released>,
 }
 
 struct Jobs {
     jobs: Arc<Cache<JobView>>,
     pods: Arc<Cache<PodView>>,
     backoffs: Arc<Backoffs>,
+    released: Arc<Released>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
@@ -142,7 +146,7 @@ fn build(rig: &Rig) -> Box<dyn Room> {
     rig.on_itself(&jobs);
     let all = jobs.clone();
     rig.on(&pods, move |change, queue| pod_changed(&all, change, queue));
-    Box::new(Jobs { jobs, pods, backoffs: Arc::default() })
+    Box::new(Jobs { jobs, pods, backoffs: Arc::default(), released: Arc::default() })
 }
 
 /// Wakes the job a pod belongs to or left, or that has yet to count it; of a pod that nobody controls,
@@ -179,11 +183,11 @@ impl Jobs {
         let key = &item.key;
         let job: Job = item.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
         let selector = item.view.selector.clone();
-        let mut pods = self.pods.controlled_by(&item.meta.uid);
+        let mut pods = self.released.sift(key, self.pods.controlled_by(&item.meta.uid));
         pods.extend(self.pods.orphans_in(key.namespace()).into_iter().filter(|pod| selector.matches(&pod.meta.labels)));
         let owner = Owner::new(kind::JOBS, resource::JOBS, &item.meta).with_finalizer(JOB_TRACKING);
         let record = self.backoffs.of(key, &item.meta.uid);
-        Ok(Observed { owner, job, selector, pods, record })
+        Ok(Observed { owner, job, selector, pods, record, released: self.released.clone() })
     }
 }
 
@@ -196,6 +200,7 @@ impl Room for Jobs {
         }
         let Some(item) = item else {
             self.backoffs.forget(key);
+            self.released.sift(key, Vec::new());
             return Ok(Plan::nothing());
         };
         let observed = self.observe(&item)?;

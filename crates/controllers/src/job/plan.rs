@@ -346,6 +346,7 @@ impl Work {
         if outcome.failure.is_some() {
             return Plan::nothing();
         }
+        self.observed.released.note(&self.observed.owner.key, &batch.release);
         let noted = self.status.clone();
         let (succeeded, failed) =
             self.tally.uncounted.count(|uid| batch.release.iter().any(|pod| pod.meta.uid == *uid));
