@@ -3,7 +3,7 @@
 
 use crate::check;
 use crate::declared::{Declared, path_segment};
-use crate::rules::keep_all_but_status;
+use crate::rules::keep_all_but_status_and_metadata;
 use crate::tree::{default_text, items, items_mut, text};
 use crate::{Context, Strategy};
 use meta::field::{ErrorList, FieldError, Path};
@@ -63,7 +63,7 @@ impl Strategy for CertificateSigningRequest {
     }
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value, context: &Context<'_>) {
-        keep_all_but_status(new, old);
+        keep_all_but_status_and_metadata(new, old);
         if context.subresource == "approval" {
             keep_certificate(new, old);
         } else {
