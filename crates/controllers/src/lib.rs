@@ -27,14 +27,12 @@ mod namespace;
 mod node;
 mod node_ipam;
 mod node_ttl;
-mod node_ttl;
 mod ownership;
 mod podgc;
 mod replicaset;
 mod resource_quota;
 mod rig;
 mod services;
-mod storage;
 mod statefulset;
 mod storage;
 mod taint_eviction;
@@ -77,11 +75,6 @@ pub const ALL: &[Def] = &[
     node_ipam::DEF,
     node::DEF,
     taint_eviction::DEF,
-    node_ttl::DEF,
-    storage::BINDER,
-    storage::CLAIM_PROTECTION,
-    storage::VOLUME_PROTECTION,
-    storage::EPHEMERAL,
     node_ttl::DEF,
     storage::BINDER,
     storage::CLAIM_PROTECTION,
