@@ -3,6 +3,7 @@
 //!
 //! Reads `FOCUS`, `SKIP` and `NODES` (processes of the parallel part) from the environment, and
 //! `KEEP=1`: keep from now on what passes; `RESULTS`: another folder for reports and logs.
+//! `conformance report` writes docs/conformance.md again from the reports of the last full run.
 #![allow(clippy::disallowed_methods)]
 
 use anyhow::{Result, ensure};
@@ -21,15 +22,16 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let is_smoke = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => false,
-        ["smoke"] => true,
+    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => run(false),
+        ["smoke"] => run(true),
+        ["report"] => report_again(),
         _ => {
-            eprintln!("usage: conformance [smoke]");
+            eprintln!("usage: conformance [smoke | report]");
             return ExitCode::from(2);
         }
     };
-    match run(is_smoke) {
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -38,6 +40,9 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// The file beside the reports that names what was tested.
+const COMMIT: &str = "commit";
 
 /// Where lists and tables stand.
 fn own_folder() -> PathBuf {
@@ -52,35 +57,52 @@ fn choice(is_smoke: bool) -> Result<Choice> {
     Ok(Choice { focus: variable("FOCUS"), skip: variable("SKIP"), processes, only })
 }
 
+/// Where reports and logs go.
+fn results() -> PathBuf {
+    std::env::var_os("RESULTS").map_or_else(|| root().join("target/conformance"), PathBuf::from)
+}
+
 /// Whether everything that must pass has passed.
 fn run(is_smoke: bool) -> Result<bool> {
     ensure!(std::env::var_os("KUTTER_BINARY").is_some(), "KUTTER_BINARY must name the kutter to test");
     interrupt::watch()?;
     let choice = choice(is_smoke)?;
-    let mut kept = Kept::read(&own_folder())?;
     let upstream = Upstream::ready(&root())?;
     let parts = selection::parts(&upstream.specs()?, &choice)?;
     ensure!(!parts.is_empty(), "no spec was chosen");
-    let commit = report::commit(&root());
-    let outcomes = outcomes(&upstream, &parts)?;
-    let summary = summary::sum(&outcomes);
-    for (name, outcome) in &outcomes {
+    std::fs::create_dir_all(results())?;
+    std::fs::write(results().join(COMMIT), report::commit(&root()))?;
+    tell(&outcomes(&upstream, &parts)?, choice.is_everything())
+}
+
+/// Says again how the last full run ended: after a reason was found, or a list changed.
+fn report_again() -> Result<bool> {
+    let specs = Upstream::ready(&root())?.specs()?;
+    tell(&summary::settle(&specs, junit::read_folder(&results().join("junit"))?), true)
+}
+
+/// Prints how it ended, and writes it down where everything was chosen.
+fn tell(outcomes: &Outcomes, is_everything: bool) -> Result<bool> {
+    let mut kept = Kept::read(&own_folder())?;
+    let summary = summary::sum(outcomes);
+    for (name, outcome) in outcomes {
         if let junit::Outcome::Failed(words) = outcome {
             println!("failed: {name}\n        {words}");
         }
     }
-    let gained = kept.gained(&outcomes);
+    let gained = kept.gained(outcomes);
     if std::env::var("KEEP").is_ok_and(|value| value == "1") {
         kept.keep(&gained)?;
     } else if !gained.is_empty() {
         println!("{} specs passed that are not kept; KEEP=1 keeps them", gained.len());
     }
     let sum = behaviours::sum(&behaviours::read(&own_folder())?, &kept);
-    if choice.is_everything() {
-        let run = Run { outcomes: &outcomes, summary: &summary, sum: &sum, commit, machine: report::machine() };
+    if is_everything {
+        let commit = std::fs::read_to_string(results().join(COMMIT))?.trim().to_owned();
+        let run = Run { outcomes, summary: &summary, sum: &sum, commit, machine: report::machine() };
         report::write(&root().join("docs/conformance.md"), &run, &Reasons::read(&own_folder())?)?;
     }
-    let regressed = kept.regressed(&outcomes);
+    let regressed = kept.regressed(outcomes);
     for (name, _) in &regressed {
         println!("must pass: {name}");
     }
@@ -90,9 +112,8 @@ fn run(is_smoke: bool) -> Result<bool> {
 
 /// Runs all parts on one cluster.
 fn outcomes(upstream: &Upstream, parts: &[Part]) -> Result<Outcomes> {
-    let folder = root().join("target/conformance");
-    let archives = images::archives(upstream, &folder.join("images"))?;
-    let folder = std::env::var_os("RESULTS").map_or(folder, PathBuf::from);
+    let archives = images::archives(upstream, &root().join("target/conformance/images"))?;
+    let folder = results();
     let memory = Memory::mount(&std::env::temp_dir().join(format!("kt-conformance-{}", std::process::id())))?;
     // Hosts make their folders below it from now on.
     tempfile::env::override_temp_dir(memory.path()).map_err(|given| anyhow::anyhow!("already set to {given:?}"))?;

@@ -92,7 +92,7 @@ impl Drop for Running {
 fn progress(log: &Path, of: usize) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let count = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+    let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
     let (passed, failed) = (count("{\"msg\":\"PASSED "), count("{\"msg\":\"FAILED "));
     format!("{passed} passed and {failed} failed of {of} so far")
 }
