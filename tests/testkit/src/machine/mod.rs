@@ -4,6 +4,8 @@
 //! It has no network but its loopback and keeps nothing: its disk is its memory. Tests of kernel
 //! features that a host may not have call this; everything else runs on the host, far faster.
 
+#![allow(clippy::disallowed_methods, reason = "it waits for a real machine")]
+
 mod kernel;
 
 use crate::images::debian;
