@@ -27,6 +27,7 @@ use sides::{Kind, Parts};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use sys::namespace::{self, Kinds};
+use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str =
     "usage: bench [--quick] [--rounds N] [--kutter FILE] [--only kutter|upstream] [--write FILE] [ROW…]";
@@ -92,26 +93,43 @@ fn start(options: &Options) -> anyhow::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).context("cannot adopt processes")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
-        let machine = machine::describe();
-        eprintln!("{machine}");
-        let mut readings = Readings::default();
-        for round in 0..bench.sizes.rounds {
-            for kind in &options.sides {
-                eprintln!("round {} of {}: {}", round + 1, bench.sizes.rounds, kind.name());
-                turn(&bench, *kind, options, &mut readings).await;
-            }
+        tokio::select! {
+            done = measure(&bench, options) => done,
+            // What was started ends with us, and the folder goes.
+            () = told_to_end() => anyhow::bail!("told to end"),
         }
-        let tables = format!("{machine}\n\n{}", readings.markdown());
-        println!("{tables}");
-        if let Some(path) = &options.write {
-            std::fs::write(path, &tables).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        if options.quick {
-            println!("{}", readings.json());
-        }
-        anyhow::ensure!(readings.missing.is_empty(), "{} measurements failed", readings.missing.len());
-        Ok(())
     })
+}
+
+async fn told_to_end() {
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt)] = signals else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn measure(bench: &Bench, options: &Options) -> anyhow::Result<()> {
+    let machine = machine::describe();
+    eprintln!("{machine}");
+    let mut readings = Readings::default();
+    for round in 0..bench.sizes.rounds {
+        for kind in &options.sides {
+            eprintln!("round {} of {}: {}", round + 1, bench.sizes.rounds, kind.name());
+            turn(bench, *kind, options, &mut readings).await;
+        }
+    }
+    let tables = format!("{machine}\n\n{}", readings.markdown());
+    println!("{tables}");
+    if let Some(path) = &options.write {
+        std::fs::write(path, &tables).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if options.quick {
+        println!("{}", readings.json());
+    }
+    anyhow::ensure!(readings.missing.is_empty(), "{} measurements failed", readings.missing.len());
+    Ok(())
 }
 
 /// One turn of one side: every row that was asked for. A row that fails is said to be missing; the
