@@ -131,7 +131,8 @@ impl Checker<'_> {
 
     fn call(&mut self, call: &mut Call, id: usize, at: u32) -> Type {
         let target = call.target.as_mut().map(|target| self.visit(target));
-        let mixed = std::mem::replace(&mut self.mixed, self.mixed || call.function == "format");
+        let mixed = self.mixed;
+        self.mixed |= call.function == "format";
         let args: Vec<Type> = call.args.iter_mut().map(|arg| self.visit(arg)).collect();
         self.mixed = mixed;
         let Some(function) = functions::find(&call.function) else {
