@@ -52,7 +52,7 @@ fn validate(service: &Value, _old: Option<&Value>, errors: &mut ErrorList) {
     }
     let reference = &spec["service"];
     if !reference.is_object() {
-        if text(spec, "caBundle") != "" {
+        if !text(spec, "caBundle").is_empty() {
             errors.push(FieldError::invalid(&path.child("caBundle"), "", "local APIServices may not have a caBundle"));
         }
         if spec["insecureSkipTLSVerify"] == true {
@@ -67,7 +67,7 @@ fn validate(service: &Value, _old: Option<&Value>, errors: &mut ErrorList) {
     if let Some(port) = reference["port"].as_i64() {
         check::all(errors, &path.child("service").child("port"), port, validation::port_number(port));
     }
-    let has_bundle = text(spec, "caBundle") != "";
+    let has_bundle = !text(spec, "caBundle").is_empty();
     if spec["insecureSkipTLSVerify"] == true && has_bundle {
         let why = "may not be true if caBundle is present";
         errors.push(FieldError::invalid(&path.child("insecureSkipTLSVerify"), true, why));

@@ -56,7 +56,10 @@ pub struct Seen {
 
 /// All of them, kept current by the store's sink.
 #[derive(Clone, Default)]
-pub struct Remotes(Arc<RwLock<BTreeMap<(String, String), Arc<Remote>>>>);
+pub struct Remotes(Arc<RwLock<ByVersion>>);
+
+/// By group and version.
+type ByVersion = BTreeMap<(String, String), Arc<Remote>>;
 
 /// What it takes to reach them.
 pub struct Aggregator {

@@ -170,7 +170,7 @@ fn check_approval(definition: &Value, errors: &mut ErrorList) {
         let why = "protected groups must have approval annotation \"api-approved.kubernetes.io\", see \
                    https://github.com/kubernetes/enhancements/pull/1111";
         errors.push(FieldError::required(&path, why));
-    } else if !approval.starts_with("unapproved") && !(approval.starts_with("http") && approval.contains("://")) {
+    } else if !(approval.starts_with("unapproved") || approval.starts_with("http") && approval.contains("://")) {
         let why = "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a URL or a \
                    reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111";
         errors.push(FieldError::invalid(&path, approval, why));

@@ -185,7 +185,7 @@ impl Strategy for Rules {
     }
 
     fn counts_for_generation(&self, field: &str) -> bool {
-        !matches!(field, "metadata" | "kind" | "apiVersion") && !(self.has_status && field == "status")
+        !(matches!(field, "metadata" | "kind" | "apiVersion") || self.has_status && field == "status")
     }
 
     fn allow_unconditional_update(&self) -> bool {
