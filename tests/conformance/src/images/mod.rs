@@ -76,7 +76,7 @@ fn archive(stand_in: &StandIn, tags: &[&str], upstream: &Upstream, folder: &Path
     let why = || format!("make a stand-in for {}", stand_in.repository);
     let (files, run) = (stand_in.make)(upstream, work.path()).with_context(why)?;
     // The tag makes the images different ones, as the real ones are.
-    let own = tags.iter().map(|tag| std::slice::from_ref(tag));
+    let own = tags.iter().map(std::slice::from_ref);
     let images = own.map(|tags| docker_archive::Image { tags, run: with_tag(&run, tags[0]) }).collect();
     let whole = work.path().join("archive.tar");
     docker_archive::write(&whole, stand_in.repository, &Made { files, images })?;
