@@ -227,7 +227,7 @@ impl Estimator<'_> {
                 let size = result_size(&call.function, &sizes, size);
                 Cost { min: tenths(size.min, factor), max: tenths(size.max, factor) }
             }
-            (price, Some(Type::List(..))) if price == Price::Joined => Cost::fixed(1),
+            (Price::Joined, Some(Type::List(..))) => Cost::fixed(1),
             (price, _) => Cost { min: price.of(first.min, second.min), max: price.of(first.max, second.max) },
         };
         (sum + own, result_size(&call.function, &sizes, size))

@@ -11,7 +11,7 @@ use crate::types::Opaque;
 use crate::value::Value;
 
 /// Decides for the user of the request, or for a service account in its place.
-pub trait Authorizer {
+pub trait Authorizer: Send + Sync {
     fn check(&self, check: &Check) -> Decision;
 }
 
