@@ -52,7 +52,7 @@ impl Way {
     /// A link as its reader has to follow it; None where it can stay.
     pub fn link(&self, link: &str) -> Option<String> {
         let path = match link.split_once("//") {
-            Some((scheme, rest)) if matches!(scheme, "" | "http:" | "https:") => {
+            Some(("" | "http:" | "https:", rest)) => {
                 let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
                 if !self.hosts.iter().any(|host| *host == rest[..end]) {
                     return None;
