@@ -1,5 +1,7 @@
 //! Custom resources over a real connection: from their definition to its end.
 
+#![allow(clippy::unwrap_used)]
+
 use apiserver::http::Front;
 use apiserver::{Access, Identity, Server, Settings};
 use auth::authn::TokenFile;
@@ -73,7 +75,7 @@ impl Rig {
     async fn send(&self, request: Request) -> Result<Value, Error> {
         match self.call(request).await? {
             Response::Object { body, .. } => Ok(serde_json::from_slice(&body).unwrap()),
-            Response::List(list) => Ok(list.items.iter().map(|item| parse(item)).collect()),
+            Response::List(list) => Ok(list.items.iter().map(parse).collect()),
             Response::Watch(_) => panic!("a watch"),
         }
     }

@@ -56,16 +56,16 @@ mod tests {
 
     #[test]
     fn medians_and_spread() {
-        let cases: &[(&[f64], Option<(f64, f64, f64)>)] = &[
-            (&[], None),
-            (&[3.0], Some((3.0, 3.0, 3.0))),
-            (&[9.0, 1.0, 2.0], Some((2.0, 1.0, 9.0))),
-            (&[4.0, 1.0, 2.0, 100.0], Some((3.0, 1.0, 100.0))),
-            (&[1.0, f64::NAN], None),
+        let cases = [
+            (vec![], None),
+            (vec![3.0], Some((3.0, 3.0, 3.0))),
+            (vec![9.0, 1.0, 2.0], Some((2.0, 1.0, 9.0))),
+            (vec![4.0, 1.0, 2.0, 100.0], Some((3.0, 1.0, 100.0))),
+            (vec![1.0, f64::NAN], None),
         ];
         for (readings, expected) in cases {
-            let got = Spread::of(readings).map(|spread| (spread.median, spread.low, spread.high));
-            assert_eq!(got, *expected, "{readings:?}");
+            let got = Spread::of(&readings).map(|spread| (spread.median, spread.low, spread.high));
+            assert_eq!(got, expected, "{readings:?}");
         }
     }
 

@@ -39,20 +39,20 @@ impl Server {
     /// Nothing where the namespace has no quotas; for a dry run only the check.
     pub(super) async fn charge(&self, request: &Attributes<'_>) -> Result<(), Status> {
         let Some(resource) = &self.resources.find_any_version("", "resourcequotas") else { return Ok(()) };
-        if !self.chain.has("ResourceQuota") || self.quotas(&resource, request.namespace).is_empty() {
+        if !self.chain.has("ResourceQuota") || self.quotas(resource, request.namespace).is_empty() {
             return Ok(());
         }
         let _turn = self.tills.of(request.namespace).lock().await;
         for _ in 0..TRIES {
-            let quotas = self.quotas(&resource, request.namespace);
+            let quotas = self.quotas(resource, request.namespace);
             let values: Vec<Arc<Value>> =
                 quotas.iter().map(|quota| quota.value().map(Arc::new)).collect::<Result<_, _>>()?;
             let charges = charges(request, &values, self.env.clock.now())?;
-            if request.dry_run || self.stands(request) || self.book(&resource, &quotas, charges).await? {
+            if request.dry_run || self.stands(request) || self.book(resource, &quotas, charges).await? {
                 return Ok(());
             }
         }
-        Err(super::conflict(&resource, request.namespace))
+        Err(super::conflict(resource, request.namespace))
     }
 
     /// What is about to be refused as it exists already is not charged for.

@@ -30,7 +30,7 @@ pub fn plan(budget: &Value, pods: &Pods, scale: &dyn Fn(&Pods) -> Result<Expecte
         Ok(counts) => counts,
         Err(why) => return fail_safe(budget, &about, &why, now),
     };
-    let (disrupted, overdue, next) = disrupted(budget, pods, now);
+    let Disrupted { kept: disrupted, overdue, next } = disrupted(budget, pods, now);
     let healthy = pods
         .iter()
         .filter(|pod| pod.view.ready && !pod.meta.is_deleting() && !disrupted.contains_key(&pod.meta.name))
@@ -83,13 +83,16 @@ fn counts(budget: &Value, pods: &Pods, scale: &dyn Fn(&Pods) -> Result<Expected,
     Ok(Counts { expected: 0, desired: 0, unmanaged: false })
 }
 
-/// Which pods evictions have taken that still stand; which of them stand too long; when to look
-/// again.
-fn disrupted(
-    budget: &Value,
-    pods: &Pods,
-    now: Timestamp,
-) -> (Map<String, Value>, Vec<Arc<Item<PodView>>>, Option<Duration>) {
+/// Pods that evictions have taken and that still stand.
+struct Disrupted {
+    kept: Map<String, Value>,
+    /// They stand too long.
+    overdue: Vec<Arc<Item<PodView>>>,
+    /// When to look again.
+    next: Option<Duration>,
+}
+
+fn disrupted(budget: &Value, pods: &Pods, now: Timestamp) -> Disrupted {
     let (mut kept, mut overdue, mut next) = (Map::new(), Vec::new(), None);
     for (name, at) in budget["status"]["disruptedPods"].as_object().into_iter().flatten() {
         let Some(pod) = pods.iter().find(|pod| pod.meta.name == *name && !pod.meta.is_deleting()) else { continue };
@@ -103,7 +106,7 @@ fn disrupted(
         let left = Duration::try_from(left).unwrap_or_default();
         next = Some(next.map_or(left, |next: Duration| next.min(left)));
     }
-    (kept, overdue, next)
+    Disrupted { kept, overdue, next }
 }
 
 fn not_deleted(budget: &Value, pod: &Item<PodView>) -> Action {

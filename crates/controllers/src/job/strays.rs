@@ -30,7 +30,7 @@ pub(super) fn release(key: &Key, strays: Vec<Arc<Item<PodView>>>) -> Plan {
             let is_of = |pod: &Arc<Item<PodView>>| {
                 pod.meta.controller().is_some_and(|owner| job["metadata"]["uid"] == owner.uid.as_str())
             };
-            let patches = strays.iter().filter(|pod| !is_of(pod)).map(|pod| pod::release(pod)).collect();
+            let patches = strays.iter().filter(|pod| !is_of(pod)).map(pod::release).collect();
             Plan::of(vec![Action::PatchAll(patches)])
         })
         .unfinished()
@@ -40,6 +40,6 @@ pub(super) fn release_finished(observed: &Observed) -> Plan {
     let own = |pod: &&Arc<Item<PodView>>| {
         pod.meta.controller().is_some_and(|owner| owner.uid == observed.owner.uid) && pod::is_tracked(pod)
     };
-    let patches: Vec<_> = observed.pods.iter().filter(own).map(|pod| pod::release(pod)).collect();
+    let patches: Vec<_> = observed.pods.iter().filter(own).map(pod::release).collect();
     if patches.is_empty() { Plan::nothing() } else { Plan::of(vec![Action::PatchAll(patches)]) }
 }

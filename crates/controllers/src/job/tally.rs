@@ -176,14 +176,14 @@ fn failed_indexes(job: &Job, known: &Indexes, done: &Indexes, pods: &[Pod]) -> I
     let failed = |pod: &&Pod| {
         pod::is_tracked(pod) && pod::is_placed(pod, job) && pod::is_failed(pod, job) && pod::fails_index(pod, job)
     };
-    let new = pods.iter().filter(failed).filter_map(|pod| pod::index(pod));
+    let new = pods.iter().filter(failed).filter_map(pod::index);
     known.with(new.filter(|index| !done.contains(*index)))
 }
 
 /// Of each index that is to be tried again and has no running pod, the pod that failed last: it stays
 /// until the next is there, as it holds the count of failures.
 fn delayed(job: &Job, failed: &Indexes, done: &Indexes, active: &[Pod], pods: &[Pod]) -> BTreeMap<i64, Pod> {
-    let running: BTreeSet<i64> = active.iter().filter_map(|pod| pod::index(pod)).collect();
+    let running: BTreeSet<i64> = active.iter().filter_map(pod::index).collect();
     let mut last: BTreeMap<i64, Pod> = BTreeMap::new();
     for pod in pods.iter().filter(|pod| pod::is_tracked(pod) && pod::is_placed(pod, job) && pod::is_failed(pod, job)) {
         let Some(index) = pod::index(pod) else { continue };

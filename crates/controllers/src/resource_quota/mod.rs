@@ -42,11 +42,13 @@ const QUIET: SignedDuration = SignedDuration::from_secs(1);
 
 type Place = (&'static str, &'static str);
 
+/// The objects in a namespace; None: the kind is not served, or not known yet.
+type InNamespace = Box<dyn Fn(&str) -> Option<Vec<Bytes>> + Send + Sync>;
+
 /// The objects of one kind, by namespace.
 struct Counted {
     resource: GroupVersionResource,
-    /// None: the kind is not served, or not known yet.
-    objects: Box<dyn Fn(&str) -> Option<Vec<Bytes>> + Send + Sync>,
+    objects: InNamespace,
 }
 
 impl Counted {
