@@ -121,12 +121,13 @@ impl Executor {
         for batch in deletes.chunks(AT_ONCE) {
             let answers = join_all(batch.iter().map(|delete| self.delete_one(delete))).await;
             for (delete, answer) in batch.iter().zip(answers) {
-                match answer {
-                    Ok(()) => {
-                        let (resource, uid) = (delete.resource.clone(), delete.uid.clone());
-                        self.expect(key, Pending::Deletion { resource, key: delete.key.clone(), uid });
-                    }
-                    Err(error) => failure = Some(error),
+                // An answer that was lost says nothing: before more is deleted, this has to be known.
+                if matches!(answer, Ok(()) | Err(Error::Connection(_))) {
+                    let (resource, uid) = (delete.resource.clone(), delete.uid.clone());
+                    self.expect(key, Pending::Deletion { resource, key: delete.key.clone(), uid });
+                }
+                if let Err(error) = answer {
+                    failure = Some(error);
                 }
             }
         }
