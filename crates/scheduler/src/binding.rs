@@ -19,6 +19,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+/// What a pod is to be told is tried for some half a minute.
+const TRIES: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// A pod that has been given a node.
 pub(crate) struct Placement {
     pub pod: PodItem,
@@ -219,9 +224,19 @@ impl Scheduler {
 
     async fn patch_pod(&self, pod: &PodItem, patch: &Value, failure: &str) {
         let (namespace, name) = (pod.key.namespace(), pod.key.name());
-        let outcome = self.client.patch_status::<core::Pod>(namespace, name, PatchType::Strategic, patch).await;
-        if let Err(error) = outcome {
-            debug!(pod = %pod.key, %error, "{failure}");
+        let mut pause = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut patch = patch.clone();
+        loop {
+            match self.client.patch_status::<core::Pod>(namespace, name, PatchType::Strategic, &patch).await {
+                Ok(_) => return,
+                // The pod may not be looked at again for minutes. By then it may have changed, and what
+                // was found be wrong: only the same pod is told.
+                Err(Error::Connection(_)) if pause.failures() < TRIES => {
+                    patch["metadata"]["resourceVersion"] = pod.meta.resource_version.as_str().into();
+                    self.env.clock.sleep(pause.next(&self.env.rng)).await;
+                }
+                Err(error) => return debug!(pod = %pod.key, %error, "{failure}"),
+            }
         }
     }
 
