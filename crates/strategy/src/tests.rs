@@ -77,7 +77,7 @@ fn status_updates_touch_what_upstream_lets_them() {
         ("", "Pod", "new", "new"),
         ("apps", "Deployment", "old", "new"),
         ("storage.k8s.io", "VolumeAttachment", "old", "old"),
-        ("certificates.k8s.io", "CertificateSigningRequest", "old", "old"),
+        ("certificates.k8s.io", "CertificateSigningRequest", "new", "new"),
     ] {
         let object = |word: &str| {
             json!({"metadata": {"name": "a", "labels": {"l": word}, "annotations": {"a": word}},
