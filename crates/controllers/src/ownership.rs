@@ -5,9 +5,9 @@
 
 use crate::action::{Action, Patch};
 use client::events::ObjectRef;
-use client::{Item, Key, Projection};
+use client::{Cache, Change, Item, Key, Projection, WorkQueue};
 use meta::labels::Selector;
-use meta::{GroupVersionKind, GroupVersionResource, ObjectMeta};
+use meta::{GroupVersionKind, GroupVersionResource, ObjectMeta, OwnerReference};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -45,6 +45,35 @@ impl Owner {
     /// Whom its Events are about.
     pub fn about(&self, meta: &ObjectMeta) -> ObjectRef {
         ObjectRef::of(&self.kind, meta)
+    }
+}
+
+/// Wakes the owners that an object has or had.
+pub fn wake_controller<P>(is_owner: fn(&OwnerReference) -> bool, change: &Change<P>, queue: &WorkQueue<Key>) {
+    for item in change.states() {
+        if let Some(owner) = item.meta.controller().filter(|owner| is_owner(owner)) {
+            queue.add(Key::new(&item.meta.namespace, &owner.name));
+        }
+    }
+}
+
+/// Wakes all that might adopt an object which nobody controls, unless they knew of it.
+pub fn wake_matching<S: Projection, P>(
+    owners: &Cache<S>,
+    selector: fn(&S) -> &Selector,
+    change: &Change<P>,
+    queue: &WorkQueue<Key>,
+) {
+    let is_free = |item: &&Arc<Item<P>>| item.meta.controller().is_none() && !item.meta.is_deleting();
+    let Some(item) = change.new.as_ref().filter(is_free) else { return };
+    let old = change.old.as_ref();
+    if old.is_some_and(|old| old.meta.labels == item.meta.labels && old.meta.controller().is_none()) {
+        return;
+    }
+    for owner in owners.list_in(&item.meta.namespace) {
+        if selector(&owner.view).matches(&item.meta.labels) {
+            queue.add(owner.key.clone());
+        }
     }
 }
 

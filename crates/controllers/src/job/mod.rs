@@ -19,7 +19,7 @@ mod tests;
 
 use crate::action::Plan;
 use crate::kinds::{kind, resource};
-use crate::ownership::Owner;
+use crate::ownership::{self, Owner};
 use crate::rig::{Def, Rig, Room, RoomError};
 use crate::views::{self, JOB_TRACKING, PodView};
 use backoff::{Backoffs, Record};
@@ -160,18 +160,7 @@ fn pod_changed(jobs: &Cache<JobView>, change: &Change<PodView>, queue: &WorkQueu
             queue.add(Key::new(&pod.meta.namespace, name));
         }
     }
-    let Some(pod) = change.new.as_ref().filter(|pod| pod.meta.controller().is_none() && !pod.meta.is_deleting()) else {
-        return;
-    };
-    let old = change.old.as_ref();
-    if old.is_some_and(|old| old.meta.labels == pod.meta.labels && old.meta.controller().is_none()) {
-        return;
-    }
-    for job in jobs.list_in(&pod.meta.namespace) {
-        if job.view.selector.matches(&pod.meta.labels) {
-            queue.add(job.key.clone());
-        }
-    }
+    ownership::wake_matching(jobs, |view| &view.selector, change, queue);
 }
 
 fn is_job(owner: &OwnerReference) -> bool {

@@ -13,7 +13,7 @@ pub use rank::first_to_go;
 
 use crate::action::Plan;
 use crate::kinds::{kind, resource};
-use crate::ownership::Owner;
+use crate::ownership::{self, Owner};
 use crate::rig::{Def, Rig, Room, RoomError};
 use crate::views::PodView;
 use base::Timestamp;
@@ -147,24 +147,8 @@ fn build<F: Flavour>(rig: &Rig) -> Box<dyn Room> {
 
 /// Wakes the set a pod belongs to or left; of a pod that nobody controls, all sets that match it.
 fn pod_changed<F: Flavour>(sets: &Cache<SetView<F>>, change: &Change<PodView>, queue: &WorkQueue<Key>) {
-    for pod in change.states() {
-        let Some(owner) = pod.meta.controller().filter(|owner| is_kind::<F>(&owner.api_version, &owner.kind)) else {
-            continue;
-        };
-        queue.add(Key::new(&pod.meta.namespace, &owner.name));
-    }
-    let Some(pod) = change.new.as_ref().filter(|pod| pod.meta.controller().is_none() && !pod.meta.is_deleting()) else {
-        return;
-    };
-    let old = change.old.as_ref();
-    if old.is_some_and(|old| old.meta.labels == pod.meta.labels && old.meta.controller().is_none()) {
-        return;
-    }
-    for set in sets.list_in(&pod.meta.namespace) {
-        if set.view.selector.matches(&pod.meta.labels) {
-            queue.add(set.key.clone());
-        }
-    }
+    ownership::wake_controller(|owner| is_kind::<F>(&owner.api_version, &owner.kind), change, queue);
+    ownership::wake_matching(sets, |view| &view.selector, change, queue);
 }
 
 fn is_kind<F: Flavour>(api_version: &str, name: &str) -> bool {

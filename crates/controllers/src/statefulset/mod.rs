@@ -15,7 +15,7 @@ mod tests;
 use crate::action::Plan;
 use crate::history::RevisionView;
 use crate::kinds::{kind, resource};
-use crate::ownership::Owner;
+use crate::ownership::{self, Owner};
 use crate::rig::{Def, Rig, Room, RoomError};
 use crate::views::PodView;
 use base::Timestamp;
@@ -175,24 +175,8 @@ fn build(rig: &Rig) -> Box<dyn Room> {
 
 /// Wakes the set that a pod or revision belongs to or left; of one that nobody controls, all that match.
 fn owned_changed<P>(sets: &Cache<SetView>, change: &Change<P>, queue: &WorkQueue<Key>) {
-    for item in change.states() {
-        if let Some(owner) = item.meta.controller().filter(|owner| is_stateful_set(owner)) {
-            queue.add(Key::new(&item.meta.namespace, &owner.name));
-        }
-    }
-    let Some(item) = change.new.as_ref().filter(|item| item.meta.controller().is_none() && !item.meta.is_deleting())
-    else {
-        return;
-    };
-    let old = change.old.as_ref();
-    if old.is_some_and(|old| old.meta.labels == item.meta.labels && old.meta.controller().is_none()) {
-        return;
-    }
-    for set in sets.list_in(&item.meta.namespace) {
-        if set.view.selector.matches(&item.meta.labels) {
-            queue.add(set.key.clone());
-        }
-    }
+    ownership::wake_controller(is_stateful_set, change, queue);
+    ownership::wake_matching(sets, |view| &view.selector, change, queue);
 }
 
 fn is_stateful_set(owner: &OwnerReference) -> bool {
