@@ -24,7 +24,10 @@ pub fn run(data_dir: &Path) -> anyhow::Result<ExitCode> {
         println!("nothing was ever started in {}", data_dir.display());
         return Ok(ExitCode::SUCCESS);
     };
+    let data_dir = &data_dir.canonicalize().with_context(|| format!("cannot find {}", data_dir.display()))?;
     enter_network(&found)?;
+    // Its volumes are mounted where its supervisor lives.
+    container::join_mounts(&node::containers_dir(data_dir)).context("cannot go to the mounts of the instance")?;
     let env = Env::real();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
@@ -53,12 +56,11 @@ fn enter_network(found: &Instance) -> anyhow::Result<()> {
     sys::namespace::join(namespace.as_fd(), Kinds::NET).with_context(|| format!("cannot enter {path}"))
 }
 
-/// Takes off what is still mounted below the data dir: the volumes of pods.
+/// Takes off what is still mounted below the data dir, a canonical path: the volumes of pods.
 fn detach_below(data_dir: &Path) -> anyhow::Result<()> {
-    let Ok(data_dir) = data_dir.canonicalize() else { return Ok(()) };
     let table = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read the mounts")?;
     let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(plain);
-    let ours: Vec<PathBuf> = points.filter(|point| point.starts_with(&data_dir) && *point != data_dir).collect();
+    let ours: Vec<PathBuf> = points.filter(|point| point.starts_with(data_dir) && *point != data_dir).collect();
     // Later mounts lie on or in earlier ones.
     for point in ours.iter().rev() {
         match rustix::mount::unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {

@@ -3,13 +3,14 @@
 
 use anyhow::Context as _;
 use base::Env;
-use client::{Api, Caches};
+use client::events::Style;
+use client::{Api, Caches, Recorder};
 use cluster::tls::{self, Served};
 use container::{Supervisor, SupervisorOptions};
 use dns::{Dns, DnsOptions};
 use images::{Images, ImagesOptions};
 use kubelet::{HostMounts, Kubelet, KubeletOptions, ServerOptions};
-use network::{Network, NetworkOptions};
+use network::{Network, NetworkDoors, NetworkOptions};
 use service_proxy::{ProxyOptions, ServiceProxy};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -65,10 +66,13 @@ pub async fn start(env: &Env, doors: Doors, options: NodeOptions) -> anyhow::Res
     let service_cidr: Ipv4Net =
         options.service_cidr.parse().with_context(|| format!("--service-cidr: {:?}", options.service_cidr))?;
     let proxy_caches = Caches::new(doors.proxy, env);
-    let network = Network::start_with(
+    let network = Network::start(
         env,
-        &proxy_caches,
-        &Caches::new(doors.kubelet.clone(), env),
+        NetworkDoors {
+            proxy: &proxy_caches,
+            kubelet: &Caches::new(doors.kubelet.clone(), env),
+            events: Recorder::new(doors.kubelet.clone(), env, "kubelet", &options.node_name, Style::Core),
+        },
         NetworkOptions::new(&options.node_name, &options.instance, &options.data_dir.join("network"), cluster_cidr),
     )?;
     let proxy = ServiceProxy::start(

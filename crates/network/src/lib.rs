@@ -17,7 +17,7 @@ mod tests;
 
 use addresses::Addresses;
 use base::Env;
-use client::{Caches, Selection, resource_of};
+use client::{Caches, ObjectRef, Recorder, Selection, resource_of};
 use k8s_openapi::api::core::v1 as core;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -64,10 +64,19 @@ pub enum StartError {
     Forwarding(#[from] sys::net::sysctl::SysctlError),
 }
 
+/// How the network sees the cluster: a service proxy may see all nodes, a kubelet its own pods.
+pub struct NetworkDoors<'a> {
+    pub proxy: &'a Caches,
+    pub kubelet: &'a Caches,
+    /// Tells the node's users what stands in the pods' way.
+    pub events: Recorder,
+}
+
 /// The network of one node. Dropping it leaves everything in place: pods outlive a restart.
 pub struct Network {
     options: NetworkOptions,
     env: Env,
+    events: Recorder,
     state: Mutex<State>,
 }
 
@@ -85,29 +94,19 @@ pub(crate) struct State {
 
 impl Network {
     /// Loads what was in use before a restart, and follows the nodes and this node's pods from
-    /// then on.
+    /// then on. `doors` are two identities, as no one may see both; events are the kubelet's.
     ///
     /// # Errors
     /// The state folder cannot be used, or forwarding cannot be switched on.
-    pub fn start(env: &Env, caches: &Caches, options: NetworkOptions) -> Result<Arc<Network>, StartError> {
-        Self::start_with(env, caches, caches, options)
-    }
-
-    /// As [`Network::start`], under two identities: a kubelet may see its own pods, but not all
-    /// nodes, and a service proxy the other way round.
-    pub fn start_with(
-        env: &Env,
-        proxy: &Caches,
-        kubelet: &Caches,
-        options: NetworkOptions,
-    ) -> Result<Arc<Network>, StartError> {
+    pub fn start(env: &Env, doors: NetworkDoors<'_>, options: NetworkOptions) -> Result<Arc<Network>, StartError> {
         let addresses = Addresses::load(options.state_dir.join("addresses"))?;
         sys::net::sysctl::set("ipv4/ip_forward", "1")?;
         let state = State { addresses, ready: false, mtu: pod::DEFAULT_MTU, restored: false, problem: None };
-        let nodes = proxy.watch::<nodes::Node>(Selection::all(resource_of::<core::Node>()));
+        let nodes = doors.proxy.watch::<nodes::Node>(Selection::all(resource_of::<core::Node>()));
         let here = format!("spec.nodeName={}", options.node_name);
-        let pods = kubelet.watch::<ports::PodPorts>(Selection::all(resource_of::<core::Pod>()).fields(here));
-        let network = Arc::new(Network { options, env: env.clone(), state: Mutex::new(state) });
+        let pods = doors.kubelet.watch::<ports::PodPorts>(Selection::all(resource_of::<core::Pod>()).fields(here));
+        let (env, events) = (env.clone(), doors.events);
+        let network = Arc::new(Network { options, env: env.clone(), events, state: Mutex::new(state) });
         env.tasks.spawn("pod network", reconcile::run(network.clone(), nodes, pods));
         Ok(network)
     }
@@ -115,6 +114,12 @@ impl Network {
     /// A firewall on this host that drops what pods send or get, and what to do about it.
     pub fn problem(&self) -> Option<String> {
         self.state().problem.clone()
+    }
+
+    /// As the kubelet's events about its node: the uid is the name.
+    fn node_reference(&self) -> ObjectRef {
+        let name = self.options.node_name.clone();
+        ObjectRef { kind: "Node".to_owned(), uid: name.clone(), name, ..ObjectRef::default() }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

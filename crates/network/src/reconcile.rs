@@ -96,7 +96,10 @@ fn try_apply(network: &Network, wanted: &Wanted, done: Option<&Done>) -> Result<
     let mut state = network.state();
     if problem != state.problem {
         match &problem {
-            Some(problem) => warn!("{problem}"),
+            Some(problem) => {
+                warn!("{problem}");
+                network.events.warning(network.node_reference(), "FirewallBlocksPods", problem);
+            }
             None => info!("no firewall stands in the pods' way any more"),
         }
         state.problem = problem;

@@ -236,10 +236,13 @@ impl Kutter {
         rustix::process::kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).unwrap();
     }
 
-    /// `kutter down`, after which nothing may be left.
+    /// `kutter down`, after which nothing may be left. It is called from a mount namespace of its
+    /// own, as `ip netns exec` gives one to each command.
     pub fn down(mut self) {
         self.is_down = true;
-        let said = self.try_run(&["down"]);
+        let mut elsewhere = Command::new("unshare");
+        elsewhere.arg("--mount").arg(self.program()).args(["down", "--data-dir"]).arg(self.data_dir());
+        let said = self.inside(|| elsewhere.output().unwrap());
         assert!(said.status.success(), "kutter down: {said:?}");
         if let Some(mut child) = self.child.lock().unwrap().take() {
             child.wait().unwrap();

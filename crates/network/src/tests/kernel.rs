@@ -1,11 +1,12 @@
 //! The pod network on hosts and pods made of namespaces.
 
-use crate::{Network, NetworkOptions};
+use crate::{Network, NetworkDoors, NetworkOptions};
 use base::Env;
+use client::events::Style;
 use client::fake::FakeApi;
-use client::{Caches, resource_of};
-use k8s_openapi::api::core::v1::{Node, Pod};
-use serde_json::json;
+use client::{Caches, Recorder, resource_of};
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,9 @@ impl Node1 {
         let network = room.run(&host.namespace, async {
             let env = Env::real();
             let caches = Caches::new(Arc::new(api.clone()), &env);
-            Network::start(&env, &caches, options).unwrap()
+            let events = Recorder::new(Arc::new(api.clone()), &env, "kubelet", name, Style::Core);
+            let doors = NetworkDoors { proxy: &caches, kubelet: &caches, events };
+            Network::start(&env, doors, options).unwrap()
         });
         eventually("the network is ready", || network.ready().is_ok());
         (room, network)
@@ -243,6 +246,11 @@ fn docker_s_forward_policy_is_opened_and_other_firewalls_are_reported() {
     eventually("the firewall is reported", || node.network.problem().is_some());
     let problem = node.network.problem().unwrap();
     assert!(problem.contains("chain fwd of table strict") && problem.contains("10.244.2.0/24"), "{problem}");
+    let event = json!(["node2", "FirewallBlocksPods", problem]);
+    let said = |event: &Value| json!([event["involvedObject"]["name"], event["reason"], event["message"]]);
+    eventually("it is an event of the node", || {
+        api.all(&resource_of::<Event>()).iter().map(said).any(|it| it == event)
+    });
     inside(&node.host.namespace, || {
         let mut batch = Batch::new();
         batch.remove_table(&strange).add_table(&input);
