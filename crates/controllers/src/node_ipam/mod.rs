@@ -50,10 +50,11 @@ impl Room for Allocator {
             return Ok(Plan::nothing());
         }
         let nodes = self.nodes.list();
-        let mut taken: Vec<String> = nodes.iter().flat_map(|node| node.view.pod_cidrs.clone()).collect();
+        let taken: Vec<String> = nodes.iter().flat_map(|node| node.view.pod_cidrs.clone()).collect();
+        let mut parts: Vec<_> = self.ranges.iter().map(|range| range.free(&taken)).collect();
         let mut actions = Vec::new();
         for node in nodes.iter().filter(|node| node.view.pod_cidrs.is_empty() && !node.meta.is_deleting()) {
-            let free: Option<Vec<String>> = self.ranges.iter().map(|range| range.first_free(&taken)).collect();
+            let free: Option<Vec<String>> = parts.iter_mut().map(Iterator::next).collect();
             let Some(free) = free else {
                 let about = ObjectRef::of(&kind::NODES, &node.meta);
                 let message = format!("Node {} status is now: CIDRNotAvailable", node.meta.name);
@@ -64,7 +65,6 @@ impl Room for Allocator {
             let spec = json!({"podCIDR": free[0], "podCIDRs": free});
             let body = json!({"metadata": {"resourceVersion": version}, "spec": spec});
             actions.push(Action::Patch(Patch::merge(&resource::NODES, &node.key, body)));
-            taken.extend(free);
         }
         Ok(Plan::of(actions))
     }

@@ -33,20 +33,38 @@ impl Range {
         Ok(Range { base: base >> (bits - prefix).min(127) << (bits - prefix).min(127), bits, prefix, part })
     }
 
-    /// The first part that overlaps none of `taken`.
-    pub fn first_free(&self, taken: &[String]) -> Option<String> {
-        let taken: Vec<(u128, u128)> = taken.iter().filter_map(|cidr| self.span(cidr)).collect();
-        let size = 1u128 << (self.bits - self.part);
-        let parts = (1u128 << (self.part - self.prefix).min(127)).min(PARTS);
-        let starts = (0..parts).map(|number| self.base + number * size);
-        let free = |start: &u128| !taken.iter().any(|(from, to)| *from < start + size && *start < *to);
-        starts.into_iter().find(free).map(|start| format!("{}/{}", self.address(start), self.part))
+    /// The parts that overlap none of `taken`, in order. Goes once over both, so that a thousand nodes
+    /// without a range cost one look, not a thousand.
+    pub fn free(&self, taken: &[String]) -> impl Iterator<Item = String> + use<> {
+        let range = self.clone();
+        let mut spans: Vec<(u128, u128)> = taken.iter().filter_map(|cidr| range.span(cidr)).collect();
+        spans.sort_unstable();
+        let mut spans = spans.into_iter().peekable();
+        let size = 1u128 << (range.bits - range.part);
+        let parts = (1u128 << (range.part - range.prefix).min(127)).min(PARTS);
+        let mut number = 0;
+        std::iter::from_fn(move || {
+            while number < parts {
+                let start = range.base + number * size;
+                while spans.next_if(|(_, to)| *to <= start).is_some() {}
+                match spans.peek() {
+                    Some((from, to)) if *from < start.saturating_add(size) => {
+                        number = (to - range.base).div_ceil(size);
+                    }
+                    _ => {
+                        number += 1;
+                        return Some(format!("{}/{}", range.address(start), range.part));
+                    }
+                }
+            }
+            None
+        })
     }
 
     /// From where to where a range of the same family goes.
     fn span(&self, cidr: &str) -> Option<(u128, u128)> {
         let (base, bits, prefix) = split(cidr).filter(|(_, bits, _)| *bits == self.bits)?;
-        Some((base, base + (1u128 << (bits - prefix).min(127))))
+        Some((base, base.saturating_add(1u128 << (bits - prefix).min(127))))
     }
 
     fn address(&self, number: u128) -> IpAddr {

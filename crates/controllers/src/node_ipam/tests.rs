@@ -20,8 +20,15 @@ fn the_first_free_part_is_given() {
     ];
     for (cidr, part, taken, expected) in cases {
         let taken: Vec<String> = taken.iter().map(|text| (*text).to_owned()).collect();
-        assert_eq!(Range::parse(cidr, *part).unwrap().first_free(&taken).as_deref(), *expected, "{cidr} {taken:?}");
+        let first = Range::parse(cidr, *part).unwrap().free(&taken).next();
+        assert_eq!(first.as_deref(), *expected, "{cidr} {taken:?}");
     }
+    let taken = ["10.0.2.128/25", "10.0.0.0/24", "10.0.0.0/30"].map(str::to_owned);
+    let all: Vec<String> = Range::parse("10.0.0.0/22", None).unwrap().free(&taken).collect();
+    assert_eq!(all, ["10.0.1.0/24", "10.0.3.0/24"]);
+    // At the end of all addresses.
+    assert_eq!(Range::parse("ff00::/8", Some(10)).unwrap().free(&["ff00::/9".to_owned()]).count(), 2);
+    assert_eq!(Range::parse("255.255.254.0/23", None).unwrap().free(&["255.255.255.0/24".to_owned()]).count(), 1);
     for (cidr, part) in [("10.244.0.0", None), ("10.0.0.0/33", None), ("10.244.0.0/25", None), ("::/0", Some(129))] {
         assert!(Range::parse(cidr, part).is_err(), "{cidr}");
     }
