@@ -28,6 +28,6 @@ pub use evaluate::{Bindings, Scope};
 pub use fault::{CompileError, Fault};
 pub use library::authorizer::{Authorizer, Check, Decision};
 pub use program::{Outcome, Program, compile};
-pub use schema::{escape, unescape};
+pub use schema::{escape, most_values, unescape};
 pub use types::{Bound, Field, ObjectType, Opaque, Type};
 pub use value::{List, Map, Value};

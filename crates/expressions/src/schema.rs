@@ -87,6 +87,12 @@ pub fn unescape(name: &str) -> String {
     plain
 }
 
+/// How many values of a schema one request can hold at most.
+pub fn most_values(schema: &Value) -> u64 {
+    // A comma stands between any two.
+    MAX_REQUEST / (smallest(schema, 0) + 1)
+}
+
 impl Type {
     /// The type that a schema describes; None: expressions cannot see such a value. A resource
     /// (the root, an embedded one) has the fields that all objects have.

@@ -1,5 +1,6 @@
 //! CustomResourceDefinition: what a definition of a kind must be like.
 
+mod expressions;
 mod names;
 mod schema;
 mod versions;
@@ -135,7 +136,7 @@ fn check(new: &Value, old: Option<&Value>, errors: &mut ErrorList) {
         errors.push(FieldError::invalid(&Path::new("metadata").child("name"), name, why));
     }
     names::check(spec, &path, errors);
-    versions::check(spec, &path, errors);
+    versions::check(spec, old.map(|old| &old["spec"]), &path, errors);
     check_approval(new, errors);
     if let Some(old) = old.filter(|old| is_established(old)) {
         let names = path.child("names");

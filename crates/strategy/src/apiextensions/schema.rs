@@ -43,6 +43,17 @@ pub fn check(openapi: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
+/// Marks that only schemas of whole fields may have.
+const STRUCTURAL: [&str; 7] = [
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-embedded-resource",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-list-type",
+    "x-kubernetes-map-type",
+    "x-kubernetes-validations",
+];
+
 fn is(schema: &Value, mark: &str) -> bool {
     schema[mark] == true
 }
@@ -258,14 +269,7 @@ fn nested(schema: &Value, outer: &Value, path: &Path, depth: usize, errors: &mut
             errors.push(FieldError::forbidden(&path.child(field), "must be empty to be structural"));
         }
     }
-    for mark in [
-        "x-kubernetes-preserve-unknown-fields",
-        "x-kubernetes-embedded-resource",
-        "x-kubernetes-int-or-string",
-        "x-kubernetes-list-map-keys",
-        "x-kubernetes-list-type",
-        "x-kubernetes-map-type",
-    ] {
+    for mark in STRUCTURAL {
         if !schema[mark].is_null() {
             errors.push(FieldError::forbidden(&path.child(mark), "must be empty to be structural"));
         }
@@ -298,6 +302,9 @@ fn defaults(schema: &Value, path: &Path, errors: &mut ErrorList) {
             errors.push(FieldError::invalid(&here, value.clone(), "must not have unknown fields"));
         } else {
             Check::new(schema).run(value, None, &here, errors);
+            if let Some(rules) = crate::custom::cel::Node::of_part(schema).filter(|_| errors.is_empty()) {
+                errors.extend(rules.refusals_at(value, &here));
+            }
         }
     }
     for (name, inner) in schema["properties"].as_object().into_iter().flatten() {

@@ -113,3 +113,76 @@ fn what_was_stored_stays_a_version() {
     check_stored(&definition, &mut errors);
     assert_eq!(errors[0].to_string(), r#"status.storedVersions[0]: Invalid value: "v0": must appear in spec.versions"#);
 }
+
+#[test]
+fn bad_rules_are_told_when_they_are_defined() {
+    let with = |rule: Value, inner: Value| {
+        definition(json!({"type": "object", "properties": {"spec": {"type": "object", "properties": inner,
+            "x-kubernetes-validations": [rule]}}}))
+    };
+    let at = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0]";
+    let plain = json!({"n": {"type": "integer"}});
+    for (rule, inner, told_of, why) in [
+        (
+            json!({"rule": "self.m > 0"}),
+            plain.clone(),
+            ".rule",
+            "compilation failed: ERROR: <input>:1:5: undefined field 'm'",
+        ),
+        (json!({"rule": "self.n"}), plain.clone(), ".rule", "cel expression must evaluate to a bool"),
+        (
+            json!({"rule": "true", "messageExpression": "1"}),
+            plain.clone(),
+            ".messageExpression",
+            "messageExpression must evaluate to a string",
+        ),
+        (json!({"rule": " "}), plain.clone(), ".rule", "Required value: rule is not specified"),
+        (json!({"rule": "true\n"}), plain.clone(), "", ""),
+        (
+            json!({"rule": "true &&\ntrue"}),
+            plain.clone(),
+            ".message",
+            "message must be specified if rule contains line breaks",
+        ),
+        (
+            json!({"rule": "true", "reason": "x"}),
+            plain.clone(),
+            ".reason",
+            "Unsupported value: \"x\": supported values: \"FieldValueDuplicate\"",
+        ),
+        (
+            json!({"rule": "true", "fieldPath": ".m"}),
+            plain.clone(),
+            ".fieldPath",
+            "fieldPath must be a valid path: does not refer to a valid field",
+        ),
+        (
+            json!({"rule": "true", "optionalOldSelf": true}),
+            plain.clone(),
+            ".optionalOldSelf",
+            "may not be set if oldSelf is not used in rule",
+        ),
+        (
+            json!({"rule": "self.l.all(a, self.l.all(b, a == b))"}),
+            json!({"l": {"type": "array", "items": {"type": "string"}}}),
+            ".rule",
+            "Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try simplifying the rule, or adding \
+             maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)",
+        ),
+    ] {
+        let errors = told(&with(rule.clone(), inner), None);
+        if told_of.is_empty() {
+            assert!(errors.is_empty(), "{errors:?}");
+            continue;
+        }
+        assert!(errors[0].starts_with(&format!("{at}{told_of}: ")), "{rule}: {errors:?}");
+        assert!(errors[0].contains(why), "{rule}: {errors:?}");
+    }
+    let list = with(
+        json!({"rule": "true"}),
+        json!({"l": {"type": "array", "maxItems": 3, "items": {"type": "integer",
+        "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}}}),
+    );
+    let within = "within spec.validation.openAPIV3Schema.properties[spec].properties[l]";
+    assert!(told(&list, None)[0].ends_with(within), "{:?}", told(&list, None));
+}

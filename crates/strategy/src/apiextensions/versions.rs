@@ -1,6 +1,6 @@
 //! The versions of a definition: one is stored, each has a schema, columns and subresources.
 
-use super::schema;
+use super::{expressions, schema};
 use crate::check;
 use crate::custom::JsonPath;
 use crate::tree::{items, text};
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Fields that selectors may name, at most (upstream's number).
 const MAX_SELECTABLE: usize = 8;
 
-pub fn check(spec: &Value, path: &Path, errors: &mut ErrorList) {
+pub fn check(spec: &Value, old: Option<&Value>, path: &Path, errors: &mut ErrorList) {
     let versions = items(spec, "versions");
     let here = path.child("versions");
     if versions.is_empty() {
@@ -38,7 +38,7 @@ pub fn check(spec: &Value, path: &Path, errors: &mut ErrorList) {
         let own = here.index(at);
         if at == 0 || !shared("schema") {
             let top = if shared("schema") { path.child("validation") } else { own.child("schema") };
-            check_schema(version, &own, &top, errors);
+            check_schema(version, before(old, version), &own, &top, errors);
         }
         if at == 0 || !shared("subresources") {
             let top = if shared("subresources") { path.child("subresources") } else { own.child("subresources") };
@@ -58,13 +58,27 @@ pub fn check(spec: &Value, path: &Path, errors: &mut ErrorList) {
     check_conversion(&spec["conversion"], &path.child("conversion"), errors);
 }
 
-fn check_schema(version: &Value, own: &Path, top: &Path, errors: &mut ErrorList) {
+/// The same version's schema as it was.
+fn before<'o>(old: Option<&'o Value>, version: &Value) -> Option<&'o Value> {
+    let same = items(old?, "versions").iter().find(|other| other["name"] == version["name"]);
+    same?.pointer("/schema/openAPIV3Schema")
+}
+
+fn check_schema(version: &Value, old: Option<&Value>, own: &Path, top: &Path, errors: &mut ErrorList) {
     match version.pointer("/schema/openAPIV3Schema") {
         None | Some(Value::Null) => {
             let here = own.child("schema").child("openAPIV3Schema");
             errors.push(FieldError::required(&here, "schemas are required"));
         }
-        Some(openapi) => schema::check(openapi, &top.child("openAPIV3Schema"), errors),
+        Some(openapi) => {
+            let mut own = ErrorList::new();
+            schema::check(openapi, &top.child("openAPIV3Schema"), &mut own);
+            // What was taken once stays good: a rule is not weighed anew because another version changed.
+            if old != Some(openapi) {
+                expressions::check(openapi, &top.child("openAPIV3Schema"), &mut own);
+            }
+            errors.append(&mut own);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Checks a custom resource against its schema, in the words that upstream's validator has.
 //!
 //! What an update leaves as it was is not looked at again (ratcheting): a schema that grew stricter
-//! must not lock objects. Rules in CEL (`x-kubernetes-validations`) are not run here.
+//! must not lock objects. Rules in CEL (`x-kubernetes-validations`) stand in `cel`.
 
 use super::format;
 use super::number::go;
@@ -42,7 +42,7 @@ struct Bounds {
 }
 
 #[derive(Default)]
-enum ListType {
+pub(super) enum ListType {
     #[default]
     Plain,
     Set,
@@ -321,7 +321,7 @@ fn same(a: &Value, b: &Value) -> bool {
 }
 
 impl ListType {
-    fn of(schema: &Value) -> Self {
+    pub(super) fn of(schema: &Value) -> Self {
         match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
             Some("set") => ListType::Set,
             Some("map") => {
@@ -344,7 +344,7 @@ impl ListType {
     }
 
     /// The item that stood for this one before.
-    fn counterpart<'o>(&self, item: &Value, old: &'o [Value]) -> Option<&'o Value> {
+    pub(super) fn counterpart<'o>(&self, item: &Value, old: &'o [Value]) -> Option<&'o Value> {
         let keys = self.keys(item)?;
         old.iter().find(|other| self.keys(other).as_ref() == Some(&keys))
     }

@@ -10,6 +10,8 @@ pub struct Compiled {
     pub schema: Schema,
     pub root: TypeId,
     pub(super) check: Check,
+    /// None: no rules in CEL.
+    pub(super) rules: Option<super::cel::Node>,
     /// Nothing is pruned.
     pub keeps_unknown: bool,
 }
@@ -30,7 +32,13 @@ impl Compiled {
         root.preserve_unknown |= keeps_unknown || openapi.as_object().is_none_or(serde_json::Map::is_empty);
         shaper.identify(&mut root);
         let root = shaper.schema.add(root);
-        Compiled { schema: shaper.schema, root, check: Check::new(openapi), keeps_unknown }
+        Compiled {
+            schema: shaper.schema,
+            root,
+            check: Check::new(openapi),
+            rules: super::cel::Node::of_root(openapi),
+            keeps_unknown,
+        }
     }
 }
 

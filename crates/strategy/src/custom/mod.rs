@@ -1,10 +1,10 @@
 //! Custom resources: what a CustomResourceDefinition says, made into the rules that the generic path
 //! runs for any kind.
 //!
-//! Rules written in CEL (`x-kubernetes-validations`) are accepted and kept, and not run: they come in
-//! where [`rules::Rules`] checks an object. The definitions themselves are a built-in kind, in
-//! `apiextensions`.
+//! Rules written in CEL (`x-kubernetes-validations`) stand in [`cel`]; [`rules::Rules`] runs them where
+//! it checks an object. The definitions themselves are a built-in kind, in `apiextensions`.
 
+pub(crate) mod cel;
 mod check;
 mod compile;
 pub mod definition;

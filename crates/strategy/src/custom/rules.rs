@@ -9,7 +9,7 @@ use crate::rules::{drop_status, keep_all_but_status};
 use crate::{Column, Context, Fields, Strategy};
 use base::Timestamp;
 use meta::Name;
-use meta::field::{ErrorList, Path};
+use meta::field::{ErrorKind, ErrorList, FieldError, Path};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -78,9 +78,25 @@ impl Rules {
 
     fn check(&self, new: &Value, old: Option<&Value>) -> ErrorList {
         let mut errors = ErrorList::new();
-        self.compiled().check.run(new, old, &Path::root(), &mut errors);
+        let compiled = self.compiled();
+        compiled.check.run(new, old, &Path::root(), &mut errors);
+        if let Some(rules) = &compiled.rules {
+            match errors.iter().any(|error| hinders_rules(error.kind)) {
+                true => errors.push(FieldError::invalid(&Path::new("<nil>"), "null", UNCHECKED)),
+                false => errors.extend(rules.refusals(new, old)),
+            }
+        }
         errors
     }
+}
+
+const UNCHECKED: &str = "some validation rules were not checked because the object was invalid; correct the existing \
+                         errors to complete validation";
+
+/// Rules rely on values being of their types and no larger than their schema says.
+fn hinders_rules(kind: ErrorKind) -> bool {
+    use ErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+    matches!(kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
 }
 
 const AGE: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is \
@@ -182,6 +198,14 @@ impl Strategy for Rules {
 
     fn validate_status_update(&self, new: &Value, old: &Value, _context: &Context<'_>) -> ErrorList {
         self.check(new, Some(old))
+    }
+
+    /// What rules say of places that an update left as they were.
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        match (&self.compiled().rules, old) {
+            (Some(rules), Some(old)) => rules.warnings(new, old),
+            _ => Vec::new(),
+        }
     }
 
     fn counts_for_generation(&self, field: &str) -> bool {
