@@ -2,11 +2,11 @@
 //! of one kind. It rewrites what looked like a method of a variable into the function it is
 //! (`ip.isCanonical(x)`, `optional.of(x)`) and selections into variables with dotted names.
 
-use crate::environment::Environment;
+use crate::environment::{Environment, JSON_PATCH};
 use crate::functions::{self, Function};
 use crate::signature::{Signature, Substitution, join};
 use crate::syntax::Issue;
-use crate::syntax::ast::{Aim, Call, Element, Entry, Expr, Fold, Kind, Literal, Select, Selection, Unwrap};
+use crate::syntax::ast::{Aim, Build, Call, Element, Entry, Expr, Fold, Kind, Literal, Select, Selection, Unwrap};
 use crate::types::{Bound, Type};
 use std::sync::Arc;
 
@@ -58,6 +58,7 @@ impl Checker<'_> {
             Kind::Call(call) => self.call(call, id, at),
             Kind::List(items) => self.list(items),
             Kind::Map(entries) => self.map(entries),
+            Kind::Build(build) => self.build(build, at),
             Kind::Fold(fold) => self.fold(fold, at),
             Kind::Unwrap(unwrap) => self.unwrap(unwrap, at),
         };
@@ -114,6 +115,7 @@ impl Checker<'_> {
         };
         let found = match &inner {
             kind if kind.is_dyn() => Type::DYN,
+            Type::Built(_) => Type::DYN,
             Type::Map(_, value, _) => (**value).clone(),
             Type::Object(object) => match object.fields.get(&select.field) {
                 Some(field) => field.kind.clone(),
@@ -202,6 +204,30 @@ impl Checker<'_> {
         }
         let (key, value) = (keys.unwrap_or(Type::DYN), values.unwrap_or(Type::DYN));
         Type::Map(Arc::new(key), Arc::new(value), Bound(entries.len() as u64))
+    }
+
+    fn build(&mut self, build: &mut Build, at: u32) -> Type {
+        if !self.environment.can_build(&build.name) {
+            return self.complain(at, format!("undeclared reference to '{}' (in container '')", build.name));
+        }
+        for set in &mut build.fields {
+            let kind = self.written(&mut set.value, set.optional);
+            let wanted = match (&*build.name, &*set.field) {
+                (JSON_PATCH, "op" | "path" | "from") => Type::STRING,
+                (JSON_PATCH, "value") => Type::DYN,
+                (JSON_PATCH, other) => {
+                    self.complain(set.at, format!("undefined field '{other}'"));
+                    continue;
+                }
+                _ => Type::DYN,
+            };
+            if join(&wanted, &kind).is_none() {
+                let field = &set.field;
+                let why = format!("expected type of field '{field}' is '{wanted}' but provided type is '{kind}'");
+                self.complain(set.at, why);
+            }
+        }
+        Type::Built(build.name.clone())
     }
 
     fn fold(&mut self, fold: &mut Fold, at: u32) -> Type {

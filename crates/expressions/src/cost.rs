@@ -18,6 +18,7 @@ pub const PER_REQUEST_LIMIT: u64 = 10_000_000;
 
 pub const CREATE_LIST: u64 = 10;
 pub const CREATE_MAP: u64 = 30;
+pub const CREATE_STRUCT: u64 = 40;
 
 /// An authorization check: dear, so that an expression makes two at most.
 pub const CHECK: u64 = 350_000;
@@ -167,7 +168,7 @@ impl Estimator<'_> {
             Kind::Select(select) => {
                 let own = match self.kind(&select.operand) {
                     _ if select.form == Selection::Test => 0,
-                    Type::Map(..) | Type::Object(_) | Type::Optional(_) => 1,
+                    Type::Map(..) | Type::Object(_) | Type::Built(_) | Type::Optional(_) => 1,
                     _ => 0,
                 };
                 self.expr(&select.operand).0 + Cost::fixed(own)
@@ -181,6 +182,10 @@ impl Estimator<'_> {
                 let sum = |sum, entry: &crate::syntax::ast::Entry| sum + self.sum(&[&entry.key, &entry.value]);
                 let sum = entries.iter().fold(Cost::default(), sum);
                 return (sum + Cost::fixed(CREATE_MAP), Size::fixed(entries.len() as u64));
+            }
+            Kind::Build(build) => {
+                let sum = build.fields.iter().fold(Cost::default(), |sum, set| sum + self.expr(&set.value).0);
+                return (sum + Cost::fixed(CREATE_STRUCT), Size::fixed(1));
             }
             Kind::Fold(fold) => return self.fold(fold),
             Kind::Unwrap(unwrap) => {

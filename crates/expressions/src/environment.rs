@@ -7,11 +7,16 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, Type>,
+    builds: bool,
 }
 
 /// The names of types, which are values as well.
 const TYPE_NAMES: [&str; 11] =
     ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "dyn"];
+
+/// The types that changes of objects are built of.
+pub const OBJECT: &str = "Object";
+pub const JSON_PATCH: &str = "JSONPatch";
 
 const WRAPPED: [&str; 3] = ["google.protobuf.Timestamp", "google.protobuf.Duration", "optional_type"];
 
@@ -34,6 +39,17 @@ impl Environment {
 
     pub fn variable(&self, name: &str) -> Option<&Type> {
         self.variables.get(name)
+    }
+
+    /// The same where expressions may also build what changes an object: `Object`, the types of its
+    /// fields (`Object.spec`), and `JSONPatch`.
+    pub fn building(mut self) -> Self {
+        self.builds = true;
+        self
+    }
+
+    pub(crate) fn can_build(&self, name: &str) -> bool {
+        self.builds && (name == JSON_PATCH || name == OBJECT || name.starts_with("Object."))
     }
 
     /// Whether the name is a type's.

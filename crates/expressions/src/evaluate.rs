@@ -1,10 +1,10 @@
 //! Runs a checked expression. Each step is paid for; an expression that runs out of its budget ends.
 
-use crate::cost::{CREATE_LIST, CREATE_MAP};
+use crate::cost::{CREATE_LIST, CREATE_MAP, CREATE_STRUCT};
 use crate::environment::Environment;
 use crate::fault::Fault;
 use crate::functions::Function;
-use crate::syntax::ast::{Aim, Call, Element, Entry, Expr, Fold, Kind, Literal, Select, Selection, Unwrap};
+use crate::syntax::ast::{Aim, Build, Call, Element, Entry, Expr, Fold, Kind, Literal, Select, Selection, Unwrap};
 use crate::types::Type;
 use crate::value::{Key, List, Map, Text, Value};
 use regex::Regex;
@@ -156,6 +156,7 @@ impl<'a> Run<'a, '_> {
             Kind::Call(call) => self.call(call, expr.id),
             Kind::List(items) => self.list(items),
             Kind::Map(entries) => self.map(entries),
+            Kind::Build(build) => self.build(build),
             Kind::Fold(fold) => self.fold(fold),
             Kind::Unwrap(unwrap) => self.unwrap(unwrap),
         }
@@ -284,6 +285,22 @@ impl<'a> Run<'a, '_> {
         self.meter.spend(CREATE_MAP)?;
         self.meter.work(4 * PLACE * built.len() as u64)?;
         Ok(Value::Map(Map::Own(Arc::new(built))))
+    }
+
+    fn build(&mut self, build: &'a Build) -> Evaluated<'a> {
+        let mut fields = BTreeMap::new();
+        for set in &build.fields {
+            let value = match self.value(&set.value)? {
+                Value::Optional(None) if set.optional => continue,
+                Value::Optional(Some(inner)) if set.optional => (*inner).clone(),
+                _ if set.optional => return Err(Fault::no_overload()),
+                value => value,
+            };
+            insert(&mut fields, Value::text(&set.field), value)?;
+        }
+        self.meter.spend(CREATE_STRUCT)?;
+        self.meter.work(4 * PLACE * fields.len() as u64)?;
+        Ok(Value::Map(Map::Built(build.name.clone(), Arc::new(fields))))
     }
 
     fn unwrap(&mut self, unwrap: &'a Unwrap) -> Evaluated<'a> {

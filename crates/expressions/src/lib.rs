@@ -5,12 +5,14 @@
 //! that of Kubernetes v1.37; nothing here reads clocks, files or the network. What a rule stands
 //! for (which object, what a failure means) is its caller's affair: custom resources, admission.
 
+pub mod admission;
 mod check;
 mod cost;
 mod environment;
 mod evaluate;
 mod fault;
 mod functions;
+mod json;
 mod library;
 mod program;
 mod schema;
@@ -23,7 +25,7 @@ mod value;
 mod tests;
 
 pub use cost::{Cost, PER_CALL_LIMIT, PER_DEFINITION_LIMIT, PER_EXPRESSION_LIMIT, PER_REQUEST_LIMIT};
-pub use environment::Environment;
+pub use environment::{Environment, JSON_PATCH, OBJECT};
 pub use evaluate::{Bindings, Scope};
 pub use fault::{CompileError, Fault};
 pub use library::authorizer::{Authorizer, Check, Decision};

@@ -20,6 +20,8 @@ pub enum Type {
     List(Arc<Type>, Bound),
     Map(Arc<Type>, Arc<Type>, Bound),
     Object(Arc<ObjectType>),
+    /// A type that expressions build values of (`Object.spec`), whose fields are known when it runs.
+    Built(Arc<str>),
     Optional(Arc<Type>),
     Opaque(Opaque),
     /// The type of a type.
@@ -128,6 +130,11 @@ impl Type {
         Type::Object(Arc::new(ObjectType { name: name.to_owned(), fields: fields.into_iter().map(field).collect() }))
     }
 
+    /// A type that expressions build.
+    pub fn built(name: &str) -> Type {
+        Type::Built(Arc::from(name))
+    }
+
     pub fn is_dyn(&self) -> bool {
         matches!(self, Type::Dyn(_) | Type::Param(_))
     }
@@ -181,6 +188,7 @@ impl fmt::Display for Type {
             Type::List(item, _) => write!(f, "list({item})"),
             Type::Map(key, value, _) => write!(f, "map({key}, {value})"),
             Type::Object(object) => f.write_str(&object.name),
+            Type::Built(name) => f.write_str(name),
             Type::Optional(inner) => write!(f, "optional_type({inner})"),
             Type::Opaque(opaque) => f.write_str(opaque.name()),
             Type::Type => f.write_str("type"),

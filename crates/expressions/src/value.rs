@@ -55,6 +55,8 @@ pub enum List<'a> {
 #[derive(Debug, Clone)]
 pub enum Map<'a> {
     Own(Arc<BTreeMap<Key, (Value<'a>, Value<'a>)>>),
+    /// A value of the named type, which the expression built.
+    Built(Arc<str>, Arc<BTreeMap<Key, (Value<'a>, Value<'a>)>>),
     Json(&'a serde_json::Map<String, Json>, &'a Type),
     /// Has the declared fields alone, under their escaped names.
     Object(&'a serde_json::Map<String, Json>, &'a ObjectType),
@@ -249,7 +251,7 @@ impl<'a> List<'a> {
 impl<'a> Map<'a> {
     pub fn len(&self) -> usize {
         match self {
-            Map::Own(entries) => entries.len(),
+            Map::Own(entries) | Map::Built(_, entries) => entries.len(),
             Map::Json(entries, _) => entries.len(),
             Map::Object(entries, object) => object
                 .fields
@@ -265,7 +267,7 @@ impl<'a> Map<'a> {
 
     pub fn field(&self, name: &str) -> Option<Value<'a>> {
         match self {
-            Map::Own(_) => self.get(&Value::string(name)),
+            Map::Own(_) | Map::Built(..) => self.get(&Value::string(name)),
             Map::Json(entries, kind) => entries.get(name).map(|value| Value::from_json(value, kind)),
             Map::Object(entries, object) => {
                 let field = object.fields.get(name)?;
@@ -278,7 +280,9 @@ impl<'a> Map<'a> {
 
     pub fn get(&self, key: &Value<'_>) -> Option<Value<'a>> {
         match (self, key) {
-            (Map::Own(entries), key) => entries.get(&Key::of(key)?).map(|(_, value)| value.clone()),
+            (Map::Own(entries) | Map::Built(_, entries), key) => {
+                entries.get(&Key::of(key)?).map(|(_, value)| value.clone())
+            }
             (_, Value::String(name)) => self.field(name),
             _ => None,
         }
@@ -286,7 +290,7 @@ impl<'a> Map<'a> {
 
     pub fn entries(&self) -> Vec<(Value<'a>, Value<'a>)> {
         match self {
-            Map::Own(entries) => entries.values().cloned().collect(),
+            Map::Own(entries) | Map::Built(_, entries) => entries.values().cloned().collect(),
             Map::Json(entries, kind) => {
                 entries.iter().map(|(key, value)| (Value::text(key), Value::from_json(value, kind))).collect()
             }

@@ -37,6 +37,9 @@ pub const FUNCTIONS: &[Function] = &[
     ),
     Function::new("substring", &["string.(int) string", "string.(int, int) string"], Price::First(1), substring),
     Function::new("join", &["list(string).() string", "list(string).(string) string"], Price::Result(2), join),
+    Function::new("jsonpatch.escapeKey", &["(string) string"], Price::First(2), |meter, values| {
+        mapped(meter, values, |text| text.replace('~', "~0").replace('/', "~1"))
+    }),
     Function::new("format", &["string.(list(dyn)) string"], Price::First(1), format::run),
     Function::new("strings.quote", &["(string) string"], Price::First(1), quote),
 ];

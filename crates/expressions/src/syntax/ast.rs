@@ -20,6 +20,7 @@ pub enum Kind {
     Call(Box<Call>),
     List(Vec<Element>),
     Map(Vec<Entry>),
+    Build(Build),
     Fold(Box<Fold>),
     Unwrap(Box<Unwrap>),
 }
@@ -70,6 +71,21 @@ pub struct Element {
 #[derive(Debug)]
 pub struct Entry {
     pub key: Expr,
+    pub value: Expr,
+    pub optional: bool,
+}
+
+/// `Name{field: value}`: a value of a type with named fields.
+#[derive(Debug)]
+pub struct Build {
+    pub name: Arc<str>,
+    pub fields: Vec<Set>,
+}
+
+#[derive(Debug)]
+pub struct Set {
+    pub field: String,
+    pub at: u32,
     pub value: Expr,
     pub optional: bool,
 }
@@ -127,6 +143,7 @@ impl Kind {
             Kind::Call(call) => call.target.iter().chain(&call.args).collect(),
             Kind::List(items) => items.iter().map(|item| &item.value).collect(),
             Kind::Map(entries) => entries.iter().flat_map(|entry| [&entry.key, &entry.value]).collect(),
+            Kind::Build(build) => build.fields.iter().map(|set| &set.value).collect(),
             Kind::Fold(fold) => [&fold.range].into_iter().chain(&fold.filter).chain([&fold.body]).collect(),
             Kind::Unwrap(unwrap) => vec![&unwrap.operand, &unwrap.body],
         }

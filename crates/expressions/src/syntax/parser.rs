@@ -3,7 +3,7 @@
 //! Both how deep it recurses and how high the tree grows are bounded. Chains of `&&` and `||` are
 //! built balanced, so that long ones are no deep ones.
 
-use super::ast::{Call, Element, Entry, Expr, Kind, Literal, Select, Selection};
+use super::ast::{Build, Call, Element, Entry, Expr, Kind, Literal, Select, Selection, Set};
 use super::lexer::{Token, tokens};
 use super::{Issue, MAX_CHARACTERS, MAX_HEIGHT, macros};
 use std::borrow::Cow;
@@ -217,8 +217,8 @@ impl Parser {
                 let index = self.expression()?;
                 self.expect("]")?;
                 expr = self.call(at, if optional { "_[?_]" } else { "_[_]" }, vec![expr, index])?;
-            } else if matches!(self.peek(), Token::Sign("{")) && is_type_name(&expr) {
-                return Err(Issue::new(at, format!("undeclared reference to '{}' (in container '')", path(&expr))));
+            } else if is_type_name(&expr) && self.take("{") {
+                expr = self.build(path(&expr), at)?;
             } else {
                 return Ok(expr);
             }
@@ -320,6 +320,27 @@ impl Parser {
         self.node(at, Kind::List(items))
     }
 
+    fn build(&mut self, name: String, at: usize) -> Result<Expr, Issue> {
+        let mut fields = Vec::new();
+        while !self.take("}") {
+            let optional = self.take("?");
+            let here = self.at();
+            let field = match self.peek() {
+                Token::Ident(name) | Token::Quoted(name) => name.clone(),
+                _ => return Err(self.unexpected("IDENTIFIER")),
+            };
+            self.next += 1;
+            self.expect(":")?;
+            let value = self.expression()?;
+            fields.push(Set { field, at: u32::try_from(here).unwrap_or_default(), value, optional });
+            if !self.take(",") {
+                self.expect("}")?;
+                break;
+            }
+        }
+        self.node(at, Kind::Build(Build { name: name.into(), fields }))
+    }
+
     fn map(&mut self, at: usize) -> Result<Expr, Issue> {
         let mut entries = Vec::new();
         while !self.take("}") {
@@ -352,7 +373,7 @@ fn signed(number: u64, negative: bool) -> Option<i64> {
     }
 }
 
-/// A message literal's name stands here: Kubernetes declares no messages.
+/// What stands here may be the name of a type to build; the checker knows which there are.
 fn is_type_name(expr: &Expr) -> bool {
     match &expr.kind {
         Kind::Ident(_) => true,

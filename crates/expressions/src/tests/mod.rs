@@ -1,5 +1,6 @@
 //! Tables of expressions: what holds, what fails and how, what does not compile, what it costs.
 
+mod building;
 mod costs;
 mod failing;
 mod holding;
