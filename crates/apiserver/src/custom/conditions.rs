@@ -16,6 +16,10 @@ pub fn settled(object: &Value, definition: &Definition, others: &[Definition], n
         Some((reason, message)) => ("False", *reason, message.clone()),
     };
     set(&mut status, "NamesAccepted", (state, reason, &message), now);
+    if let Some(verdict) = approval(definition, object) {
+        let (state, reason, message) = &verdict;
+        set(&mut status, "KubernetesAPIApprovalPolicyConformant", (state, reason, message), now);
+    }
     let was_established = definition.is_true(super::ESTABLISHED);
     match (&verdict, was_established) {
         (None, _) => {
@@ -29,6 +33,32 @@ pub fn settled(object: &Value, definition: &Definition, others: &[Definition], n
         }
     }
     status
+}
+
+const APPROVAL: &str = "api-approved.kubernetes.io";
+const PROPOSALS: &str = "https://github.com/kubernetes/enhancements/pull/1111";
+
+/// Whether who defines a kind in a group of the project itself has its word for it; None: another's group.
+fn approval(definition: &Definition, object: &Value) -> Option<(&'static str, &'static str, String)> {
+    let group = definition.spec.group.as_str();
+    let is_protected = ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
+    if !is_protected {
+        return None;
+    }
+    let given = object["metadata"]["annotations"][APPROVAL].as_str().unwrap_or_default();
+    let wanted = format!("protected groups must have approval annotation {APPROVAL:?}");
+    Some(if given.is_empty() {
+        ("False", "MissingAnnotation", format!("{wanted}, see {PROPOSALS}"))
+    } else if given.starts_with("unapproved") {
+        ("False", "UnapprovedAnnotation", format!("not approved: {given:?}"))
+    } else if given.contains("://") {
+        ("True", "ApprovedAnnotation", format!("approved in {given}"))
+    } else {
+        let why = format!("{wanted} with either a URL or a reason starting with \"unapproved\", see {PROPOSALS}");
+        ("False", "InvalidAnnotation", why)
+    })
 }
 
 /// Sets a condition; its time of change moves with its status only.
@@ -122,6 +152,23 @@ mod tests {
                 "listKind": format!("{kind}List"), "shortNames": [short]}}});
         let definition = Definition::read(value.to_string().as_bytes()).unwrap();
         (value, definition)
+    }
+
+    #[test]
+    fn groups_of_the_project_need_its_word() {
+        let (mut value, mut cat) = definition("cats", "Cat", "c");
+        assert_eq!(approval(&cat, &value), None);
+        cat.spec.group = "x.k8s.io".to_owned();
+        for (word, state, reason) in [
+            ("", "False", "MissingAnnotation"),
+            ("unapproved, just trying", "False", "UnapprovedAnnotation"),
+            ("https://github.com/kubernetes/kubernetes/pull/1", "True", "ApprovedAnnotation"),
+            ("yes", "False", "InvalidAnnotation"),
+        ] {
+            value["metadata"]["annotations"] = json!({APPROVAL: word});
+            let (told, why, _) = approval(&cat, &value).unwrap();
+            assert_eq!((told, why), (state, reason), "{word}");
+        }
     }
 
     #[test]
