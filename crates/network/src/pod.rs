@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use sys::net::{Changes, Error, Ipv4Net, Mac, Neighbour, Route, Rtnetlink, Scope, Veth, namespace, tag};
 
 /// Every pod's next hop. It need not exist: the pod has a neighbour entry for it.
-const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+pub(crate) const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 const LOOPBACK: u32 = 1;
 const HOST_END: u8 = 1;
 const POD_END: u8 = 2;

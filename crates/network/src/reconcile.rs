@@ -5,12 +5,12 @@ use crate::nodes::{self, Node, Path, Tunnel};
 use crate::ports::{self, PodPorts};
 use crate::{Network, complain, firewall, pod, rules};
 use client::Cache;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use sys::net::nftables::{Batch, Nftables};
-use sys::net::{Changes, Error, Ipv4Net, Rtnetlink, Scope, tag};
+use sys::net::{Changes, Error, Ipv4Net, Rtnetlink, Scope, sysctl, tag};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -91,6 +91,9 @@ fn try_apply(network: &Network, wanted: &Wanted, done: Option<&Done>) -> Result<
     if done.is_none_or(|done| done.wanted.nodes != wanted.nodes || done.wanted.pods != wanted.pods) {
         change_routes(network, wanted, &mut kernel)?;
     }
+    if done.is_none_or(|done| done.wanted.ports != wanted.ports) {
+        open_loopback(network, &wanted.ports);
+    }
     let problem = firewall::open(&mut nft, &network.options.instance, wanted.pods)?;
     sweep(network, &mut kernel)?;
     let mut state = network.state();
@@ -130,8 +133,23 @@ fn change_table(
             if done.is_some() {
                 warn!(table = table.name, "the pod network's table was gone or changed; building it again");
             }
-            nft.commit(rules::build(&table, wanted.pods, network.options.cluster_cidr, &wanted.ports))?;
+            let links = pod::link_prefix(&network.options.instance);
+            nft.commit(rules::build(&table, &links, wanted.pods, network.options.cluster_cidr, &wanted.ports))?;
             nft.table(&table)
+        }
+    }
+}
+
+/// Lets what the node sends to a host port of 127.0.0.1 out to the pod, and its answers back in.
+/// The kernel drops loopback addresses on other links otherwise.
+fn open_loopback(network: &Network, ports: &rules::Ports) {
+    let pods: BTreeSet<Ipv4Addr> = ports.values().map(|(pod, _)| *pod).collect();
+    for pod in pods {
+        let link = pod::link_name(&network.options.instance, pod);
+        match sysctl::set(&format!("ipv4/conf/{link}/route_localnet"), "1") {
+            // Absent: the pod has gone meanwhile.
+            Err(error) if !error.is_absent() => complain("cannot open host ports on loopback", &error),
+            _ => {}
         }
     }
 }

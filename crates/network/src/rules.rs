@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use sys::net::Ipv4Net;
 use sys::net::nftables::{
-    Batch, Chain, ChainKind, Element, Expression, Hook, Key, MapData, NatKind, Register, Set, Table, Type, rule,
+    Batch, Chain, ChainKind, Element, Expression, Hook, Key, MapData, NatKind, Register, Set, Table, Type, Verdict,
+    rule,
 };
 
 /// Ports of all addresses of the node, and ports of one.
@@ -14,6 +15,8 @@ const ADDRESSED_PORTS: &str = "addressed-ports";
 /// Pods that reach themselves through a host port.
 const HAIRPIN: &str = "hairpin";
 const HOST_PORTS: &str = "host-ports";
+/// Before connection tracking, which turns answers to loopback sources back into such.
+const FIRST: i32 = -300;
 const DESTINATION_NAT: i32 = -100;
 const SOURCE_NAT: i32 = 100;
 
@@ -23,8 +26,9 @@ pub(crate) fn table(instance: &str) -> Table {
     Table::of_instance("pods", instance)
 }
 
-/// The whole table, in place of the one that stands.
-pub(crate) fn build(table: &Table, pods: Ipv4Net, cluster: Ipv4Net, ports: &Ports) -> Batch {
+/// The whole table, in place of the one that stands. The names of the pods' links start with
+/// `links`.
+pub(crate) fn build(table: &Table, links: &str, pods: Ipv4Net, cluster: Ipv4Net, ports: &Ports) -> Batch {
     let mut batch = Batch::new();
     batch.remove_table(table).add_table(table);
     let target = MapData::Types(&[Type::Ipv4, Type::Port]);
@@ -37,17 +41,28 @@ pub(crate) fn build(table: &Table, pods: Ipv4Net, cluster: Ipv4Net, ports: &Port
     for (name, hook) in [("prerouting", Hook::Prerouting), ("output", Hook::Output)] {
         batch.add_chain(table, Chain { name, hook: Some((ChainKind::Nat, hook, DESTINATION_NAT)) });
         let mut local = rule::destination_is_local(true);
-        // A loopback source cannot leave the host.
-        local.extend(rule::destination_outside(Ipv4Net::LOOPBACK));
         local.push(Expression::jump(HOST_PORTS));
         batch.add_rule(table, name, &local);
     }
+    guard_loopback(&mut batch, table, links);
     host_ports(&mut batch, table);
     let hook = Some((ChainKind::Nat, Hook::Postrouting, SOURCE_NAT));
     batch.add_chain(table, Chain { name: "postrouting", hook });
     masquerade(&mut batch, table, pods, cluster);
     change_ports(&mut batch, table, &Ports::new(), ports);
     batch
+}
+
+/// Links of pods with host ports let loopback addresses through (`reconcile::open_loopback`); a pod
+/// must not reach the host's own loopback that way.
+fn guard_loopback(batch: &mut Batch, table: &Table, links: &str) {
+    batch.add_chain(table, Chain { name: "guard", hook: Some((ChainKind::Filter, Hook::Prerouting, FIRST)) });
+    for loopback in [rule::destination_in(Ipv4Net::LOOPBACK), rule::source_in(Ipv4Net::LOOPBACK)] {
+        let mut intruder = rule::input_starts_with(links);
+        intruder.extend(loopback);
+        intruder.push(Expression::Verdict(Verdict::Drop));
+        batch.add_rule(table, "guard", &intruder);
+    }
 }
 
 fn host_ports(batch: &mut Batch, table: &Table) {
@@ -78,6 +93,11 @@ fn masquerade(batch: &mut Batch, table: &Table, pods: Ipv4Net, cluster: Ipv4Net)
         Expression::Masquerade,
     ];
     batch.add_rule(table, "postrouting", &hairpin);
+    // The node's own 127.0.0.1 means nothing to a pod.
+    let mut from_loopback = rule::source_in(Ipv4Net::LOOPBACK);
+    from_loopback.extend(rule::destination_in(pods));
+    from_loopback.push(Expression::Masquerade);
+    batch.add_rule(table, "postrouting", &from_loopback);
     let mut leaving = rule::source_in(pods);
     leaving.extend(rule::destination_outside(cluster));
     leaving.extend(rule::destination_outside(Ipv4Net::MULTICAST));

@@ -1,5 +1,6 @@
 //! The pod network on hosts and pods made of namespaces.
 
+use crate::pod::NEXT_HOP;
 use crate::{Network, NetworkDoors, NetworkOptions};
 use base::Env;
 use client::events::Style;
@@ -10,9 +11,9 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
-use sys::net::Rtnetlink;
 use sys::net::namespace::Namespace;
 use sys::net::nftables::{Batch, Chain, ChainKind, Expression, Family, Hook, Nftables, Table};
+use sys::net::{Changes, Ipv4Net, Route, Rtnetlink, sysctl};
 use sys::pod_network::{PodIdentity, PodNetwork};
 use testkit::net::{Host, OUTSIDE, Room, Server, Shape, World, ask, ask_udp, eventually, inside};
 
@@ -168,6 +169,21 @@ fn host_ports_lead_to_pods() {
     assert_eq!(ask(&other, node.host.address, 8080).unwrap(), "a 10.244.1.3");
     assert!(ask(&node.host.namespace, node.host.address, 8080).unwrap().starts_with("a "), "from the node itself");
     assert!(ask(&pod, node.host.address, 8080).unwrap().starts_with("a "), "from the pod itself");
+    let here = Ipv4Addr::LOCALHOST;
+    assert!(ask(&node.host.namespace, here, 8080).unwrap().starts_with("a "), "from the node's own loopback");
+    let _own = Server::start(&node.host.namespace, "the host's own", 81);
+    assert_eq!(ask(&node.host.namespace, here, 81).unwrap(), "the host's own 127.0.0.1");
+    inside(&pod, || {
+        let mut hostile = Rtnetlink::open().unwrap();
+        let link = hostile.link("eth0").unwrap().index;
+        sysctl::set("ipv4/conf/eth0/route_localnet", "1").unwrap();
+        let mut changes = Changes::new();
+        changes.delete_address(1, here, 8);
+        let route = Route { destination: Ipv4Net::LOOPBACK, link, gateway: None, source: None, metric: 0 };
+        changes.replace_route(&Route { gateway: Some(NEXT_HOP), ..route });
+        hostile.apply(&changes).unwrap();
+    });
+    assert!(ask(&pod, here, 81).is_err(), "a pod does not reach the host's loopback");
     assert!(ask(&world.outside, node.host.address, 80).is_err());
     api.remove(&pods, "ns", "a");
     eventually("the port is closed", || ask(&world.outside, node.host.address, 8080).is_err());

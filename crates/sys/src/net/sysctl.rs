@@ -11,6 +11,13 @@ pub struct SysctlError {
     source: io::Error,
 }
 
+impl SysctlError {
+    /// There is no such setting, as for a link that is gone.
+    pub fn is_absent(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
 fn path(name: &str) -> PathBuf {
     // Unlike /proc/net, this folder shows the namespace of the thread that opens it.
     PathBuf::from("/proc/sys/net").join(name)
