@@ -14,7 +14,7 @@ pub fn message(diagnosis: &Diagnosis, preemption: Option<&str>) -> String {
     match &diagnosis.before {
         Some(rejection) => text.push_str(&format!(" {}.", rejection.reasons.join(", "))),
         None => {
-            let reasons = diagnosis.rejected.iter().flat_map(|(_, rejection)| &rejection.reasons);
+            let reasons = diagnosis.rejected.iter().flat_map(|(_, rejection)| rejection.reasons.iter());
             let others = diagnosis.others.iter().flat_map(|rejection| {
                 let absent = nodes.saturating_sub(diagnosis.rejected.len());
                 rejection.reasons.iter().flat_map(move |reason| std::iter::repeat_n(reason, absent))

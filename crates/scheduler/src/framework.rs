@@ -9,22 +9,46 @@ use crate::pod::{PodItem, PodSpec};
 use crate::snapshot::Snapshot;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Deref;
 
 pub const MAX_SCORE: i64 = 100;
 
 /// Why a node does not take a pod, in upstream's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    pub reasons: Vec<Cow<'static, str>>,
+    pub reasons: Reasons,
     /// Evicting others would not help.
     pub is_final: bool,
     /// Whose it is, as a bit of [`crate::plugins::bit`].
     pub by: u32,
 }
 
+/// One as a rule: thousands of nodes may say it, and it is not worth an allocation each time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reasons {
+    One(Cow<'static, str>),
+    Several(Vec<Cow<'static, str>>),
+}
+
+impl Deref for Reasons {
+    type Target = [Cow<'static, str>];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Reasons::One(reason) => std::slice::from_ref(reason),
+            Reasons::Several(reasons) => reasons,
+        }
+    }
+}
+
 impl Rejection {
     pub fn of(reason: impl Into<Cow<'static, str>>) -> Self {
-        Rejection { reasons: vec![reason.into()], is_final: false, by: 0 }
+        Rejection { reasons: Reasons::One(reason.into()), is_final: false, by: 0 }
+    }
+
+    /// For several reasons, none of which rules evictions out.
+    pub fn of_all(reasons: Vec<Cow<'static, str>>) -> Self {
+        Rejection { reasons: Reasons::Several(reasons), is_final: false, by: 0 }
     }
 
     pub fn is_final(mut self) -> Self {
@@ -88,7 +112,7 @@ pub struct Local {
 
 /// A spanning rule, made ready for one pod.
 pub trait Prepared: Send {
-    fn filter(&self, _case: &Case<'_>, _node: &Node) -> Result<(), Rejection> {
+    fn filter(&self, _case: &Case<'_>, _snapshot: &Snapshot, _slot: usize) -> Result<(), Rejection> {
         Ok(())
     }
 

@@ -61,6 +61,26 @@ struct Judged {
     rejection: Option<Arc<Rejection>>,
 }
 
+/// What was said in one search, each sentence once: of thousands of nodes most say the same.
+#[derive(Default)]
+struct Said(Vec<Arc<Rejection>>);
+
+impl Said {
+    /// Beyond so many different ones it is not worth looking.
+    const KEPT: usize = 16;
+
+    fn share(&mut self, rejection: Rejection) -> Arc<Rejection> {
+        if let Some(same) = self.0.iter().find(|one| ***one == rejection) {
+            return same.clone();
+        }
+        let fresh = Arc::new(rejection);
+        if self.0.len() < Self::KEPT {
+            self.0.push(fresh.clone());
+        }
+        fresh
+    }
+}
+
 /// Pods of one spec.
 #[derive(Default)]
 struct Class {
@@ -121,11 +141,11 @@ impl Judge {
             }
         };
         let mut class = self.take_class(case, snapshot);
-        let mut fitting = Vec::new();
+        let (mut fitting, mut said) = (Vec::new(), Said::default());
         let nominated = snapshot.nomination(&case.pod.key).unwrap_or(&case.pod.view.nominated_node).to_owned();
         let nominated = snapshot.find(&nominated).map(|node| node.slot);
         if let Some(slot) = nominated.filter(|slot| allowed(snapshot, only.as_ref(), *slot))
-            && self.takes(case, snapshot, &ready, &mut class, slot).is_ok()
+            && self.takes(case, snapshot, &ready, &mut class, &mut said, slot).is_ok()
         {
             self.put_class(case, class);
             return Ruling { fitting: vec![slot], diagnosis, ready };
@@ -142,7 +162,7 @@ impl Judge {
         let mut seen = 0;
         for slot in list[start..].iter().chain(&list[..start]).copied() {
             seen += 1;
-            match self.takes(case, snapshot, &ready, &mut class, slot) {
+            match self.takes(case, snapshot, &ready, &mut class, &mut said, slot) {
                 Ok(()) => fitting.push(slot),
                 Err(rejection) => diagnosis.rejected.push((slot, rejection)),
             }
@@ -205,32 +225,31 @@ impl Judge {
         snapshot: &mut Snapshot,
         ready: &Ready,
         class: &mut Class,
+        said: &mut Said,
         slot: usize,
     ) -> Result<(), Arc<Rejection>> {
         if snapshot.has_nominations() {
-            self.takes_beside_nominated(case, snapshot, slot).map_err(Arc::new)?;
+            self.takes_beside_nominated(case, snapshot, slot).map_err(|rejection| said.share(rejection))?;
         }
-        let node = snapshot.node(slot);
-        let judged = &class.judged[slot];
-        if judged.generation != node.generation {
-            self.judge(case, snapshot, class, slot);
+        if class.judged[slot].generation != snapshot.generation(slot) {
+            self.judge(case, snapshot, class, said, slot);
         }
         if let Some(rejection) = &class.judged[slot].rejection {
             return Err(rejection.clone());
         }
-        spanning(case, node, ready).map_err(Arc::new)
+        spanning(case, snapshot, ready, slot).map_err(|rejection| said.share(rejection))
     }
 
-    fn judge(&self, case: &Case<'_>, snapshot: &Snapshot, class: &mut Class, slot: usize) {
+    fn judge(&self, case: &Case<'_>, snapshot: &Snapshot, class: &mut Class, said: &mut Said, slot: usize) {
         let node = snapshot.node(slot);
-        let rejection = self.local(case, node).err().map(Arc::new);
+        let rejection = self.local(case, node).err().map(|rejection| said.share(rejection));
         if rejection.is_none() {
             let width = self.scorers.len();
             for (at, (score, ..)) in self.scorers.iter().enumerate() {
                 class.scores[slot * width + at] = score(case, node, snapshot);
             }
         }
-        class.judged[slot] = Judged { generation: node.generation, rejection };
+        class.judged[slot] = Judged { generation: snapshot.generation(slot), rejection };
     }
 
     fn local(&self, case: &Case<'_>, node: &Node) -> Result<(), Rejection> {
@@ -252,7 +271,7 @@ impl Judge {
     fn fits_as_is(&self, case: &Case<'_>, snapshot: &mut Snapshot, slot: usize) -> Result<(), Rejection> {
         self.local(case, snapshot.node(slot))?;
         let (ready, _) = self.prepare(case, snapshot)?;
-        spanning(case, snapshot.node(slot), &ready)
+        spanning(case, snapshot, &ready, slot)
     }
 
     /// Pods that are as important and wait for room on the node are counted as if they were there.
@@ -276,10 +295,10 @@ impl Judge {
     /// The scores of nodes that fit, all plugins together.
     pub fn score(&mut self, case: &Case<'_>, snapshot: &mut Snapshot, ready: &Ready, nodes: &[usize]) -> Vec<i64> {
         let mut class = self.take_class(case, snapshot);
-        let mut totals = vec![0; nodes.len()];
+        let (mut totals, mut said) = (vec![0; nodes.len()], Said::default());
         for slot in nodes {
-            if class.judged[*slot].generation != snapshot.node(*slot).generation {
-                self.judge(case, snapshot, &mut class, *slot);
+            if class.judged[*slot].generation != snapshot.generation(*slot) {
+                self.judge(case, snapshot, &mut class, &mut said, *slot);
             }
         }
         let width = self.scorers.len();
@@ -342,9 +361,9 @@ fn allowed(snapshot: &Snapshot, only: Option<&BTreeSet<String>>, slot: usize) ->
     only.is_none_or(|names| names.contains(&snapshot.node(slot).name))
 }
 
-fn spanning(case: &Case<'_>, node: &Node, ready: &Ready) -> Result<(), Rejection> {
+fn spanning(case: &Case<'_>, snapshot: &Snapshot, ready: &Ready, slot: usize) -> Result<(), Rejection> {
     for (place, prepared) in ready {
-        prepared.filter(case, node).map_err(|rejection| Rejection { by: bit(*place), ..rejection })?;
+        prepared.filter(case, snapshot, slot).map_err(|rejection| Rejection { by: bit(*place), ..rejection })?;
     }
     Ok(())
 }

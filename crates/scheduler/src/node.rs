@@ -123,8 +123,6 @@ pub struct Node {
     pub requested: Resources,
     pub scored: Resources,
     pub pods: BTreeMap<Key, PodItem>,
-    /// Moves on with every change of what rules may look at.
-    pub generation: u64,
 }
 
 static NO_LABELS: Labels = Labels::new();
@@ -138,7 +136,6 @@ impl Node {
             requested: Resources::default(),
             scored: Resources::default(),
             pods: BTreeMap::new(),
-            generation: 0,
         }
     }
 

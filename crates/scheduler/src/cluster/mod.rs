@@ -7,18 +7,13 @@ pub use views::{BudgetView, CapacityView, ClaimView, ClassView, CsiDriverView, C
 
 use crate::pod::PodItem;
 use crate::selectors::{Labels, Matcher};
-use client::cache::{Cache, Change, Item, Key, Projection};
+use client::cache::{Cache, Item, Key, Projection};
 use client::{Caches, Selection, resource_of};
 use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, policy::v1 as policy, storage::v1 as storage};
 use meta::labels::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use views::{SelectorView, SetView};
-
-/// Default selectors remembered.
-const REMEMBERED: usize = 512;
-
-type Memo = BTreeMap<(String, String, Labels), Option<Matcher>>;
+use views::{SELECTING, SelectorView, SetView, place};
 
 pub struct Cluster {
     namespaces: Arc<Cache<()>>,
@@ -33,8 +28,6 @@ pub struct Cluster {
     pub csi_nodes: Arc<Cache<CsiNodeView>>,
     pub csi_drivers: Arc<Cache<CsiDriverView>>,
     pub capacities: Arc<Cache<CapacityView>>,
-    /// Which pods share a service or controller with a pod, by what that depends on.
-    memo: Arc<Mutex<Memo>>,
     assumed: Mutex<Assumed>,
 }
 
@@ -50,7 +43,7 @@ impl Cluster {
         fn watch<K: k8s_openapi::Resource, P: Projection>(caches: &Caches) -> Arc<Cache<P>> {
             caches.watch(Selection::all(resource_of::<K>()))
         }
-        let cluster = Cluster {
+        Cluster {
             namespaces: watch::<core::Namespace, _>(caches),
             services: watch::<core::Service, _>(caches),
             replication_controllers: watch::<core::ReplicationController, _>(caches),
@@ -63,24 +56,8 @@ impl Cluster {
             csi_nodes: watch::<storage::CSINode, _>(caches),
             csi_drivers: watch::<storage::CSIDriver, _>(caches),
             capacities: watch::<storage::CSIStorageCapacity, _>(caches),
-            memo: Arc::default(),
             assumed: Mutex::default(),
-        };
-        cluster.forget_on_change(&cluster.services);
-        cluster.forget_on_change(&cluster.replication_controllers);
-        cluster.forget_on_change(&cluster.replica_sets);
-        cluster.forget_on_change(&cluster.stateful_sets);
-        cluster
-    }
-
-    fn forget_on_change<P: Projection + PartialEq>(&self, cache: &Cache<P>) {
-        let memo = self.memo.clone();
-        cache.subscribe(move |change: &Change<P>| {
-            let same = matches!((&change.old, &change.new), (Some(old), Some(new)) if old.view == new.view);
-            if !same {
-                memo.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            }
-        });
+        }
     }
 
     /// Waits until every first list is in.
@@ -117,31 +94,13 @@ impl Cluster {
 
     /// Selects the pods that share a service or controller with this one; None where it has none.
     pub fn default_selector(&self, pod: &PodItem) -> Option<Matcher> {
-        let owner = pod.meta.controller().map(|owner| owner.uid.clone()).unwrap_or_default();
-        let place = (pod.meta.namespace.clone(), owner, pod.meta.labels.clone());
-        if let Some(known) = self.memo().get(&place) {
-            return known.clone();
-        }
-        let found = self.find_default_selector(pod);
-        let mut memo = self.memo();
-        if memo.len() >= REMEMBERED {
-            memo.clear();
-        }
-        memo.insert(place, found.clone());
-        found
-    }
-
-    fn memo(&self) -> MutexGuard<'_, Memo> {
-        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn find_default_selector(&self, pod: &PodItem) -> Option<Matcher> {
         let namespace = &pod.meta.namespace;
         let mut wanted = Labels::new();
-        for service in self.services.list_in(namespace) {
+        let labels = pod.meta.labels.iter();
+        for service in labels.flat_map(|(key, value)| self.services.by_index(SELECTING, &place(namespace, key, value)))
+        {
             let SetView(selector) = &service.view;
-            let selects = selector.iter().all(|(key, value)| pod.meta.labels.get(key) == Some(value));
-            if !selector.is_empty() && selects {
+            if selector.iter().all(|(key, value)| pod.meta.labels.get(key) == Some(value)) {
                 wanted.extend(selector.clone());
             }
         }

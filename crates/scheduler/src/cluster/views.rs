@@ -3,7 +3,7 @@
 use crate::pod::NodeTerm;
 use crate::resources::Quantities;
 use crate::selectors::{Labels, Matcher};
-use client::cache::Projection;
+use client::cache::{Item, Projection};
 use meta::Quantity;
 use meta::labels::{LabelSelector, Selector};
 use serde::Deserialize;
@@ -30,6 +30,15 @@ fn bytes(quantities: &Quantities, name: &str) -> i64 {
     quantities.get(name).and_then(|text| Quantity::parse(text).ok()).map_or(0, |quantity| quantity.value())
 }
 
+/// The index of what selects by a set of labels, under the first of them: whoever has that label may
+/// be selected.
+pub const SELECTING: &str = "selecting";
+
+/// Where something stands in [`SELECTING`].
+pub fn place(namespace: &str, key: &str, value: &str) -> String {
+    format!("{namespace}/{key}={value}")
+}
+
 /// Of a Service or ReplicationController.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SetView(pub Labels);
@@ -44,6 +53,12 @@ impl Projection for SetView {
     fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
         let (spec, _) = read::<SetSpec, serde::de::IgnoredAny>(object)?;
         Ok(SetView(spec.selector.unwrap_or_default()))
+    }
+
+    fn index(item: &Item<Self>, add: &mut dyn FnMut(&'static str, &str)) {
+        if let Some((key, value)) = item.view.0.first_key_value() {
+            add(SELECTING, &place(&item.meta.namespace, key, value));
+        }
     }
 }
 

@@ -68,7 +68,7 @@ async fn its_verdict_and_scores_are_taken() {
     let one = extender(&env, serve(&env, 200, Some(answer)).await, false);
     let kept = one.filter(&pod, &nodes, names()).await.unwrap();
     assert_eq!(kept.names, ["a"]);
-    assert_eq!(kept.failed[0].1.reasons, ["too hot"]);
+    assert_eq!(*kept.failed[0].1.reasons, ["too hot"]);
     let one = extender(&env, serve(&env, 200, Some(r#"[{"Host": "a", "Score": 7}]"#)).await, false);
     assert_eq!(one.prioritize(&pod, &nodes, &names()).await["a"], 210);
     let one = extender(&env, serve(&env, 200, Some(r#"{"Error": "no"}"#)).await, false);

@@ -3,7 +3,6 @@
 
 use crate::framework::{Case, MAX_SCORE, Plugin, Prepared, Rejection};
 use crate::news::{NODE_ADD, NODE_LABEL, News, POD_ADD, POD_DELETE, POD_LABEL};
-use crate::node::Node;
 use crate::pod::{PodItem, Term};
 use crate::snapshot::{Condition, Domains, Kind, Question, Snapshot};
 use std::collections::BTreeMap;
@@ -25,8 +24,8 @@ impl Counts {
     }
 
     /// How many there are in the node's domain; None where it has none.
-    fn around(&self, node: &Node) -> Option<i64> {
-        self.domains.of(node.slot).map(|domain| self.by_domain[domain])
+    fn around(&self, slot: usize) -> Option<i64> {
+        self.domains.of(slot).map(|domain| self.by_domain[domain])
     }
 }
 
@@ -93,13 +92,13 @@ fn means(case: &Case<'_>, term: &Term, pod: &PodItem) -> bool {
 }
 
 impl Prepared for Ready {
-    fn filter(&self, _case: &Case<'_>, node: &Node) -> Result<(), Rejection> {
-        let in_topology = self.wanted.iter().all(|counts| counts.around(node).is_some());
-        let together = self.wanted.iter().all(|counts| counts.around(node).is_some_and(|count| count > 0));
+    fn filter(&self, _case: &Case<'_>, _snapshot: &Snapshot, slot: usize) -> Result<(), Rejection> {
+        let in_topology = self.wanted.iter().all(|counts| counts.around(slot).is_some());
+        let together = self.wanted.iter().all(|counts| counts.around(slot).is_some_and(|count| count > 0));
         if !(in_topology && (together || self.is_first)) {
             return Err(Rejection::of("node(s) didn't match pod affinity rules").is_final());
         }
-        let meets = |counts: &[Counts]| counts.iter().any(|one| one.around(node).is_some_and(|count| count > 0));
+        let meets = |counts: &[Counts]| counts.iter().any(|one| one.around(slot).is_some_and(|count| count > 0));
         if meets(&self.unwanted) {
             return Err(Rejection::of("node(s) didn't match pod anti-affinity rules"));
         }
@@ -133,7 +132,7 @@ impl Prepared for Ready {
         for (weight, key, by_slot) in terms {
             let counts = Counts::new(snapshot, &key, &by_slot);
             for (slot, total) in nodes.iter().zip(&mut totals) {
-                *total += counts.around(snapshot.node(*slot)).unwrap_or(0) * weight;
+                *total += counts.around(*slot).unwrap_or(0) * weight;
             }
         }
         spread_out(&totals)

@@ -36,7 +36,7 @@ fn filter(case: &Case<'_>, node: &Node) -> Result<(), Rejection> {
             check(name, *amount, used.amount(name), offered.amount(name));
         }
     }
-    if reasons.is_empty() { Ok(()) } else { Err(Rejection { reasons, is_final, by: 0 }) }
+    if reasons.is_empty() { Ok(()) } else { Err(Rejection { is_final, ..Rejection::of_all(reasons) }) }
 }
 
 fn hint(case: &Case<'_>, news: &News<'_>) -> bool {

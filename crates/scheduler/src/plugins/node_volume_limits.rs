@@ -3,7 +3,6 @@
 use crate::cluster::Cluster;
 use crate::framework::{Case, Plugin, Prepared, Rejection};
 use crate::news::{CLAIM, CSI_NODE, NODE_ADD, News, POD_DELETE, Subject, of_own_claims};
-use crate::node::Node;
 use crate::pod::PodItem;
 use crate::snapshot::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +39,8 @@ fn handles<'p>(cluster: &'p Cluster, pod: &'p PodItem) -> impl Iterator<Item = H
 }
 
 impl Prepared for Ready {
-    fn filter(&self, case: &Case<'_>, node: &Node) -> Result<(), Rejection> {
+    fn filter(&self, case: &Case<'_>, snapshot: &Snapshot, slot: usize) -> Result<(), Rejection> {
+        let node = snapshot.node(slot);
         let Some(csi_node) = case.cluster.csi_nodes.get("", &node.name) else { return Ok(()) };
         let limits = &csi_node.view.limits;
         if !self.wanted.iter().any(|(driver, _)| limits.contains_key(driver)) {

@@ -98,20 +98,43 @@ fn counts_on(case: &Case<'_>, spread: &Spread, node: &Node) -> bool {
     (!spread.honors_affinity || allowed()) && (!spread.honors_taints || tolerated())
 }
 
-fn count(case: &Case<'_>, snapshot: &mut Snapshot, spread: Spread, all: &[Arc<Domains>]) -> Hard {
+/// Whether the constraint's policies leave out no node.
+fn counts_everywhere(case: &Case<'_>, spread: &Spread) -> bool {
+    let free = case.spec.node_selector.is_empty() && case.spec.required_nodes.is_none();
+    (!spread.honors_affinity || free) && !spread.honors_taints
+}
+
+/// By domain: what nodes that count hold together, and whether there is any such node.
+fn count_on_some(
+    case: &Case<'_>,
+    snapshot: &mut Snapshot,
+    spread: &Spread,
+    by_slot: &[u32],
+    all: &[Arc<Domains>],
+) -> (Vec<i64>, Vec<bool>) {
     let domains = snapshot.domains(&spread.topology_key);
-    let order = snapshot.order();
-    let by_slot = snapshot.count(&question(case, &spread)).to_vec();
     let mut counts = vec![0; domains.count()];
     let mut present = vec![false; domains.count()];
-    for slot in order.iter().copied() {
+    for slot in snapshot.order().iter().copied() {
         let in_all = all.iter().all(|domains| domains.of(slot).is_some());
         let Some(domain) = domains.of(slot).filter(|_| in_all) else { continue };
-        if counts_on(case, &spread, snapshot.node(slot)) {
+        if counts_on(case, spread, snapshot.node(slot)) {
             counts[domain] += i64::from(by_slot[slot]);
             present[domain] = true;
         }
     }
+    (counts, present)
+}
+
+fn count(case: &Case<'_>, snapshot: &mut Snapshot, spread: Spread, all: &[Arc<Domains>]) -> Hard {
+    let domains = snapshot.domains(&spread.topology_key);
+    let question = question(case, &spread);
+    let (counts, present) = if all.len() == 1 && counts_everywhere(case, &spread) {
+        (domains.sum(snapshot.count(&question), |_| true), vec![true; domains.count()])
+    } else {
+        let by_slot = snapshot.count(&question).to_vec();
+        count_on_some(case, snapshot, &spread, &by_slot, all)
+    };
     let standing = counts.iter().zip(&present).filter(|(_, present)| **present);
     let number = i64::try_from(standing.clone().count()).unwrap_or(i64::MAX);
     let least = standing.map(|(count, _)| *count).min();
@@ -122,9 +145,9 @@ fn count(case: &Case<'_>, snapshot: &mut Snapshot, spread: Spread, all: &[Arc<Do
 }
 
 impl Prepared for Ready {
-    fn filter(&self, _case: &Case<'_>, node: &Node) -> Result<(), Rejection> {
+    fn filter(&self, _case: &Case<'_>, _snapshot: &Snapshot, slot: usize) -> Result<(), Rejection> {
         for hard in &self.hard {
-            let Some(domain) = hard.domains.of(node.slot) else {
+            let Some(domain) = hard.domains.of(slot) else {
                 return Err(Rejection::of(NO_LABEL).is_final());
             };
             if hard.counts[domain] + hard.own - hard.least > hard.spread.max_skew {

@@ -170,7 +170,7 @@ impl Ready {
             return Ok(decision);
         }
         let reasons = reasons.into_iter().map(Cow::Borrowed).collect();
-        Err(Rejection { reasons, is_final: true, by: 0 })
+        Err(Rejection::of_all(reasons).is_final())
     }
 
     /// The volume meant for the claim, or the smallest that does.
@@ -215,7 +215,7 @@ fn provisionable(case: &Case<'_>, claim: &Claim, node: &Node) -> Result<(), &'st
 }
 
 impl Prepared for Ready {
-    fn filter(&self, case: &Case<'_>, node: &Node) -> Result<(), Rejection> {
-        self.decide(case, node).map(drop)
+    fn filter(&self, case: &Case<'_>, snapshot: &Snapshot, slot: usize) -> Result<(), Rejection> {
+        self.decide(case, snapshot.node(slot)).map(drop)
     }
 }

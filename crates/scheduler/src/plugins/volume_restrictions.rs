@@ -2,7 +2,6 @@
 
 use crate::framework::{Case, Plugin, Prepared, Rejection};
 use crate::news::{CLAIM, NODE_ADD, News, POD_DELETE, Subject, of_own_claims};
-use crate::node::Node;
 use crate::pod::{Disk, PodSpec, Volume};
 use crate::snapshot::Snapshot;
 use client::cache::Key;
@@ -45,7 +44,8 @@ fn prepare(case: &Case<'_>, snapshot: &mut Snapshot) -> Result<Option<Box<dyn Pr
 }
 
 impl Prepared for Ready {
-    fn filter(&self, case: &Case<'_>, node: &Node) -> Result<(), Rejection> {
+    fn filter(&self, case: &Case<'_>, snapshot: &Snapshot, slot: usize) -> Result<(), Rejection> {
+        let node = snapshot.node(slot);
         let clashes = |own: &Disk| {
             let others = node.pods.values().flat_map(|pod| disks(&pod.view.spec));
             others.into_iter().any(|other| own.clashes_with(other))

@@ -2,7 +2,6 @@
 
 use crate::framework::{Case, Plugin, Prepared, Rejection};
 use crate::news::{CLAIM, CLASS, NODE_ADD, NODE_LABEL, VOLUME, of_own_claims};
-use crate::node::Node;
 use crate::snapshot::Snapshot;
 use std::collections::BTreeSet;
 
@@ -53,7 +52,8 @@ fn prepare(case: &Case<'_>, _snapshot: &mut Snapshot) -> Result<Option<Box<dyn P
 }
 
 impl Prepared for Ready {
-    fn filter(&self, _case: &Case<'_>, node: &Node) -> Result<(), Rejection> {
+    fn filter(&self, _case: &Case<'_>, snapshot: &Snapshot, slot: usize) -> Result<(), Rejection> {
+        let node = snapshot.node(slot);
         let labels = node.labels();
         if !LABELS.iter().flatten().any(|key| labels.contains_key(*key)) {
             return Ok(());

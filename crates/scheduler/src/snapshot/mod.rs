@@ -27,6 +27,9 @@ pub struct Snapshot {
     order: Option<Arc<Vec<usize>>>,
     /// Where each pod stands.
     places: BTreeMap<Key, usize>,
+    /// Of each slot; moves on with every change of what rules may look at. Beside the nodes and not in
+    /// them: a search reads thousands of these, and mostly nothing else.
+    generations: Vec<u64>,
     generation: u64,
     topologies: topology::Topologies,
     tallies: tally::Tallies,
@@ -44,6 +47,10 @@ pub struct Snapshot {
 impl Snapshot {
     pub fn node(&self, slot: usize) -> &Node {
         &self.nodes[slot]
+    }
+
+    pub fn generation(&self, slot: usize) -> u64 {
+        self.generations[slot]
     }
 
     pub fn find(&self, name: &str) -> Option<&Node> {
@@ -116,6 +123,7 @@ impl Snapshot {
         let node = Node::new(slot, name);
         if slot == self.nodes.len() {
             self.nodes.push(node);
+            self.generations.push(0);
         } else {
             self.nodes[slot] = node;
         }
@@ -126,7 +134,7 @@ impl Snapshot {
 
     fn touch(&mut self, slot: usize) {
         self.generation += 1;
-        self.nodes[slot].generation = self.generation;
+        self.generations[slot] = self.generation;
     }
 
     pub fn observe_node(&mut self, change: &Change<NodeView>) {
