@@ -46,7 +46,7 @@ impl Revision {
         if let Some(fields) = template.as_object_mut() {
             fields.remove("$patch");
         }
-        template
+        without_empty_time(template)
     }
 }
 
@@ -81,8 +81,8 @@ pub fn advance(subject: &Subject<'_>, candidates: Vec<Arc<Item<RevisionView>>>) 
     let mut others: Vec<Revision> = claimed.owned.iter().map(decode).collect::<Result<_, _>>()?;
     let age = |one: &Revision| (one.revision, one.metadata.creation_timestamp.clone(), one.metadata.name.clone());
     others.sort_by_key(age);
-    let data = data_of(subject.template);
-    let found = others.iter().rposition(|one| one.data == data).map(|at| others.remove(at));
+    let wanted = without_empty_time(subject.template.clone());
+    let found = others.iter().rposition(|one| one.template() == wanted).map(|at| others.remove(at));
     let next = others.last().map_or(0, |newest| newest.revision) + 1;
     let is_fresh = found.is_none();
     let update = match found {
@@ -96,7 +96,7 @@ pub fn advance(subject: &Subject<'_>, candidates: Vec<Arc<Item<RevisionView>>>) 
             standing
         }
         None => {
-            let (made, create) = make(subject, data, next);
+            let (made, create) = make(subject, data_of(subject.template), next);
             actions.push(Action::Create(vec![create]));
             made
         }
@@ -124,13 +124,13 @@ impl History {
         }
         let key = Key::new(owner.key.namespace(), self.update.name());
         let read = Action::Read { resource: CONTROLLER_REVISIONS, key };
-        let (owner, data) = (owner.clone(), self.update.data.clone());
+        let (owner, template) = (owner.clone(), self.update.template());
         Some(Plan::of(vec![read]).then(move |outcome| {
             let found = outcome.reads.first().and_then(Option::as_ref);
-            let Some(found) = found.and_then(|body| serde_json::from_slice::<Value>(body).ok()) else {
+            let Some(found) = found.and_then(|body| serde_json::from_slice::<Revision>(body).ok()) else {
                 return Plan::nothing();
             };
-            if found["data"] == data {
+            if found.template() == template {
                 return Plan::nothing();
             }
             let status = json!({"collisionCount": collisions.unwrap_or(0) + 1});
@@ -159,11 +159,26 @@ fn make(subject: &Subject<'_>, data: Value, number: i64) -> (Revision, Create) {
     (Revision { metadata, data, revision: number }, create)
 }
 
-/// A template as the patch that returns to it.
+/// A template as the patch that returns to it. Byte for byte what upstream writes before 1.34, with
+/// the empty time that newer ones leave out: those controllers compare the bytes, and would roll
+/// every pod when they take over.
 fn data_of(template: &Value) -> Value {
     let mut template = template.clone();
     template["$patch"] = json!("replace");
+    if template["metadata"].get("creationTimestamp").is_none() {
+        template["metadata"]["creationTimestamp"] = Value::Null;
+    }
     json!({"spec": {"template": template}})
+}
+
+/// What two ways to write the same template have in common.
+fn without_empty_time(mut template: Value) -> Value {
+    if template["metadata"]["creationTimestamp"].is_null()
+        && let Some(metadata) = template["metadata"].as_object_mut()
+    {
+        metadata.remove("creationTimestamp");
+    }
+    template
 }
 
 /// FNV-1a of a template, in letters that spell nothing.

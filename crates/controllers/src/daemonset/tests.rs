@@ -143,7 +143,10 @@ async fn each_node_gets_a_pod_of_its_own() {
     assert_eq!(pod["metadata"]["labels"]["pod-template-generation"], "1");
     let revision = &stage.api.all(&REVISIONS)[0];
     assert_eq!(pod["metadata"]["labels"][history::LABEL], revision["metadata"]["labels"][history::LABEL]);
-    assert_eq!(revision["data"]["spec"]["template"]["$patch"], "replace");
+    let template = &revision["data"]["spec"]["template"];
+    assert_eq!(template["$patch"], "replace");
+    assert_eq!(template["metadata"].get("creationTimestamp"), Some(&Value::Null));
+    assert_eq!(pod["metadata"].get("creationTimestamp").filter(|time| time.is_null()), None);
     assert_eq!(pod["spec"]["tolerations"].as_array().unwrap().len(), 6);
     for (field, number) in [("desiredNumberScheduled", 3), ("numberAvailable", 3), ("updatedNumberScheduled", 3)] {
         assert_eq!(status(&stage, field), number, "{field}");
@@ -235,6 +238,32 @@ async fn failed_pods_are_replaced_ever_more_slowly() {
     }
     assert!((5..=8).contains(&made), "{made}");
     assert!(stage.events().iter().any(|event| event.starts_with("FailedDaemonPod Found failed daemon pod ns/d-")));
+}
+
+/// Upstream's controllers before 1.34 write the empty time, newer ones do not.
+#[tokio::test(start_paused = true)]
+async fn revisions_of_every_release_are_known_again() {
+    for empty_time in [true, false] {
+        let mut template = set(&json!({}))["spec"]["template"].clone();
+        if empty_time {
+            template["metadata"]["creationTimestamp"] = Value::Null;
+        }
+        template["$patch"] = json!("replace");
+        let owner = json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "set-d", "controller": true,
+        });
+        let kept = json!({
+            "metadata": {
+                "namespace": "ns", "name": "d-old", "labels": {"app": "d", history::LABEL: "old"},
+                "ownerReferences": [owner],
+            },
+            "data": {"spec": {"template": template}}, "revision": 1,
+        });
+        let objects = [(&SETS, set(&json!({}))), (&NODES, node("n1", &json!({}))), (&REVISIONS, kept)];
+        let stage = Stage::new(&DEF, &objects).await;
+        rest(&stage).await;
+        assert_eq!(stage.api.all(&REVISIONS).len(), 1, "{empty_time}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
