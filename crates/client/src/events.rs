@@ -1,7 +1,8 @@
 //! Recording Events: repeated ones are counted, similar ones combined, floods cut off, in upstream's
 //! measure (client-go `tools/record` and `tools/events`).
 //!
-//! Recording never waits and never fails: an Event that cannot be written is dropped.
+//! Recording never fails, and never waits unless it is asked to: an Event that cannot be written is
+//! dropped.
 
 mod correlate;
 #[cfg(test)]
@@ -131,7 +132,12 @@ pub struct Recorder {
 impl Recorder {
     /// `component` as upstream names it (`replicaset-controller`); `host` is the node, or empty.
     pub fn new(api: Arc<dyn Api>, env: &Env, component: &str, host: &str, style: Style) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
+        Recorder::with_queue(QUEUE, api, env, component, host, style)
+    }
+
+    /// For a component that has much to tell at once: so many may wait.
+    pub fn with_queue(queue: usize, api: Arc<dyn Api>, env: &Env, component: &str, host: &str, style: Style) -> Self {
+        let (queue, waiting) = mpsc::channel(queue);
         let sender = Sender { api, env: env.clone(), component: component.to_owned(), host: host.to_owned(), style };
         let writer = Writer { sender: Arc::new(sender), correlator: Correlator::new(style), last_name: 0 };
         env.tasks.spawn("event recorder", writer.run(waiting));
@@ -148,6 +154,14 @@ impl Recorder {
 
     pub fn record(&self, happening: Happening) {
         if self.queue.try_send((self.env.clock.now(), happening)).is_err() {
+            debug!("an event was dropped: too many are waiting");
+        }
+    }
+
+    /// The same for one who can wait a little where too many are waiting already.
+    pub async fn record_within(&self, patience: Duration, happening: Happening) {
+        let sent = self.queue.send((self.env.clock.now(), happening));
+        if !matches!(self.env.clock.timeout(patience, sent).await, Ok(Ok(()))) {
             debug!("an event was dropped: too many are waiting");
         }
     }

@@ -24,6 +24,9 @@ const TRIES: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Pods are placed faster than events are written; where too many wait, placing slows down a little.
+const EVENT_PATIENCE: Duration = Duration::from_millis(100);
+
 /// A pod that has been given a node.
 pub(crate) struct Placement {
     pub pod: PodItem,
@@ -47,8 +50,7 @@ impl Scheduler {
             Ok(()) => self.write_binding(&pod, &node).await,
             failed => failed,
         };
-        let promised = &mut self.cluster.assumed().volumes;
-        decision.bind.iter().for_each(|(volume, _)| drop(promised.remove(volume)));
+        self.keep_promises(&decision);
         let name = &lane.profile.name;
         match outcome {
             Ok(()) => {
@@ -56,12 +58,18 @@ impl Scheduler {
                 let (namespace, pod_name) = (pod.key.namespace(), pod.key.name());
                 let message = format!("Successfully assigned {namespace}/{pod_name} to {node}");
                 let happening = Happening::new(about(&pod), Severity::Normal, "Scheduled", message);
-                lane.recorder.record(happening.action("Binding"));
                 self.metrics.attempted("scheduled", name, began.elapsed());
                 self.metrics.scheduled(next.attempts, next.first_queued.elapsed());
+                lane.recorder.record_within(EVENT_PATIENCE, happening.action("Binding")).await;
             }
             Err(error) => self.take_back(&pod, lane, &node, error, began),
         }
+    }
+
+    /// What was promised of volumes is written by now, or void.
+    fn keep_promises(&self, decision: &Decision) {
+        let promised = &mut self.cluster.assumed().volumes;
+        decision.bind.iter().for_each(|(volume, _)| drop(promised.remove(volume)));
     }
 
     /// The pod is not on its node after all.

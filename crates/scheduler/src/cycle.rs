@@ -26,6 +26,9 @@ use tokio::sync::Semaphore;
 /// Writes under way at once: bindings, and what is told of pods that found no place.
 const WRITES: usize = 128;
 
+/// Events waiting to be written: every pod that gets a node has one, and pods come in thousands.
+const EVENTS: usize = 8192;
+
 pub struct Scheduler {
     pub(crate) env: Env,
     pub(crate) client: Client,
@@ -75,7 +78,7 @@ impl Scheduler {
         let lane = |(place, profile): (usize, &Profile)| Lane {
             place,
             profile: Arc::new(profile.clone()),
-            recorder: Recorder::new(api.clone(), env, &profile.name, &host, Style::Series),
+            recorder: Recorder::with_queue(EVENTS, api.clone(), env, &profile.name, &host, Style::Series),
         };
         let lanes: Vec<Lane> = config.profiles.iter().enumerate().map(lane).collect();
         let percentage = config.percentage_of_nodes_to_score;

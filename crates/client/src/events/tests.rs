@@ -39,6 +39,22 @@ async fn the_same_event_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_can_wait_loses_no_event() {
+    let env = Env::simulated(1, "2026-01-01T00:00:00Z".parse().unwrap());
+    let api = FakeApi::new();
+    let recorder = Recorder::with_queue(1, Arc::new(api.clone()), &env, "tester", "", Style::Core);
+    let started = |name: &str| Happening::new(about(name), Severity::Normal, "Started", "it runs");
+    // Nothing is taken from the queue while nobody waits.
+    ["a", "b"].into_iter().for_each(|name| recorder.record(started(name)));
+    for name in ["c", "d"] {
+        recorder.record_within(Duration::from_secs(1), started(name)).await;
+    }
+    env.clock.sleep(Duration::from_millis(10)).await;
+    let told: Vec<_> = api.all(&CORE).iter().map(|event| event["involvedObject"]["name"].clone()).collect();
+    assert_eq!(told, ["a", "c", "d"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn similar_events_are_combined_and_floods_cut_off() {
     let (events, api) = recorded(Style::Core, async |recorder, _| {
         for number in 0..40 {
