@@ -3,10 +3,12 @@
 //! A plugin may change an object before it is validated ([`Plugin::admit`]) or refuse it
 //! afterwards ([`Plugin::validate`]). Plugins are pure: what they need to know of other objects they
 //! ask of a [`Lookup`], which the API server answers from memory; they never call out and never
-//! wait. What has to wait ([`webhook`]s, the charging of quotas) has its place in the order, and the
+//! wait. What has to wait or to be told of every change of its own configuration ([`webhook`]s,
+//! [`policy`], the charging of quotas) has its place in the order, and the
 //! API server does it there. The API server is the only caller, once per write.
 
 mod attributes;
+mod cel;
 mod certificate_approval;
 mod certificate_signing;
 mod certificate_subject_restriction;
@@ -17,12 +19,14 @@ mod default_storage_class;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod lookup;
+mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
 mod paths;
 mod persistent_volume_claim_resize;
 mod pod_security;
 mod pod_topology_labels;
+pub mod policy;
 mod priority;
 pub mod resource_quota;
 mod runtime_class;
@@ -77,7 +81,9 @@ pub const ALL: &[Def] = &[
     on("CertificateSubjectRestriction", certificate_subject_restriction::build),
     on("DefaultIngressClass", default_ingress_class::build),
     on("PodTopologyLabels", pod_topology_labels::build),
+    on(policy::MUTATING, |_| Box::new(chain::Elsewhere(policy::MUTATING))),
     on(webhook::MUTATING, |_| Box::new(chain::Elsewhere(webhook::MUTATING))),
+    on(policy::VALIDATING, |_| Box::new(chain::Elsewhere(policy::VALIDATING))),
     on(webhook::VALIDATING, |_| Box::new(chain::Elsewhere(webhook::VALIDATING))),
     on(resource_quota::NAME, resource_quota::build),
 ];

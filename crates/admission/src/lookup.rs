@@ -1,6 +1,6 @@
 //! What plugins may ask of the API server.
 
-use meta::User;
+use meta::{GroupVersionResource, User};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -15,6 +15,12 @@ pub trait Lookup: Send + Sync {
 
     /// Whether the authorizers allow it.
     fn allows(&self, user: &User, check: &AccessCheck<'_>) -> bool;
+
+    /// What the authorizers say to a question of an expression's.
+    fn decide(&self, user: &User, check: &expressions::Check) -> expressions::Decision;
+
+    /// Which resource has objects of this kind, and whether they stand in namespaces.
+    fn resource_of(&self, api_version: &str, kind: &str) -> Option<(GroupVersionResource, bool)>;
 }
 
 /// A permission a plugin asks after, such as `approve` on a signer.

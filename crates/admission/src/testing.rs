@@ -32,6 +32,19 @@ impl Lookup for World {
         found.map(|(_, object)| Arc::new(object.clone())).collect()
     }
 
+    fn decide(&self, user: &User, check: &expressions::Check) -> expressions::Decision {
+        let what = check.path.as_deref().unwrap_or(&check.resource);
+        let user = check.user.as_deref().unwrap_or(&user.name);
+        let asked = format!("{user} {} {what} {}", check.verb, check.name);
+        expressions::Decision { allowed: self.allowed.contains(&asked.as_str()), ..expressions::Decision::default() }
+    }
+
+    fn resource_of(&self, _: &str, kind: &str) -> Option<(GroupVersionResource, bool)> {
+        let plural = format!("{}s", kind.to_lowercase());
+        let known = self.objects.iter().any(|(own, _)| *own == plural);
+        known.then(|| (GroupVersionResource { group: "".into(), version: "v1".into(), resource: plural.into() }, true))
+    }
+
     fn allows(&self, user: &User, check: &AccessCheck<'_>) -> bool {
         let asked = format!("{} {} {} {}", user.name, check.verb, check.resource, check.name);
         self.allowed.contains(&asked.as_str())
@@ -111,5 +124,30 @@ impl Write<'_> {
     /// The message of the refusal.
     pub fn refusal(&self, world: &World, object: Value) -> String {
         self.run(world, object).unwrap_err().message
+    }
+}
+
+/// Requests are seen as what they are; what is applied is merged as JSON.
+pub(crate) struct AsIs;
+
+impl crate::webhook::Shape for AsIs {
+    fn requested(&self) -> Option<(GroupVersionResource, GroupVersionKind)> {
+        None
+    }
+
+    fn equivalents(&self) -> Vec<(GroupVersionResource, GroupVersionKind)> {
+        Vec::new()
+    }
+
+    fn convert(&self, object: &Value, _: &GroupVersionKind) -> Result<Value, Status> {
+        Ok(object.clone())
+    }
+
+    fn merge(&self, object: &Value, applied: Value, _: &GroupVersionKind) -> Result<Value, String> {
+        wire::patch::merge_patch(object, applied.to_string().as_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn reread(&self, object: Value, _: &GroupVersionKind) -> Result<Value, Status> {
+        Ok(object)
     }
 }

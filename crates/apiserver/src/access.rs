@@ -112,6 +112,20 @@ impl Observer for NodeGraph {
     }
 }
 
+/// Feeds the policies of admission.
+pub(crate) struct Policies(pub admission::policy::Policies);
+
+impl Observer for Policies {
+    fn wants(&self, group: &str, resource: &str) -> bool {
+        group == admission::webhook::GROUP && resource.contains("admissionpolic")
+    }
+
+    fn observe(&self, resource: &Resource, object: &Object, deleted: bool) {
+        let value = object.value().ok().filter(|_| !deleted);
+        self.0.observe(&resource.kind.resource, &object.index.name, value.as_ref());
+    }
+}
+
 /// Feeds the webhooks of admission.
 pub(crate) struct Hooks(pub admission::webhook::Webhooks);
 

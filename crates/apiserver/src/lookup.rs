@@ -5,7 +5,7 @@ use crate::server::Server;
 use admission::AccessCheck;
 use auth::Attributes;
 use base::collections::HashMap;
-use meta::User;
+use meta::{GroupVersion, GroupVersionResource, User};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Revision;
@@ -59,6 +59,35 @@ impl admission::Lookup for Memory<'_> {
             return collection.in_namespace(namespace).iter().filter_map(read).collect();
         }
         collection.snapshot().0.values().filter_map(read).collect()
+    }
+
+    fn decide(&self, user: &User, check: &expressions::Check) -> expressions::Decision {
+        let attributes = match &check.path {
+            Some(path) => Attributes::path(user, &check.verb, path),
+            None => Attributes {
+                version: "*",
+                subresource: &check.subresource,
+                namespace: &check.namespace,
+                name: &check.name,
+                field_selector: &check.field_selector,
+                ..Attributes::resource(user, &check.verb, &check.group, &check.resource)
+            },
+        };
+        let decision = self.server.access.authorizer.authorize(&attributes);
+        let allowed = decision.is_allowed();
+        let (auth::Decision::Allow { reason }
+        | auth::Decision::Deny { reason }
+        | auth::Decision::NoOpinion { reason }) = decision;
+        expressions::Decision { allowed, reason: reason.to_string(), error: None }
+    }
+
+    fn resource_of(&self, api_version: &str, kind: &str) -> Option<(GroupVersionResource, bool)> {
+        let wanted = GroupVersion::parse(api_version)?;
+        let rows = self.server.resources.all();
+        let row = rows.iter().find(|row| {
+            row.kind.group == wanted.group && row.kind.version == wanted.version && row.kind.kind == kind
+        })?;
+        Some((row.gvr(), row.kind.namespaced))
     }
 
     fn allows(&self, user: &User, check: &AccessCheck<'_>) -> bool {

@@ -46,6 +46,7 @@ pub struct Server {
     pub(crate) decoded: crate::lookup::Decoded,
     pub(crate) tills: crate::write::Tills,
     pub(crate) webhooks: admission::webhook::Webhooks,
+    pub(crate) policies: admission::policy::Policies,
     pub(crate) ready: AtomicBool,
     pub settings: Settings,
 }
@@ -124,6 +125,8 @@ impl Server {
         access.observers.push(Arc::new(services.clone()));
         let webhooks = admission::webhook::Webhooks::new(&env);
         access.observers.push(Arc::new(crate::access::Hooks(webhooks.clone())));
+        let policies = admission::policy::Policies::default();
+        access.observers.push(Arc::new(crate::access::Policies(policies.clone())));
         let remotes = crate::aggregate::Remotes::default();
         let converters = client::webhook::Caller::new(&env, "kube-apiserver");
         access.observers.push(Arc::new(remotes.clone()));
@@ -160,6 +163,7 @@ impl Server {
             decoded: crate::lookup::Decoded::default(),
             tills: crate::write::Tills::default(),
             webhooks,
+            policies,
             ready: AtomicBool::new(false),
             settings,
         }))

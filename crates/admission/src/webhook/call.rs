@@ -1,9 +1,9 @@
 //! One call of one webhook.
 
 use super::configuration::Hook;
-use super::matching::Seen;
 use super::review::{self, Verdict};
 use super::{Failure, Inner, Shape, service};
+use crate::matching::Seen;
 use crate::{Attributes, Lookup};
 use meta::Status;
 

@@ -1,6 +1,8 @@
 //! Configurations, read once and ready to match.
 
-use meta::labels::Selector;
+use crate::cel::Conditions;
+use crate::matching::{Constraint, text, texts};
+use expressions::admission::Sight;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +13,8 @@ pub(crate) struct Hook {
     /// Tells it from all others.
     pub id: String,
     pub name: String,
-    pub rules: Vec<Rule>,
-    pub namespaces: Selector,
-    pub objects: Selector,
+    pub constraint: Constraint,
     pub ignores_failure: bool,
-    /// `matchPolicy: Equivalent`
-    pub equivalent: bool,
     pub reinvoked: bool,
     /// `sideEffects`, as written.
     pub side_effects: String,
@@ -24,17 +22,7 @@ pub(crate) struct Hook {
     /// The version of AdmissionReview to speak; None: none that both know.
     pub version: Option<&'static str>,
     pub client: Client,
-    /// It has conditions in CEL.
-    pub conditional: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct Rule {
-    pub operations: Vec<String>,
-    pub groups: Vec<String>,
-    pub versions: Vec<String>,
-    pub resources: Vec<String>,
-    pub scope: String,
+    pub conditions: Conditions,
 }
 
 #[derive(Debug)]
@@ -54,49 +42,20 @@ pub(crate) fn read(resource: &str, configuration: &Value) -> Vec<Arc<Hook>> {
     hooks.iter().enumerate().map(read).collect()
 }
 
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value[field].as_str().unwrap_or_default()
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(|one| one.as_str().map(str::to_owned)).collect()
-}
-
-fn selector(value: &Value) -> Selector {
-    if value.is_null() {
-        return Selector::everything();
-    }
-    Selector::from_json(value).unwrap_or_else(|_| Selector::nothing())
-}
-
 fn hook_of(id: String, hook: &Value) -> Hook {
-    let rules = hook["rules"].as_array().map_or(&[][..], Vec::as_slice);
     let versions = texts(&hook["admissionReviewVersions"]);
     let known = |version: &String| ["v1", "v1beta1"].into_iter().find(|known| known == version);
     Hook {
         id,
         name: text(hook, "name").to_owned(),
-        rules: rules.iter().map(rule_of).collect(),
-        namespaces: selector(&hook["namespaceSelector"]),
-        objects: selector(&hook["objectSelector"]),
+        constraint: Constraint::read(hook, "rules"),
         ignores_failure: text(hook, "failurePolicy") == "Ignore",
-        equivalent: text(hook, "matchPolicy") != "Exact",
         reinvoked: text(hook, "reinvocationPolicy") == "IfNeeded",
         side_effects: text(hook, "sideEffects").to_owned(),
         limit: Duration::from_secs(hook["timeoutSeconds"].as_u64().unwrap_or(10).clamp(1, 30)),
         version: versions.iter().find_map(known),
         client: client_of(&hook["clientConfig"]),
-        conditional: hook["matchConditions"].as_array().is_some_and(|conditions| !conditions.is_empty()),
-    }
-}
-
-fn rule_of(rule: &Value) -> Rule {
-    Rule {
-        operations: texts(&rule["operations"]),
-        groups: texts(&rule["apiGroups"]),
-        versions: texts(&rule["apiVersions"]),
-        resources: texts(&rule["resources"]),
-        scope: text(rule, "scope").to_owned(),
+        conditions: Conditions::read(hook, Sight { params: false, authorizer: true }, &[]),
     }
 }
 

@@ -8,7 +8,7 @@ mod call;
 mod configuration;
 mod matching;
 mod mutate;
-mod review;
+pub(crate) mod review;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -43,6 +43,12 @@ pub trait Shape: Send + Sync {
     /// # Errors
     /// It cannot be told as that.
     fn convert(&self, object: &Value, kind: &GroupVersionKind) -> Result<Value, Status>;
+
+    /// An object of `kind` or the request's own, merged with what is applied to it.
+    ///
+    /// # Errors
+    /// What is applied does not fit the kind's fields.
+    fn merge(&self, object: &Value, applied: Value, kind: &GroupVersionKind) -> Result<Value, String>;
 
     /// A patched object, of `kind` or the request's own, as the request's: decoded again, defaulted.
     ///

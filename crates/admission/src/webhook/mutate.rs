@@ -2,8 +2,9 @@
 //! it once more if somebody changed the object after them.
 
 use super::configuration::Hook;
-use super::matching::{self, Seen};
+use super::matching;
 use super::{Failure, Shape, Webhooks, is_exempt};
+use crate::matching::Seen;
 use crate::{Attributes, Lookup, Notes};
 use meta::Status;
 use serde_json::Value;
@@ -30,13 +31,25 @@ impl Reinvocation {
         self.is_second
     }
 
-    fn note_change(&mut self) {
-        self.changed = true;
-        self.due.append(&mut self.called.clone());
+    /// Before a round of whoever shares this: what changed since the last webhook counts.
+    pub(crate) fn look(&mut self, object: &Value) {
+        if self.is_second && self.left.as_ref().is_some_and(|left| left != object) {
+            self.due.append(&mut self.called.clone());
+        }
     }
 
-    fn calls(&self, hook: &Hook) -> bool {
-        !self.is_second || self.due.contains(&hook.id)
+    pub(crate) fn note_call(&mut self, id: &str) {
+        self.called.insert(id.to_owned());
+    }
+
+    /// Whether this one is called in this round.
+    pub(crate) fn wants(&self, id: &str) -> bool {
+        !self.is_second || self.due.contains(id)
+    }
+
+    pub(crate) fn note_change(&mut self) {
+        self.changed = true;
+        self.due.append(&mut self.called.clone());
     }
 }
 
@@ -56,11 +69,9 @@ impl Webhooks {
         if is_exempt(request) {
             return Ok(());
         }
-        if rounds.is_second && rounds.left.as_ref().is_some_and(|left| *left != *request.object) {
-            rounds.due.append(&mut rounds.called.clone());
-        }
+        rounds.look(request.object);
         let hooks = self.0.mutating.hooks();
-        for (at, hook) in hooks.iter().enumerate().filter(|(_, hook)| rounds.calls(hook)).collect::<Vec<_>>() {
+        for (at, hook) in hooks.iter().enumerate().filter(|(_, hook)| rounds.wants(&hook.id)).collect::<Vec<_>>() {
             let outcome = match matching::concerns(hook, request, lookup, shape) {
                 Ok(None) => continue,
                 Ok(Some(seen)) => self.change(hook, &seen, request, lookup, shape, notes).await,
@@ -85,7 +96,7 @@ impl Webhooks {
                 }
             }
             if hook.reinvoked {
-                rounds.called.insert(hook.id.clone());
+                rounds.note_call(&hook.id);
             }
         }
         rounds.left = Some(request.object.clone());

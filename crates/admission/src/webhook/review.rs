@@ -1,8 +1,8 @@
 //! AdmissionReview, both ways: what a webhook is asked, and what its answer says.
 
-use super::matching::Seen;
 use super::{Failure, Shape};
 use crate::Attributes;
+use crate::matching::Seen;
 use meta::{GroupVersionKind, GroupVersionResource, Reason, Status};
 use serde_json::{Map, Value, json};
 
@@ -30,13 +30,26 @@ pub(super) fn request(
         (false, true) => Ok(object.clone()),
         (false, false) => shape.convert(object, &seen.kind),
     };
+    let mut body = facts(request, seen, shape);
+    body["uid"] = uid.into();
+    body["object"] = told(request.object)?;
+    body["oldObject"] = match request.old_object {
+        Some(old) => told(old)?,
+        None => Value::Null,
+    };
+    Ok(json!({
+        "kind": "AdmissionReview", "apiVersion": format!("admission.k8s.io/{version}"), "request": body,
+    }))
+}
+
+/// Everything of a request but its objects.
+pub(crate) fn facts(request: &Attributes<'_>, seen: &Seen, shape: &dyn Shape) -> Value {
     let (asked_resource, asked_kind) =
         shape.requested().unwrap_or_else(|| (request.resource.clone(), request.kind.clone()));
     let mut body = json!({
-        "uid": uid, "kind": kind(&seen.kind), "resource": resource(&seen.resource),
+        "kind": kind(&seen.kind), "resource": resource(&seen.resource),
         "requestKind": kind(&asked_kind), "requestResource": resource(&asked_resource),
         "operation": request.operation.as_str(), "userInfo": user(request),
-        "object": told(request.object)?, "oldObject": match request.old_object { Some(old) => told(old)?, None => Value::Null },
         "dryRun": request.dry_run, "options": request.options,
     });
     let texts = [
@@ -48,9 +61,7 @@ pub(super) fn request(
     for (field, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
         body[field] = text.into();
     }
-    Ok(json!({
-        "kind": "AdmissionReview", "apiVersion": format!("admission.k8s.io/{version}"), "request": body,
-    }))
+    body
 }
 
 fn kind(kind: &GroupVersionKind) -> Value {

@@ -148,6 +148,10 @@ impl Shape for Plain {
         Ok(object)
     }
 
+    fn merge(&self, _: &Value, _: Value, _: &GroupVersionKind) -> Result<Value, String> {
+        Err("nothing is applied by webhooks".to_owned())
+    }
+
     fn reread(&self, object: Value, _: &GroupVersionKind) -> Result<Value, Status> {
         Ok(object)
     }
@@ -361,13 +365,17 @@ async fn dry_runs_conditions_and_services() {
     let hook = server.hook("w.x.y", "/ok", json!({"sideEffects": "Some"}));
     let status = dry.run(&env, "validating", &[hook]).await.result.unwrap_err();
     assert_eq!((status.code, status.message.as_str()), (400, "admission webhook \"w.x.y\" does not support dry run"));
-    let conditions = json!({"matchConditions": [{"name": "a", "expression": "true"}]});
-    let hook = server.hook("w.x.y", "/ok", conditions.clone());
-    let status = Case::default().run(&env, "validating", &[hook]).await.result.unwrap_err();
-    assert!(status.code == 403 && status.message.contains("matchConditions"), "{}", status.message);
-    let mut ignored = server.hook("w.x.y", "/deny", conditions);
-    ignored["failurePolicy"] = json!("Ignore");
-    assert!(Case::default().run(&env, "validating", &[ignored]).await.result.is_ok());
+    for (expression, policy, code) in [
+        ("request.namespace == 'shop' && has(object.metadata)", "Fail", 418),
+        ("request.namespace != 'shop'", "Fail", 0),
+        ("object.none == 1", "Fail", 403),
+        ("object.none == 1", "Ignore", 0),
+    ] {
+        let conditions = json!({"matchConditions": [{"name": "a", "expression": expression}], "failurePolicy": policy});
+        let hook = server.hook("w.x.y", "/deny", conditions);
+        let result = Case::default().run(&env, "validating", &[hook]).await.result;
+        assert_eq!(result.err().map_or(0, |status| status.code), code, "{expression}");
+    }
     let mut hook = server.hook("w.x.y", "/deny", json!({}));
     let service = json!({"namespace": "ns", "name": "hook", "path": "/deny"});
     hook["clientConfig"] = json!({"service": service, "caBundle": server.authority});

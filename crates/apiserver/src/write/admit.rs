@@ -4,7 +4,7 @@ use super::shape::{self, Shape};
 use super::{Caller, Judged};
 use crate::lookup::Memory;
 use crate::server::Server;
-use admission::Notes;
+use admission::{Notes, policy};
 use admission::resource_quota::can_count;
 use admission::webhook::Reinvocation;
 use meta::Status;
@@ -20,7 +20,9 @@ impl Server {
         caller: &mut Caller<'_>,
     ) -> Result<(), Status> {
         let memory = Memory { server: self };
-        if !self.webhooks.any_mutating() || !self.chain.has("MutatingAdmissionWebhook") {
+        let asks = self.webhooks.any_mutating() && self.chain.has("MutatingAdmissionWebhook");
+        let rules = self.policies.any_mutating() && self.chain.has(policy::MUTATING);
+        if !asks && !rules {
             let mut attributes = judged.attributes(object, old);
             caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
             return Ok(());
@@ -33,7 +35,13 @@ impl Server {
         loop {
             caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
             let mut notes = Notes::default();
-            let outcome = self.webhooks.mutate(&mut attributes, &memory, &shape, &mut rounds, &mut notes).await;
+            if rules {
+                self.policies.mutate(&mut attributes, &memory, &shape, &mut rounds)?;
+            }
+            let outcome = match asks {
+                true => self.webhooks.mutate(&mut attributes, &memory, &shape, &mut rounds, &mut notes).await,
+                false => Ok(()),
+            };
             attributes.audit.append(&mut notes.audit);
             caller.warnings.append(&mut notes.warnings);
             outcome?;
@@ -53,14 +61,22 @@ impl Server {
     ) -> Result<(), Status> {
         let memory = Memory { server: self };
         let asks = self.webhooks.any_validating() && self.chain.has("ValidatingAdmissionWebhook");
-        let options = if asks { shape::options(judged) } else { Value::Null };
+        let rules = self.policies.any_validating() && self.chain.has(policy::VALIDATING);
+        let options = if asks || rules { shape::options(judged) } else { Value::Null };
         let mut attributes = judged.attributes(object, old);
         attributes.options = &options;
         caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
-        if asks {
+        if asks || rules {
             let shape = Shape { server: self, judged };
             let mut notes = Notes::default();
-            let outcome = self.webhooks.validate(&attributes, &memory, &shape, &mut notes).await;
+            let ruled = match rules {
+                true => self.policies.validate(&attributes, &memory, &shape, &mut notes),
+                false => Ok(()),
+            };
+            let outcome = match (ruled, asks) {
+                (Ok(()), true) => self.webhooks.validate(&attributes, &memory, &shape, &mut notes).await,
+                (ruled, _) => ruled,
+            };
             attributes.audit.append(&mut notes.audit);
             caller.warnings.append(&mut notes.warnings);
             outcome?;

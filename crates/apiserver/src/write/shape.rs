@@ -45,6 +45,18 @@ impl admission::webhook::Shape for Shape<'_> {
         Ok(object)
     }
 
+    fn merge(&self, object: &Value, applied: Value, kind: &GroupVersionKind) -> Result<Value, String> {
+        if let Some(sent) = self.judged.sent {
+            let schema = kinds::schema();
+            let id = kinds::type_of(&sent.group, &sent.version, &sent.kind);
+            let id = id.ok_or_else(|| format!("{} has no schema", sent.kind))?;
+            return wire::apply::merge_applied(object, applied, &schema.cursor(id));
+        }
+        let other = self.of_kind(kind);
+        let row = other.as_deref().unwrap_or(self.judged.resource);
+        wire::apply::merge_applied(object, applied, &row.schema().cursor(row.type_id()))
+    }
+
     fn reread(&self, object: Value, kind: &GroupVersionKind) -> Result<Value, Status> {
         if self.judged.sent.is_some() {
             return Ok(object);

@@ -172,6 +172,33 @@ fn check_fields(map: &Map<String, Value>, place: Place<'_>, path: &mut String) -
     Ok(())
 }
 
+/// The paths of all lists and maps in a value that are indivisible.
+pub(super) fn atomics(value: &Value, place: Place<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    atomics_below(value, place, String::new(), &mut found);
+    found
+}
+
+fn atomics_below(value: &Value, place: Place<'_>, path: String, found: &mut Vec<String>) {
+    match (division(&place, Some(value)), value) {
+        (Division::Fields, Value::Object(map)) => {
+            for (name, inner) in map {
+                atomics_below(inner, place.child(name), format!("{path}.{name}"), found);
+            }
+        }
+        (Division::Items(keys), Value::Array(list)) => {
+            let item = place.item();
+            for (at, one) in list.iter().enumerate() {
+                let name = element_at(at, one, keys, &item);
+                let printed = FieldSet(Node::from_iter([(name, Value::Object(Node::new()))])).paths().concat();
+                atomics_below(one, item, format!("{path}{printed}"), found);
+            }
+        }
+        (Division::Leaf, Value::Object(_) | Value::Array(_)) => found.push(path),
+        _ => {}
+    }
+}
+
 fn described(value: &Value) -> String {
     format!("&{{{value}}}")
 }

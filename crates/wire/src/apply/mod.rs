@@ -18,7 +18,7 @@ mod operation;
 
 pub use conflict::Conflict;
 pub use fieldset::FieldSet;
-pub use operation::{apply, track_update};
+pub use operation::{apply, merge_applied, track_update};
 
 use crate::schema::Cursor;
 use base::Timestamp;

@@ -142,6 +142,21 @@ pub fn apply(
     Ok(object)
 }
 
+/// `live` with what `applied` sets, whoever owns it. Nothing that is one indivisible value may be set:
+/// what is not named of it would be lost.
+///
+/// # Errors
+/// What is applied does not fit the schema, or sets an indivisible list, map or struct.
+pub fn merge_applied(live: &Value, applied: Value, cursor: &Cursor<'_>) -> Result<Value, String> {
+    let place = Place::of(cursor);
+    check(&applied, place)?;
+    let atomics = super::merge::atomics(&applied, place);
+    if !atomics.is_empty() {
+        return Err(format!("may not mutate atomic arrays, maps or structs: {}", atomics.join(", ")));
+    }
+    Ok(merge(live.clone(), applied, place))
+}
+
 struct Attempt<'a> {
     live: Option<&'a Value>,
     /// The live object without its managedFields.

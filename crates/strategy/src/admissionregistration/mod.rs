@@ -1,8 +1,15 @@
 //! Webhook configurations, admission policies and their bindings.
 
+mod expressions;
+mod policies;
+mod resources;
+#[cfg(test)]
+mod tests;
+
 use crate::check;
 use crate::declared::Declared;
 use crate::tree::{default, default_text, items, items_mut, text};
+use ::expressions::admission::Sight;
 use meta::field::{ErrorList, FieldError, Path};
 use serde_json::{Value, json};
 
@@ -28,25 +35,33 @@ pub const VALIDATING_WEBHOOKS: Declared = Declared::new(GROUP, "ValidatingWebhoo
 pub const VALIDATING_POLICY: Declared = Declared::new(GROUP, "ValidatingAdmissionPolicy")
     .with_generation()
     .updated_with_revision()
-    .defaults(policy_defaults);
+    .defaults(policy_defaults)
+    .validates(policies::validating);
 
 pub const VALIDATING_POLICY_BINDING: Declared = Declared::new(GROUP, "ValidatingAdmissionPolicyBinding")
     .with_generation()
     .updated_with_revision()
-    .defaults(binding_defaults);
+    .defaults(binding_defaults)
+    .validates(policies::validating_binding);
 
-pub const MUTATING_POLICY: Declared =
-    Declared::new(GROUP, "MutatingAdmissionPolicy").with_generation().updated_with_revision().defaults(|policy| {
+pub const MUTATING_POLICY: Declared = Declared::new(GROUP, "MutatingAdmissionPolicy")
+    .with_generation()
+    .updated_with_revision()
+    .defaults(|policy| {
         policy_defaults(policy);
         if let Some(spec) = policy.get_mut("spec").filter(|spec| spec.is_object()) {
             default_text(spec, "reinvocationPolicy", "Never");
         }
-    });
+    })
+    .validates(policies::mutating);
 
 pub const MUTATING_POLICY_BINDING: Declared = Declared::new(GROUP, "MutatingAdmissionPolicyBinding")
     .with_generation()
     .updated_with_revision()
-    .defaults(binding_defaults);
+    .defaults(binding_defaults)
+    .validates(policies::mutating_binding);
+
+const CONDITIONS: Sight = Sight { params: false, authorizer: true };
 
 fn webhook_defaults(object: &mut Value) {
     for webhook in items_mut(object, "webhooks") {
@@ -89,7 +104,8 @@ fn match_defaults(resources: &mut Value) {
     }
 }
 
-fn webhooks(object: &Value, _old: Option<&Value>, errors: &mut ErrorList) {
+fn webhooks(object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
+    let before = old.map_or(&[][..], |old| items(old, "webhooks"));
     let mut names: Vec<&str> = Vec::new();
     for (at, webhook) in items(object, "webhooks").iter().enumerate() {
         let here = Path::new("webhooks").index(at);
@@ -106,6 +122,11 @@ fn webhooks(object: &Value, _old: Option<&Value>, errors: &mut ErrorList) {
         }
         names.push(name);
         self::webhook(webhook, &here, errors);
+        // What was taken once is not compiled anew because something else changed.
+        let same = before.iter().find(|other| other["name"] == webhook["name"]);
+        if same.is_none_or(|other| other.get("matchConditions") != webhook.get("matchConditions")) {
+            expressions::conditions(webhook, CONDITIONS, &here.child("matchConditions"), errors);
+        }
     }
 }
 
@@ -125,6 +146,9 @@ fn webhook(webhook: &Value, path: &Path, errors: &mut ErrorList) {
     if let Some(seconds) = webhook["timeoutSeconds"].as_i64().filter(|seconds| !(1..=30).contains(seconds)) {
         let why = "the timeout value must be between 1 and 30 seconds";
         errors.push(FieldError::invalid(&path.child("timeoutSeconds"), seconds, why));
+    }
+    for (at, rule) in items(webhook, "rules").iter().enumerate() {
+        resources::rule(rule, &path.child("rules").index(at), errors);
     }
     check::label_selector(errors, &path.child("namespaceSelector"), &webhook["namespaceSelector"]);
     check::label_selector(errors, &path.child("objectSelector"), &webhook["objectSelector"]);
