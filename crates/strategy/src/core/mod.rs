@@ -5,6 +5,7 @@ pub mod namespace;
 pub mod node;
 pub mod pod;
 pub mod pod_defaults;
+mod pod_label_keys;
 pub mod pod_template;
 pub mod pod_validation;
 pub mod pod_warnings;

@@ -1,6 +1,6 @@
 //! Pod.
 
-use super::{pod_defaults, pod_validation, pod_warnings};
+use super::{pod_defaults, pod_label_keys, pod_validation, pod_warnings};
 use crate::rules::{keep_all_but_status_and_metadata, keep_metadata};
 use crate::tree::text;
 use crate::{Context, Strategy, schema_check};
@@ -22,6 +22,7 @@ impl Strategy for Pod {
     }
 
     fn prepare_create(&self, object: &mut Value, _context: &Context<'_>) {
+        pod_label_keys::merge(object);
         let qos = pod_defaults::qos_class(&object["spec"]);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
         if object["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
