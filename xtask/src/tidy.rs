@@ -13,7 +13,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (0, &["base"]),
     (1, &["meta", "wire", "cron"]),
     (2, &["kinds", "store", "client", "sys", "streams", "quota", "expressions", "flowcontrol"]),
-    (3, &["strategy", "auth", "admission", "images", "container", "volumes"]),
+    (3, &["strategy", "auth", "admission", "audit", "images", "container", "volumes"]),
     (4, &["apiserver", "controllers", "scheduler", "kubelet", "network", "service_proxy", "dns", "cli", "cluster"]),
     (5, &["kutter"]),
 ];
