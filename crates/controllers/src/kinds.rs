@@ -46,5 +46,6 @@ resources! {
     SERVICE_ACCOUNTS: "" "v1" "serviceaccounts" "ServiceAccount";
     STATEFUL_SETS: "apps" "v1" "statefulsets" "StatefulSet";
     STORAGE_CLASSES: "storage.k8s.io" "v1" "storageclasses" "StorageClass";
+    VALIDATING_POLICIES: "admissionregistration.k8s.io" "v1" "validatingadmissionpolicies" "ValidatingAdmissionPolicy";
     SUBJECT_ACCESS_REVIEWS: "authorization.k8s.io" "v1" "subjectaccessreviews" "SubjectAccessReview";
 }

@@ -29,6 +29,7 @@ mod node_ipam;
 mod node_ttl;
 mod ownership;
 mod podgc;
+mod policy_status;
 mod replicaset;
 mod resource_quota;
 mod rig;
@@ -88,6 +89,7 @@ pub const ALL: &[Def] = &[
     bootstrap::CLEANER,
     ttl_after_finished::DEF,
     accounts::ROOT_CA,
+    policy_status::DEF,
 ];
 
 /// What the wiring gives all controllers.
