@@ -62,7 +62,7 @@ impl PatchType {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub verb: Verb,
     pub resource: GroupVersionResource,
@@ -80,6 +80,8 @@ pub struct Request {
 pub struct Options {
     pub label_selector: Option<String>,
     pub field_selector: Option<String>,
+    /// Which series of a custom metric.
+    pub metric_label_selector: Option<String>,
     pub limit: Option<u64>,
     pub continue_token: Option<String>,
     pub resource_version: Option<String>,

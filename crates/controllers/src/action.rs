@@ -4,7 +4,7 @@
 use crate::announce::{Announce, Voice};
 use bytes::Bytes;
 use client::events::{Happening, ObjectRef};
-use client::{Error, Key, PatchType};
+use client::{Error, Key, PatchType, Request};
 use meta::GroupVersionResource;
 use serde_json::Value;
 use std::fmt;
@@ -89,6 +89,9 @@ pub enum Action {
         resource: GroupVersionResource,
         namespace: String,
     },
+    /// Asks the server whatever it is, all at once; [`Outcome::answers`] has what it said to each,
+    /// refusals too, which end nothing.
+    Ask(Vec<Request>),
     /// Records an Event.
     Event(Event),
 }
@@ -230,6 +233,8 @@ pub struct Outcome {
     pub reads: Vec<Option<Bytes>>,
     /// What each [`Action::List`] found.
     pub lists: Vec<Result<Vec<Bytes>, Error>>,
+    /// What each request of an [`Action::Ask`] was answered: an object, or the items of a list.
+    pub answers: Vec<Result<Vec<Bytes>, Error>>,
     /// The objects as written, in order.
     pub written: Vec<Bytes>,
     /// Whether an [`Action::DeleteAll`] was refused, each.

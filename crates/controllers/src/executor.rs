@@ -168,6 +168,7 @@ impl Executor {
                 Action::Confirm { resource, key, uid } => self.confirm(&resource, &key, &uid).await?,
                 Action::Read { resource, key } => outcome.reads.push(self.read(&resource, &key).await?),
                 Action::List { resource, namespace } => outcome.lists.push(self.list(&resource, &namespace).await),
+                Action::Ask(requests) => outcome.answers.extend(self.ask(requests).await),
                 Action::Event(event) => self.recorder.record(event.into()),
             }
         }

@@ -31,6 +31,7 @@ resources! {
     DISRUPTION_BUDGETS: "policy" "v1" "poddisruptionbudgets" "PodDisruptionBudget";
     ENDPOINTS: "" "v1" "endpoints" "Endpoints";
     ENDPOINT_SLICES: "discovery.k8s.io" "v1" "endpointslices" "EndpointSlice";
+    HORIZONTAL_POD_AUTOSCALERS: "autoscaling" "v2" "horizontalpodautoscalers" "HorizontalPodAutoscaler";
     JOBS: "batch" "v1" "jobs" "Job";
     LEASES: "coordination.k8s.io" "v1" "leases" "Lease";
     NAMESPACES: "" "v1" "namespaces" "Namespace";

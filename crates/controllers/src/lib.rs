@@ -19,7 +19,9 @@ mod endpoints;
 mod endpointslice;
 mod executor;
 mod garbage;
+mod go_text;
 mod history;
+mod horizontalpodautoscaler;
 mod job;
 mod kinds;
 mod metrics;
@@ -70,6 +72,7 @@ pub const ALL: &[Def] = &[
     job::DEF,
     deployment::DEF,
     replicaset::REPLICA_SET,
+    horizontalpodautoscaler::DEF,
     disruption::DEF,
     statefulset::DEF,
     cronjob::DEF,

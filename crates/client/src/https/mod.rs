@@ -14,6 +14,7 @@ mod url;
 pub use answer::Body;
 pub use connect::{BoxIo, Io};
 pub use tls::{ClientCertificate, Roots, believing_all, client_config};
+pub use url::path_and_query;
 
 use crate::{Api, BoxFuture, Error, Request, Response, Verb};
 use base::Env;

@@ -56,7 +56,8 @@ impl Base {
     }
 }
 
-pub(super) fn path_and_query(request: &Request) -> String {
+/// A request's path and query.
+pub fn path_and_query(request: &Request) -> String {
     let resource = &request.resource;
     let mut path = match resource.group.as_ref() {
         "" => format!("/api/{}", resource.version),
@@ -85,6 +86,7 @@ fn query(options: &Options, verb: Verb) -> String {
         ("watch", (verb == Verb::Watch).then(|| "true".to_owned())),
         ("labelSelector", options.label_selector.clone()),
         ("fieldSelector", options.field_selector.clone()),
+        ("metricLabelSelector", options.metric_label_selector.clone()),
         ("limit", number(options.limit)),
         ("continue", options.continue_token.clone()),
         ("resourceVersion", options.resource_version.clone()),

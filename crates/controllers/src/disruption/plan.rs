@@ -4,6 +4,7 @@ use super::DISRUPTION_TIMEOUT;
 use super::scale::Expected;
 use crate::action::{Action, Plan, Update};
 use crate::amount::{self, Round};
+use crate::go_text;
 use crate::kinds::{kind, resource};
 use crate::views::PodView;
 use base::Timestamp;
@@ -120,28 +121,7 @@ fn unmanaged(budget: &Value) -> String {
         "Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a result, the status \
          of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods \
          please set \".spec.minAvailable\" field of the PDB to an integer value.",
-        shown(&budget["spec"]["selector"])
-    )
-}
-
-/// As Go prints a LabelSelector.
-fn shown(selector: &Value) -> String {
-    let labels = selector["matchLabels"].as_object().into_iter().flatten();
-    let labels: Vec<String> =
-        labels.map(|(key, value)| format!("{key}: {},", value.as_str().unwrap_or_default())).collect();
-    let expressions = selector["matchExpressions"].as_array().into_iter().flatten();
-    let expressions: Vec<String> = expressions
-        .map(|one| {
-            let text = |field: &str| one[field].as_str().unwrap_or_default();
-            let values: Vec<&str> = one["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            let (key, operator) = (text("key"), text("operator"));
-            format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{}],}},", values.join(" "))
-        })
-        .collect();
-    format!(
-        "&LabelSelector{{MatchLabels:map[string]string{{{}}},MatchExpressions:[]LabelSelectorRequirement{{{}}},}}",
-        labels.concat(),
-        expressions.concat()
+        go_text::selector(&budget["spec"]["selector"])
     )
 }
 

@@ -217,6 +217,22 @@ impl Executor {
         }
     }
 
+    pub(super) async fn ask(&self, requests: Vec<Request>) -> Vec<Result<Vec<Bytes>, Error>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for batch in requests.chunks(AT_ONCE) {
+            answers.extend(join_all(batch.iter().map(|request| self.ask_one(request.clone()))).await);
+        }
+        answers
+    }
+
+    async fn ask_one(&self, request: Request) -> Result<Vec<Bytes>, Error> {
+        match self.api.call(request).await? {
+            Response::Object { body, .. } => Ok(vec![body]),
+            Response::List(list) => Ok(list.items),
+            Response::Watch(_) => Err(Error::Decode("a watch is no answer".to_owned())),
+        }
+    }
+
     async fn object(&self, request: Request) -> Result<Bytes, Error> {
         match self.api.call(request).await? {
             Response::Object { body, .. } => Ok(body),
