@@ -169,6 +169,7 @@ pub fn model_name(struct_name: &str) -> String {
         Some("meta") => "io.k8s.apimachinery.pkg.apis",
         Some("apiextensions") => "io.k8s.apiextensions-apiserver.pkg.apis",
         Some("apiregistration") => "io.k8s.kube-aggregator.pkg.apis",
+        Some("metrics") => "io.k8s.metrics.pkg.apis",
         _ => "io.k8s.api",
     };
     format!("{prefix}.{struct_name}")

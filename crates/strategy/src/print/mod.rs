@@ -15,6 +15,7 @@ mod pod;
 mod scaling;
 mod storage;
 mod system;
+mod usage;
 mod workloads;
 
 pub use cells::human_duration;
@@ -87,6 +88,8 @@ pub const ALL: &[Printer] = &[
     system::RESOURCE_QUOTA,
     system::RESOURCE_SLICE,
     system::SECRET,
+    usage::NODE,
+    usage::POD,
     workloads::CONTROLLER_REVISION,
     workloads::CRON_JOB,
     workloads::DAEMON_SET,
