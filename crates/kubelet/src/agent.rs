@@ -36,6 +36,7 @@ pub(crate) struct Agent {
     pub hostname: String,
     pub capacity: volumes::fields::Allocatable,
     pub started_at: Timestamp,
+    pub recent: crate::server::Recent,
     pub(crate) workers: Mutex<BTreeMap<String, Arc<Mailbox>>>,
     pub(crate) admitted: Mutex<BTreeMap<String, Demand>>,
 }

@@ -173,6 +173,7 @@ fn make(env: &Env, options: KubeletOptions) -> Agent {
         hostname: node::hostname(),
         capacity,
         started_at: env.clock.now(),
+        recent: server::Recent::default(),
         workers: std::sync::Mutex::default(),
         admitted: std::sync::Mutex::default(),
         options,

@@ -10,6 +10,8 @@ mod metrics;
 mod pods;
 mod route;
 
+pub(crate) use metrics::Recent;
+
 use crate::KubeletError;
 use crate::agent::Agent;
 use authenticate::Gate;

@@ -47,7 +47,8 @@ pub(super) async fn answer(agent: &Arc<Agent>, gate: &Gate, peer: &Peer, request
         ["stats", "summary"] => metrics::summary(agent).await,
         ["metrics"] if get => text(StatusCode::OK, agent.env.metrics.render()),
         ["metrics", "resource"] if get => metrics::resource(agent).await,
-        ["metrics", "probes" | "cadvisor"] if get => text(StatusCode::OK, ""),
+        ["metrics", "cadvisor"] if get => metrics::cadvisor(agent).await,
+        ["metrics", "probes"] if get => text(StatusCode::OK, ""),
         _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
     }
 }
