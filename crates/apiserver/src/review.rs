@@ -54,12 +54,14 @@ impl Server {
         let audiences: Vec<String> =
             audiences.into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect();
         Ok(match self.authenticator.review(token, &audiences, self.env.clock.now()) {
-            Some((user, audiences)) => json!({"authenticated": true, "user": user, "audiences": audiences}),
-            None => json!({"user": {}, "error": "[invalid bearer token]"}),
+            Ok((user, audiences)) => json!({"authenticated": true, "user": user, "audiences": audiences}),
+            Err(why) => json!({"user": {}, "error": why}),
         })
     }
 
     fn access_review(&self, user: &User, review: &Value) -> Value {
+        let field_selector = selector(review, "fieldSelector");
+        let label_selector = selector(review, "labelSelector");
         let text = |path: &str| review.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let attributes = if review.pointer("/spec/nonResourceAttributes").is_some() {
             Attributes::path(user, text("/spec/nonResourceAttributes/verb"), text("/spec/nonResourceAttributes/path"))
@@ -75,16 +77,45 @@ impl Server {
                 namespace: at("namespace"),
                 name: at("name"),
                 path: "",
-                field_selector: "",
+                field_selector: &field_selector,
+                label_selector: &label_selector,
             }
         };
         let decision = self.access.authorizer.authorize(&attributes);
         let mut status = json!({"allowed": decision.is_allowed()});
+        if matches!(decision, auth::Decision::Deny { .. }) {
+            status["denied"] = true.into();
+        }
         if !decision.reason().is_empty() {
             status["reason"] = decision.reason().into();
         }
         status
     }
+}
+
+/// A selector of a review as a query would write it. What cannot be understood is left out: the
+/// question is then about more than what was meant, never about less.
+fn selector(review: &Value, name: &str) -> String {
+    let Some(given) = review.pointer(&format!("/spec/resourceAttributes/{name}")) else { return String::new() };
+    if let Some(raw) = given["rawSelector"].as_str().filter(|raw| !raw.is_empty()) {
+        return raw.to_owned();
+    }
+    let requirements = given["requirements"].as_array().into_iter().flatten();
+    let terms = requirements.filter_map(|one| {
+        let key = one["key"].as_str().filter(|key| !key.is_empty())?;
+        let values = one["values"].as_array().into_iter().flatten();
+        let values: Vec<&str> = values.filter_map(Value::as_str).collect();
+        match (name, one["operator"].as_str()?, values.as_slice()) {
+            ("fieldSelector", "In", [value]) => Some(format!("{key}={}", meta::fields::escape(value))),
+            ("fieldSelector", "NotIn", [value]) => Some(format!("{key}!={}", meta::fields::escape(value))),
+            ("labelSelector", "In", [_, ..]) => Some(format!("{key} in ({})", values.join(","))),
+            ("labelSelector", "NotIn", [_, ..]) => Some(format!("{key} notin ({})", values.join(","))),
+            ("labelSelector", "Exists", []) => Some(key.to_owned()),
+            ("labelSelector", "DoesNotExist", []) => Some(format!("!{key}")),
+            _ => None,
+        }
+    });
+    terms.collect::<Vec<_>>().join(",")
 }
 
 fn subject(review: &Value) -> User {

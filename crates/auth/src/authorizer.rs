@@ -22,6 +22,7 @@ pub struct Attributes<'a> {
     pub path: &'a str,
     /// Of list, watch and deletecollection, as the client wrote it.
     pub field_selector: &'a str,
+    pub label_selector: &'a str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,7 @@ impl<'a> Attributes<'a> {
             name: "",
             path: "",
             field_selector: "",
+            label_selector: "",
         }
     }
 

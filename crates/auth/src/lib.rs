@@ -1,20 +1,25 @@
 //! Who is asking and whether they may: certificates, tokens, RBAC, the Node authorizer.
 //!
-//! Pure rules and cryptography: nothing here speaks HTTP or knows where objects are stored. The API
-//! server feeds the indexes  with every object it commits, answers
-//! the few look-ups  from memory and asks [`Authorizer::authorize`] once per
-//! request; `cluster` uses [`pki`] for its certificates.
+//! Mostly pure rules and cryptography; nothing here knows where objects are stored. The few things
+//! that ask others (webhooks, issuers' key sets, key services) are configured by upstream's files.
+//! The API server feeds the indexes with every object it commits, answers the few look-ups from
+//! memory and asks [`Authorizer::authorize`] once per request; `cluster` uses [`pki`] for its
+//! certificates.
 
 pub mod authn;
+pub mod authorization;
 pub mod authorizer;
 pub mod encryption;
+pub mod file;
 pub mod jwt;
 pub mod node;
 pub mod pki;
 pub mod policy;
 pub mod rbac;
+pub mod remote;
 pub mod secret;
 pub mod signers;
+pub mod wait;
 
 pub use authorizer::{Attributes, Authorizer, Decision, Union};
 pub use meta::User;

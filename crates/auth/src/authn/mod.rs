@@ -1,16 +1,21 @@
-//! Who is asking: client certificates, static tokens, service account tokens, bootstrap tokens, and
-//! nobody in particular where that is enough.
+//! Who is asking: client certificates, static tokens, service account tokens, bootstrap tokens, the
+//! tokens of other issuers and of a webhook, and nobody in particular where that is enough.
 //!
 //! Answers a [`User`] or a refusal; never why, to the client. The API server calls
 //! [`Authenticator::authenticate`] once per request.
 
 pub mod bootstrap_token;
 pub mod certificate;
+pub mod configuration;
 pub mod impersonation;
+pub mod issuer;
+mod outside;
 pub mod service_account;
 pub mod token_file;
+pub mod token_webhook;
 
 pub use certificate::ClientCertificate;
+pub use outside::Outside;
 pub use service_account::{Bound, Issuer, TokenSpec, Verifier};
 pub use token_file::TokenFile;
 
@@ -21,6 +26,7 @@ use jiff::SignedDuration;
 use meta::User;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tracing::debug;
 
 /// As upstream, a token once found good is not looked into again for this long.
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_secs(10);
@@ -80,6 +86,7 @@ pub struct Authenticator {
     directory: Arc<dyn Directory>,
     token_file: Option<TokenFile>,
     accounts: Option<Verifier>,
+    outside: Option<Arc<Outside>>,
     remembered: Mutex<Remembered>,
     anonymous: Arc<User>,
 }
@@ -90,9 +97,16 @@ impl Authenticator {
             directory,
             token_file,
             accounts,
+            outside: None,
             remembered: Mutex::default(),
             anonymous: Arc::new(User::new(names::ANONYMOUS, &[names::UNAUTHENTICATED])),
         }
+    }
+
+    /// Believes in users whom others know as well.
+    #[must_use]
+    pub fn with_outside(self, outside: Option<Arc<Outside>>) -> Self {
+        Authenticator { outside, ..self }
     }
 
     /// The user behind `credentials`. A wrong token is refused even where anybody may come.
@@ -104,7 +118,10 @@ impl Authenticator {
             return Ok(user);
         }
         if let Some(token) = credentials.bearer {
-            return self.token(token, now).ok_or(Unauthorized);
+            return self.token(token, now).map_err(|why| {
+                debug!(error = why, "unable to authenticate the request");
+                Unauthorized
+            });
         }
         if credentials.certificate.is_none() && self.open_to_all(credentials, now) {
             return Ok(self.anonymous.clone());
@@ -113,12 +130,15 @@ impl Authenticator {
     }
 
     /// The user behind a bearer token that is meant for this server.
-    pub fn token(&self, token: &str, now: Timestamp) -> Option<Arc<User>> {
+    ///
+    /// # Errors
+    /// What is wrong with it, for logs and reviews.
+    pub fn token(&self, token: &str, now: Timestamp) -> Result<Arc<User>, String> {
         let key = digest(token);
         if let Some((user, until)) = self.memory().get(&key)
             && now < *until
         {
-            return Some(user.clone());
+            return Ok(user.clone());
         }
         let (user, expires) = self.look_into(token, now)?;
         let user = Arc::new(authenticated(user));
@@ -130,17 +150,26 @@ impl Authenticator {
         if memory.len() < REMEMBERED_AT_MOST {
             memory.insert(key, (user.clone(), until));
         }
-        Some(user)
+        Ok(user)
     }
 
     /// For TokenReview: the user behind a token and those of `audiences` it is meant for; an empty
     /// list means this server's own.
-    pub fn review(&self, token: &str, audiences: &[String], now: Timestamp) -> Option<(User, Vec<String>)> {
+    ///
+    /// # Errors
+    /// Why there is no user, in upstream's words.
+    pub fn review(
+        &self,
+        token: &str,
+        audiences: &[String],
+        now: Timestamp,
+    ) -> Result<(User, Vec<String>), String> {
         if let (Some(accounts), false) = (&self.accounts, audiences.is_empty())
             && accounts.is_concerned(token)
         {
-            let verified = accounts.verify(token, audiences, &*self.directory, now).ok()?;
-            return Some((authenticated(verified.user), verified.audiences));
+            let verified = accounts.verify(token, audiences, &*self.directory, now);
+            let verified = verified.map_err(|why| refusal(&[why.to_string()]))?;
+            return Ok((authenticated(verified.user), verified.audiences));
         }
         let own = self.accounts.as_ref().map(|accounts| accounts.audiences.clone()).unwrap_or_default();
         let fitting: Vec<String> = match audiences.is_empty() {
@@ -148,25 +177,39 @@ impl Authenticator {
             false => own.into_iter().filter(|audience| audiences.contains(audience)).collect(),
         };
         if fitting.is_empty() && !audiences.is_empty() {
-            return None;
+            return Err(refusal(&[]));
         }
         self.token(token, now).map(|user| (User::clone(&user), fitting))
     }
 
-    fn look_into(&self, token: &str, now: Timestamp) -> Option<(User, Option<Timestamp>)> {
+    fn look_into(&self, token: &str, now: Timestamp) -> Result<(User, Option<Timestamp>), String> {
         if let Some(user) = self.token_file.as_ref().and_then(|file| file.user(token)) {
-            return Some((user.clone(), None));
+            return Ok((user.clone(), None));
         }
+        let mut errors = Vec::new();
         if let Some(accounts) = self.accounts.as_ref().filter(|accounts| accounts.is_concerned(token)) {
-            let verified = accounts.verify(token, &[], &*self.directory, now).ok()?;
-            return Some((verified.user, verified.expires));
+            match accounts.verify(token, &[], &*self.directory, now) {
+                Ok(verified) => return Ok((verified.user, verified.expires)),
+                Err(why) => errors.push(why.to_string()),
+            }
         }
-        bootstrap_token::user(token, &*self.directory, now)
+        if let Some(found) = bootstrap_token::user(token, &*self.directory, now) {
+            return Ok(found);
+        }
+        match self.outside.as_ref().map(|outside| outside.user(token, now)) {
+            Some(Ok(Some(found))) => return Ok(found),
+            Some(Err(more)) => errors.extend(more),
+            _ => {}
+        }
+        Err(refusal(&errors))
     }
 
     /// Health for load balancers; and, as long as nodes can join, what a joining node must know
     /// before it can know anybody.
     fn open_to_all(&self, credentials: &Credentials<'_>, now: Timestamp) -> bool {
+        if let Some(admitted) = self.outside.as_ref().and_then(|outside| outside.admits(credentials.path)) {
+            return admitted;
+        }
         HEALTH_PATHS.contains(&credentials.path)
             || credentials.path == CLUSTER_INFO_PATH
                 && credentials.method == "get"
@@ -175,6 +218,14 @@ impl Authenticator {
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Remembered> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What upstream says of a token that nobody takes.
+fn refusal(errors: &[String]) -> String {
+    match errors {
+        [] => "invalid bearer token".to_owned(),
+        several => format!("[invalid bearer token, {}]", several.join(", ")),
     }
 }
 
