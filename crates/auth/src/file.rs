@@ -65,9 +65,7 @@ pub(crate) fn decode<T: DeserializeOwned>(text: &[u8], group: &str, versions: &[
     let unreadable = |error: serde_yaml_ng::Error| Error::Decode(error.to_string());
     let head: Head = serde_yaml_ng::from_slice(text).map_err(unreadable)?;
     let is_known = head.kind == kind
-        && head.api_version.split_once('/').is_some_and(|(own, version)| {
-            own == group && versions.contains(&version)
-        });
+        && head.api_version.split_once('/').is_some_and(|(own, version)| own == group && versions.contains(&version));
     if !is_known {
         return Err(Error::Kind { kind: head.kind, version: head.api_version });
     }

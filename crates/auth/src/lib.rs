@@ -19,6 +19,8 @@ pub mod rbac;
 pub mod remote;
 pub mod secret;
 pub mod signers;
+#[cfg(test)]
+mod testing;
 pub mod wait;
 
 pub use authorizer::{Attributes, Authorizer, Decision, Union};

@@ -169,7 +169,11 @@ impl Configuration {
             && !given.conditions.is_empty()
         {
             let path = Field::new("anonymous").child("conditions");
-            errors.push(FieldError::invalid(&path, given.conditions.len(), "enabled should be set to true when conditions are defined"));
+            errors.push(FieldError::invalid(
+                &path,
+                given.conditions.len(),
+                "enabled should be set to true when conditions are defined",
+            ));
         }
         let issuers = issuers(&file.jwt, own_issuers, &[], &mut errors);
         none_wrong(errors)?;
@@ -181,7 +185,8 @@ impl Configuration {
     pub fn of_flags(flags: &OidcFlags, own_issuers: &[String]) -> Result<Self, file::Error> {
         if flags.issuer_url.is_empty() != flags.client_id.is_empty() {
             return Err(file::Error::Other(
-                "oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags are set".to_owned(),
+                "oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags are set"
+                    .to_owned(),
             ));
         }
         let authority = match &flags.ca_file {
@@ -326,10 +331,18 @@ fn check_audiences(issuer: &Field, given: &Issuer, errors: &mut ErrorList) {
     match (given.audiences.len(), given.audience_match_policy.as_str()) {
         (_, "MatchAny") | (1, "") => {}
         (1, other) => {
-            errors.push(FieldError::invalid(&policy, other, "audienceMatchPolicy must be empty or MatchAny for single audience"));
+            errors.push(FieldError::invalid(
+                &policy,
+                other,
+                "audienceMatchPolicy must be empty or MatchAny for single audience",
+            ));
         }
         (_, other) => {
-            errors.push(FieldError::invalid(&policy, other, "audienceMatchPolicy must be MatchAny for multiple audiences"));
+            errors.push(FieldError::invalid(
+                &policy,
+                other,
+                "audienceMatchPolicy must be MatchAny for multiple audiences",
+            ));
         }
     }
 }
@@ -340,6 +353,10 @@ fn check_authority(path: &Field, pem: &str, errors: &mut ErrorList) {
     }
     let is_good = crate::pki::certificates(pem).is_ok_and(|all| !all.is_empty());
     if !is_good {
-        errors.push(FieldError::invalid(path, "<omitted>", "data does not contain any valid RSA or ECDSA certificates"));
+        errors.push(FieldError::invalid(
+            path,
+            "<omitted>",
+            "data does not contain any valid RSA or ECDSA certificates",
+        ));
     }
 }

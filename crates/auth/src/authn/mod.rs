@@ -109,6 +109,11 @@ impl Authenticator {
         Authenticator { outside, ..self }
     }
 
+    /// The public keys of this cluster's service account tokens, as a JSON web key set has them.
+    pub fn web_keys(&self) -> Vec<serde_json::Value> {
+        self.accounts.iter().flat_map(|accounts| &accounts.keys).map(crate::pki::PublicKey::jwk).collect()
+    }
+
     /// The user behind `credentials`. A wrong token is refused even where anybody may come.
     ///
     /// # Errors
@@ -158,12 +163,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// Why there is no user, in upstream's words.
-    pub fn review(
-        &self,
-        token: &str,
-        audiences: &[String],
-        now: Timestamp,
-    ) -> Result<(User, Vec<String>), String> {
+    pub fn review(&self, token: &str, audiences: &[String], now: Timestamp) -> Result<(User, Vec<String>), String> {
         if let (Some(accounts), false) = (&self.accounts, audiences.is_empty())
             && accounts.is_concerned(token)
         {

@@ -97,8 +97,7 @@ impl Outside {
 
 fn state(configuration: Configuration, env: &Env) -> State {
     let tasks = env.tasks.child();
-    let issuers: Vec<_> =
-        configuration.issuers.into_iter().map(|options| TokenIssuer::new(options, env)).collect();
+    let issuers: Vec<_> = configuration.issuers.into_iter().map(|options| TokenIssuer::new(options, env)).collect();
     for issuer in &issuers {
         tasks.spawn("issuer's keys", issuer.clone().keep_keys());
     }

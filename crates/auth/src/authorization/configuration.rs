@@ -163,9 +163,7 @@ impl Configuration {
                 (Some(plain), _, _) => plain,
                 (None, "Webhook", Some(file)) => Mode::Webhook(Box::new(of_flags(flags, file)?)),
                 (None, "Webhook", None) => {
-                    return Err(
-                        "authorization-mode Webhook's authorization config file not passed".to_owned()
-                    );
+                    return Err("authorization-mode Webhook's authorization config file not passed".to_owned());
                 }
                 _ => return Err(format!("authorization-mode {mode:?} is not a valid mode")),
             };
@@ -188,8 +186,9 @@ fn of_flags(flags: &Flags, file: &Path) -> Result<WebhookOptions, String> {
     let version = flags.webhook_version.as_deref().unwrap_or("v1beta1");
     Ok(WebhookOptions {
         kubeconfig: file.to_owned(),
-        version: Version::parse(version)
-            .ok_or_else(|| format!("unsupported webhook authorizer version {version:?}, supported versions are \"v1\", \"v1beta1\""))?,
+        version: Version::parse(version).ok_or_else(|| {
+            format!("unsupported webhook authorizer version {version:?}, supported versions are \"v1\", \"v1beta1\"")
+        })?,
         timeout: LONGEST,
         allowed_for: flags.allowed_for.unwrap_or(ALLOWED_FOR),
         refused_for: flags.refused_for.unwrap_or(REFUSED_FOR),

@@ -164,7 +164,9 @@ impl Configured {
             }
             match self.reload(&path).await {
                 Ok(()) => info!(path = %path.display(), "reloaded authz config"),
-                Err(error) => warn!(path = %path.display(), error, "reloading authz config failed; the old one goes on"),
+                Err(error) => {
+                    warn!(path = %path.display(), error, "reloading authz config failed; the old one goes on")
+                }
             }
             last = text;
         }
@@ -177,7 +179,10 @@ impl Configured {
         for mode in [Mode::Node, Mode::Rbac] {
             let had = self.current().links.iter().any(|link| link.kind == mode.name());
             if has(&mode) != had {
-                return Err(format!("authorizer of type {} can not be added or removed without a restart", mode.name()));
+                return Err(format!(
+                    "authorizer of type {} can not be added or removed without a restart",
+                    mode.name()
+                ));
             }
         }
         let chain = Arc::new(chain(&configuration, &self.built_in, &self.counts, &self.env).await?);
@@ -199,12 +204,7 @@ impl Authorizer for Configured {
     }
 }
 
-async fn chain(
-    configuration: &Configuration,
-    built_in: &BuiltIn,
-    counts: &Counts,
-    env: &Env,
-) -> Result<Chain, String> {
+async fn chain(configuration: &Configuration, built_in: &BuiltIn, counts: &Counts, env: &Env) -> Result<Chain, String> {
     let mut links = Vec::with_capacity(configuration.entries.len());
     for entry in &configuration.entries {
         let authorizer: Arc<dyn Authorizer> = match &entry.mode {

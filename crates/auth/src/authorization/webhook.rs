@@ -63,12 +63,7 @@ pub struct Webhook {
 impl Webhook {
     /// # Errors
     /// Its kubeconfig cannot be used.
-    pub async fn open(
-        name: &str,
-        options: &WebhookOptions,
-        counts: Counts,
-        env: &Env,
-    ) -> Result<Self, remote::Error> {
+    pub async fn open(name: &str, options: &WebhookOptions, counts: Counts, env: &Env) -> Result<Self, remote::Error> {
         Ok(Webhook {
             name: name.to_owned(),
             remote: Remote::open(&options.kubeconfig, options.timeout, env).await?,

@@ -78,6 +78,8 @@ pub(super) const CLUSTER_ROLES: &[Role] = &[
             "resource.k8s.io:resourceclaims,resourceclaims/status,resourceclaimtemplates=get,list,watch",
         ],
     ),
+    // Not of upstream's bootstrap policy: it comes with metrics-server, whose API this server has.
+    part("system:aggregated-metrics-reader", "aggregate-to-view", &["metrics.k8s.io:nodes,pods=get,list,watch"]),
     role(
         "system:auth-delegator",
         &["authentication.k8s.io:tokenreviews=create", "authorization.k8s.io:subjectaccessreviews=create"],

@@ -35,7 +35,8 @@ fn read_one(key: &Value) -> Option<WebKey> {
     if !matches!(text("use"), "" | "sig") {
         return None;
     }
-    let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name).trim_end_matches('=')).ok().filter(|bytes| !bytes.is_empty());
+    let bytes =
+        |name: &str| URL_SAFE_NO_PAD.decode(text(name).trim_end_matches('=')).ok().filter(|bytes| !bytes.is_empty());
     let point = |size: usize| {
         let mut point = vec![4];
         for name in ["x", "y"] {

@@ -44,7 +44,14 @@ fn user_type() -> Type {
     )
 }
 
-fn compiled(path: &Field, source: &str, variable: &str, kind: &Type, wanted: &[Type], errors: &mut ErrorList) -> Option<Program> {
+fn compiled(
+    path: &Field,
+    source: &str,
+    variable: &str,
+    kind: &Type,
+    wanted: &[Type],
+    errors: &mut ErrorList,
+) -> Option<Program> {
     let environment = Environment::new().with(variable, kind.clone());
     match compile(source, &environment, wanted) {
         Ok(program) => Some(program),
@@ -108,14 +115,13 @@ impl Mapping {
         }
         if let Some(source) = &self.uid {
             user.uid = match source {
-                Source::Claim { claim, .. } => {
-                    string_claim(claims, claim).map_err(|why| format!("oidc: {why}"))?
-                }
+                Source::Claim { claim, .. } => string_claim(claims, claim).map_err(|why| format!("oidc: {why}"))?,
                 Source::Expression(program) => text(program, claims, "uid")?,
             };
         }
         for (key, program) in &self.extra {
-            let values: Vec<String> = run(program, claims, "extra")?.into_iter().filter(|one| !one.is_empty()).collect();
+            let values: Vec<String> =
+                run(program, claims, "extra")?.into_iter().filter(|one| !one.is_empty()).collect();
             if !values.is_empty() {
                 user.extra.insert(key.clone(), values);
             }
@@ -141,7 +147,11 @@ impl Mapping {
             }
             Some(Source::Expression(program)) => {
                 let name = text(program, claims, "username")?;
-                if name.is_empty() { Err("oidc: empty username via CEL expression is not allowed".to_owned()) } else { Ok(name) }
+                if name.is_empty() {
+                    Err("oidc: empty username via CEL expression is not allowed".to_owned())
+                } else {
+                    Ok(name)
+                }
             }
             None => Err("oidc: no username".to_owned()),
         }
@@ -171,12 +181,17 @@ impl Source {
                 let values = match &claims[claim.as_str()] {
                     Value::Null => Vec::new(),
                     Value::String(one) => vec![one.clone()],
-                    Value::Array(all) => all
-                        .iter()
-                        .map(|one| one.as_str().map(str::to_owned))
-                        .collect::<Option<_>>()
-                        .ok_or_else(|| format!("oidc: parse groups claim {claim:?}: a group is no string"))?,
-                    _ => return Err(format!("oidc: parse groups claim {claim:?}: neither a string nor a list of strings")),
+                    Value::Array(all) => {
+                        all.iter()
+                            .map(|one| one.as_str().map(str::to_owned))
+                            .collect::<Option<_>>()
+                            .ok_or_else(|| format!("oidc: parse groups claim {claim:?}: a group is no string"))?
+                    }
+                    _ => {
+                        return Err(format!(
+                            "oidc: parse groups claim {claim:?}: neither a string nor a list of strings"
+                        ));
+                    }
                 };
                 Ok(values.into_iter().map(|group| format!("{prefix}{group}")).collect())
             }
@@ -258,7 +273,11 @@ fn prefixed(path: &Field, given: &Prefixed, wanted: &[Type], needed: bool, error
                 errors.push(FieldError::required(path, "claim or expression is required"));
             }
             if given.prefix.is_some() {
-                errors.push(FieldError::invalid(&prefix, given.prefix.as_deref().unwrap_or_default(), "prefix can't be set when claim is not set"));
+                errors.push(FieldError::invalid(
+                    &prefix,
+                    given.prefix.as_deref().unwrap_or_default(),
+                    "prefix can't be set when claim is not set",
+                ));
             }
             None
         }
@@ -300,9 +319,9 @@ fn check_key(path: &Field, key: &str, before: &[(String, Program)], errors: &mut
         return;
     }
     let mut wrong = |why: &str| errors.push(FieldError::invalid(path, key, why));
-    let domain = key.split_once('/').filter(|(domain, rest)| {
-        !rest.is_empty() && meta::validation::dns1123_subdomain(domain).is_empty()
-    });
+    let domain = key
+        .split_once('/')
+        .filter(|(domain, rest)| !rest.is_empty() && meta::validation::dns1123_subdomain(domain).is_empty());
     match domain {
         None => wrong("must be a domain-prefixed path (such as \"acme.io/foo\")"),
         Some((domain, _)) => {

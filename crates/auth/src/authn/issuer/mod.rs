@@ -122,7 +122,8 @@ impl TokenIssuer {
         let text = |name: &str| header[name].as_str().unwrap_or_default();
         let (algorithm, id) = (text("alg"), text("kid"));
         let is_known = keys::ALGORITHMS.contains(&algorithm);
-        let is_wanted = self.options.algorithms.is_empty() || self.options.algorithms.iter().any(|one| one == algorithm);
+        let is_wanted =
+            self.options.algorithms.is_empty() || self.options.algorithms.iter().any(|one| one == algorithm);
         if !is_known || !is_wanted {
             return Err(format!("oidc: id token signed with unsupported algorithm {algorithm:?}"));
         }
@@ -140,7 +141,11 @@ impl TokenIssuer {
                 Err(why) => return Err(why.to_string()),
             }
         }
-        if check(&self.keys()) { Ok(claims) } else { Err("failed to verify signature: failed to verify id token signature".to_owned()) }
+        if check(&self.keys()) {
+            Ok(claims)
+        } else {
+            Err("failed to verify signature: failed to verify id token signature".to_owned())
+        }
     }
 
     fn keys(&self) -> Arc<Vec<WebKey>> {
@@ -212,9 +217,13 @@ impl TokenIssuer {
         if status != StatusCode::OK {
             return Err(format!("{status}: {}", String::from_utf8_lossy(&body[..body.len().min(256)])));
         }
-        serde_json::from_slice(&body).map_err(|error| format!("oidc: failed to decode provider discovery object: {error}"))
+        serde_json::from_slice(&body)
+            .map_err(|error| format!("oidc: failed to decode provider discovery object: {error}"))
     }
 }
 
 /// How much the issuer's clock may be ahead, as upstream allows.
 const LEEWAY: SignedDuration = SignedDuration::from_secs(5 * 60);
+
+#[cfg(test)]
+mod tests;

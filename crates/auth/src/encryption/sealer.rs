@@ -1,5 +1,5 @@
-//! Encryption at rest: AES-256-GCM in upstream's `aesgcm` form, so that a database can move between
-//! the two. The place a value is stored at is authenticated with it: moved to another key it does
+//! The seal that Secrets have unless a configuration says otherwise: AES-256-GCM in upstream's
+//! `aesgcm` form, so that a database can move between the two. The place a value is stored at is authenticated with it: moved to another key it does
 //! not open.
 
 use crate::pki;
