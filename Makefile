@@ -14,7 +14,7 @@ BENCH_PACKAGES := busybox-static iproute2 iptables
 
 install = $(SUDO) tools/install $(1)
 
-.PHONY: run build test lint bench bench-quick conformance conformance-smoke clean
+.PHONY: run build test lint bench bench-quick conformance conformance-smoke conformance-swap clean
 
 run: build
 	$(SUDO) target/release/kutter up $(ARGS)
@@ -45,11 +45,12 @@ lint:
 	$(CARGO) run --locked --quiet --package xtask -- tidy
 
 # FOCUS=, SKIP= (patterns) and NODES= (processes of the parallel part) choose; KEEP=1 keeps what passes.
-conformance conformance-smoke: build
+# conformance-swap: upstream's scheduler in the place of ours on a live cluster, and ours back.
+conformance conformance-smoke conformance-swap: build
 	@$(call install,$(TEST_PACKAGES) $(CONFORMANCE_PACKAGES))
 	$(CARGO) build --locked --package conformance
 	$(SUDO) env PATH="$$PATH" KUTTER_BINARY="$(CURDIR)/target/release/kutter" \
-	  target/debug/conformance $(filter smoke,$(subst -, ,$@))
+	  target/debug/conformance $(filter smoke swap,$(subst -, ,$@))
 
 clean:
 	$(CARGO) clean

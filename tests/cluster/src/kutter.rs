@@ -95,6 +95,11 @@ impl Kutter {
         self.arguments.extend(more.iter().map(|&word| word.to_owned()));
     }
 
+    /// Without these flags from the next start on.
+    pub fn drop_arguments(&mut self, words: &[&str]) {
+        self.arguments.retain(|argument| !words.contains(&argument.as_str()));
+    }
+
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         inside(&self.host.namespace, work)
     }

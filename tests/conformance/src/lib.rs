@@ -18,6 +18,7 @@ pub mod report;
 pub mod selection;
 pub mod suite;
 pub mod summary;
+pub mod swap;
 pub mod upstream;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 //!
 //! Reads `FOCUS`, `SKIP` and `NODES` (processes of the parallel part) from the environment, and
 //! `KEEP=1`: keep from now on what passes; `RESULTS`: another folder for reports and logs.
+//! `conformance swap` tries upstream's scheduler in the place of ours and nothing else.
 //! `conformance report` writes docs/conformance.md again from the reports of the last full run.
 #![allow(clippy::disallowed_methods)]
 
@@ -16,7 +17,7 @@ use conformance::selection::{self, Choice, Part};
 use conformance::suite::Suite;
 use conformance::summary;
 use conformance::upstream::Upstream;
-use conformance::{behaviours, images, interrupt, root};
+use conformance::{behaviours, images, interrupt, root, swap};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,8 +27,9 @@ fn main() -> ExitCode {
         [] => run(false),
         ["smoke"] => run(true),
         ["report"] => report_again(),
+        ["swap"] => Upstream::ready(&root()).and_then(|upstream| swap::run(&upstream)).map(|()| true),
         _ => {
-            eprintln!("usage: conformance [smoke | report]");
+            eprintln!("usage: conformance [smoke | report | swap]");
             return ExitCode::from(2);
         }
     };
