@@ -3,6 +3,7 @@
 
 use crate::object::Object;
 use crate::resources::Resource;
+use auth::authorization::BuiltIn;
 use auth::{Authorizer, Union, node, rbac};
 use meta::{Status, User};
 use serde_json::Value;
@@ -22,6 +23,8 @@ pub trait Observer: Send + Sync {
 pub struct Access {
     pub authorizer: Arc<dyn Authorizer>,
     pub observers: Vec<Arc<dyn Observer>>,
+    /// Those of the authorizers that stand on our own objects.
+    pub built_in: BuiltIn,
     /// For rules reviews and the checks on who may grant what; None: RBAC is off.
     pub rbac: Option<rbac::Index>,
 }
@@ -30,9 +33,11 @@ impl Access {
     /// RBAC and the node authorizer, as upstream has them by default.
     pub fn standard() -> Self {
         let (index, graph) = (rbac::Index::default(), node::Graph::default());
-        let node = node::NodeAuthorizer::new(graph.clone());
+        let node: Arc<dyn Authorizer> = Arc::new(node::NodeAuthorizer::new(graph.clone()));
+        let rules: Arc<dyn Authorizer> = Arc::new(index.clone());
         Access {
-            authorizer: Arc::new(Union::new(vec![Arc::new(node), Arc::new(index.clone())])),
+            authorizer: Arc::new(Union::new(vec![node.clone(), rules.clone()])),
+            built_in: BuiltIn { node, rbac: rules },
             observers: vec![Arc::new(Roles(index.clone())), Arc::new(NodeGraph(graph))],
             rbac: Some(index),
         }

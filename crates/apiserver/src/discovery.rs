@@ -72,9 +72,13 @@ pub fn groups(server: &Server) -> Vec<Group> {
         });
         match groups.iter_mut().find(|group| group.name == name) {
             Some(group) => {
-                let new: Vec<Version> =
-                    versions.filter(|new| group.versions.iter().all(|known| known.name != new.name)).collect();
-                group.versions.extend(new);
+                for new in versions {
+                    match group.versions.iter_mut().find(|known| known.name == new.name) {
+                        // What a user has others answer is not answered here.
+                        Some(known) => *known = new,
+                        None => group.versions.push(new),
+                    }
+                }
             }
             None => groups.push(Group { name: name.into(), priority, versions: versions.collect() }),
         }

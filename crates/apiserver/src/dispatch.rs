@@ -5,11 +5,15 @@ use crate::resources::Resource;
 use crate::server::Server;
 use crate::subresources;
 use crate::write::{Caller, Media, Part};
+use audit::Record;
 use auth::Attributes;
 use client::{Request, Verb};
 use meta::fields::FieldSelector;
 use meta::{Status, User};
 use std::sync::Arc;
+
+const DECISION: &str = "authorization.k8s.io/decision";
+const REASON: &str = "authorization.k8s.io/reason";
 
 impl Server {
     /// Answers a request under its caller's identity.
@@ -20,7 +24,7 @@ impl Server {
         let gvr = &request.resource;
         let resource =
             &self.resources.find(&gvr.group, &gvr.version, &gvr.resource).ok_or_else(Status::no_such_path)?;
-        self.authorize(caller.user, request)?;
+        self.authorize_request(caller.user, request, caller.record.as_deref_mut())?;
         check_scope(resource, request)?;
         if let Some(warning) = deprecation(resource) {
             caller.warnings.push(warning);
@@ -42,6 +46,10 @@ impl Server {
     /// # Errors
     /// Forbidden, in upstream's words.
     pub fn authorize(&self, user: &User, request: &Request) -> Result<(), Status> {
+        self.authorize_request(user, request, None)
+    }
+
+    fn authorize_request(&self, user: &User, request: &Request, record: Option<&mut Record>) -> Result<(), Status> {
         // Who may read one object by name may also list and watch that one.
         let selected = match (&request.name, request.verb, &request.options.field_selector) {
             (None, Verb::List | Verb::Watch, Some(selector)) => FieldSelector::parse(selector).ok(),
@@ -54,15 +62,26 @@ impl Server {
             name: request.name.as_deref().or(selected).unwrap_or_default(),
             subresource: request.subresource.as_deref().unwrap_or_default(),
             field_selector: request.options.field_selector.as_deref().unwrap_or_default(),
+            label_selector: request.options.label_selector.as_deref().unwrap_or_default(),
             ..Attributes::resource(user, request.verb.as_str(), &request.resource.group, &request.resource.resource)
         };
-        self.authorize_attributes(&attributes)
+        self.authorize_recorded(&attributes, record)
     }
 
     /// # Errors
     /// Forbidden, in upstream's words.
     pub fn authorize_attributes(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        self.authorize_recorded(attributes, None)
+    }
+
+    /// # Errors
+    /// Forbidden, in upstream's words.
+    pub fn authorize_recorded(&self, attributes: &Attributes<'_>, record: Option<&mut Record>) -> Result<(), Status> {
         let decision = self.access.authorizer.authorize(attributes);
+        if let Some(record) = record {
+            record.annotate(DECISION, if decision.is_allowed() { "allow" } else { "forbid" });
+            record.annotate(REASON, decision.reason());
+        }
         if decision.is_allowed() { Ok(()) } else { Err(attributes.forbidden(decision.reason())) }
     }
 
@@ -79,6 +98,7 @@ impl Server {
         }
         let (namespace, name) = (request.namespace.as_deref(), request.name.as_deref());
         match request.verb {
+            Verb::Get | Verb::List if crate::usage::serves(resource) => self.usage(resource, request).await,
             Verb::Create if resource.collection.is_none() => self.review(resource, request, media, caller).await,
             Verb::Create => self.create(resource, request, media, caller).await,
             Verb::Get => {

@@ -26,9 +26,18 @@ impl Local {
 impl Api for Local {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Response, Error>> {
         Box::pin(async move {
+            if let Some(answer) = self.server.ask_remote(&self.user, &request).await {
+                return Ok(answer?);
+            }
+            // Long-running requests hold their seat only until they began.
+            let _seat = self.server.seat_for(&self.user, &request).await?;
             let mut warnings = Vec::new();
-            let mut caller =
-                Caller { user: &self.user, user_agent: short_name(&self.user.name), warnings: &mut warnings };
+            let mut caller = Caller {
+                user: &self.user,
+                user_agent: short_name(&self.user.name),
+                warnings: &mut warnings,
+                record: None,
+            };
             let answer = self.server.handle(&request, Media::Json, &mut caller).await?;
             Ok(respond(answer))
         })
@@ -53,17 +62,19 @@ fn respond(answer: Answer) -> Response {
             continue_token: list.continue_token,
             remaining: list.remaining,
             items: list.items.iter().map(|object| object.json.clone()).collect(),
+            metadata: list.items.iter().map(|object| object.metadata()).collect(),
         }),
         Answer::Watch(watcher) => {
             Response::Watch(Box::pin(futures_util::stream::unfold(Some(watcher), |state| async move {
                 let mut watcher = state?;
                 match watcher.next().await? {
                     Item::Event { kind, object, .. } => {
-                        Some((Ok(Event { kind, object: object.json.clone() }), Some(watcher)))
+                        let event = Event { kind, object: object.json.clone(), metadata: object.metadata() };
+                        Some((Ok(event), Some(watcher)))
                     }
                     Item::Bookmark { revision, initial_events_end } => {
                         let object = bookmark(&watcher, revision, initial_events_end);
-                        Some((Ok(Event { kind: EventType::Bookmark, object }), Some(watcher)))
+                        Some((Ok(Event { kind: EventType::Bookmark, object, metadata: None }), Some(watcher)))
                     }
                     Item::Error(status) => Some((Err(status.into()), None)),
                 }

@@ -75,9 +75,8 @@ impl admission::Lookup for Memory<'_> {
         };
         let decision = self.server.access.authorizer.authorize(&attributes);
         let allowed = decision.is_allowed();
-        let (auth::Decision::Allow { reason }
-        | auth::Decision::Deny { reason }
-        | auth::Decision::NoOpinion { reason }) = decision;
+        let (auth::Decision::Allow { reason } | auth::Decision::Deny { reason } | auth::Decision::NoOpinion { reason }) =
+            decision;
         expressions::Decision { allowed, reason: reason.to_string(), error: None }
     }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use store::Revision;
 use strategy::Strategy;
 
@@ -16,6 +16,8 @@ pub struct Object {
     /// Canonical JSON in the storage version, with its resourceVersion.
     pub json: Bytes,
     pub index: Index,
+    /// As in-process caches share them, once one has asked.
+    metadata: OnceLock<client::ReadAhead>,
     /// The same in other versions, as far as someone has asked.
     views: Views,
 }
@@ -107,7 +109,7 @@ impl Object {
 
     /// From finished bytes.
     pub fn new(revision: Revision, json: Bytes, index: Index) -> Self {
-        Object { revision, json, index, views: Views::default() }
+        Object { revision, json, index, metadata: OnceLock::new(), views: Views::default() }
     }
 
     /// The object as the version behind `row` shows it: made once, then shared.
@@ -126,6 +128,11 @@ impl Object {
         }
         views.push((row, made.clone()));
         Ok(made)
+    }
+
+    /// Read from the bytes when first asked for; None where they cannot be read.
+    pub fn metadata(&self) -> client::ReadAhead {
+        self.metadata.get_or_init(|| client::cache::read_metadata(&self.json).ok().map(Arc::new)).clone()
     }
 
     /// The object as a tree, for changing it.

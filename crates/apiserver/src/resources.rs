@@ -207,11 +207,10 @@ impl Table {
 }
 
 impl Resources {
-    /// The built-in kinds that are served by default, and the legacy versions of them where these
-    /// are wanted.
-    pub fn built_in(revision: &Arc<AtomicU64>, legacy: bool) -> Self {
+    /// The built-in kinds, in the versions that are wanted.
+    pub fn built_in(revision: &Arc<AtomicU64>, apis: &crate::apis::Apis) -> Self {
         let mut table = Table::default();
-        let served: Vec<&'static Kind> = kinds::all().iter().filter(|kind| is_served(kind, legacy)).collect();
+        let served: Vec<&'static Kind> = kinds::all().iter().filter(|kind| apis.serves(kind)).collect();
         // Versions that are stored as they are come first: the others refer to them.
         for kind in served.iter().filter(|kind| !kind.is_stored() || kind.is_storage_version()) {
             table.add(Arc::new(stored(kind, revision)));
@@ -334,15 +333,6 @@ fn kept(table: &Table, kind: &'static Kind, version: &'static Version) -> Option
         custom: None,
         number: number(),
     })
-}
-
-/// GA kinds, and where wanted those that were once served in versions that are gone upstream.
-fn is_served(kind: &Kind, legacy: bool) -> bool {
-    match kind.stability {
-        kinds::Stability::Ga => kind.served_by_default,
-        kinds::Stability::Legacy => legacy,
-        kinds::Stability::Beta | kinds::Stability::Alpha => false,
-    }
 }
 
 pub(crate) fn prefix_of(group: &str, resource: &str) -> String {

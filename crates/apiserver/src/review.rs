@@ -150,16 +150,18 @@ impl Server {
     /// What others need to check this cluster's service account tokens.
     pub(crate) fn openid_configuration(&self) -> Option<Value> {
         let issuer = self.issuer.as_ref()?;
+        let keys = self.authenticator.web_keys();
+        let algorithms: std::collections::BTreeSet<&str> = keys.iter().filter_map(|key| key["alg"].as_str()).collect();
         Some(json!({
             "issuer": issuer.issuer,
             "jwks_uri": format!("{}/openid/v1/jwks", issuer.issuer),
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
+            "id_token_signing_alg_values_supported": algorithms,
         }))
     }
 
     pub(crate) fn jwks(&self) -> Option<Value> {
-        self.issuer.as_ref().map(|issuer| json!({"keys": [issuer.key.public().jwk()]}))
+        self.issuer.as_ref().map(|_| json!({"keys": self.authenticator.web_keys()}))
     }
 }

@@ -19,7 +19,7 @@ use meta::field::ErrorList;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use store::{Event, Expect, Revision, Sink, Started, Store, StoreError, Write};
 use tracing::error;
 
@@ -47,8 +47,20 @@ pub struct Server {
     pub(crate) tills: crate::write::Tills,
     pub(crate) webhooks: admission::webhook::Webhooks,
     pub(crate) policies: admission::policy::Policies,
+    pub(crate) flow: crate::flow::Gate,
     pub(crate) ready: AtomicBool,
+    /// The ways out, once the wiring has them.
+    pub(crate) links: OnceLock<Links>,
+    pub(crate) rounds: crate::usage::Rounds,
     pub settings: Settings,
+}
+
+/// How other servers are reached.
+pub struct Links {
+    /// Nodes.
+    pub connector: Arc<crate::connect::Connector>,
+    /// Aggregated API servers.
+    pub aggregator: Arc<crate::aggregate::Aggregator>,
 }
 
 /// What wiring decides.
@@ -59,8 +71,9 @@ pub struct Settings {
     /// PEM of the CA that clients trust; goes into cluster-info and root CA ConfigMaps.
     pub ca_pem: String,
     pub feature_gates: BTreeMap<String, bool>,
-    /// Whether versions that upstream has taken away are answered.
-    pub legacy_versions: bool,
+    /// Which versions are answered.
+    pub apis: crate::apis::Apis,
+    pub limits: crate::flow::Limits,
     pub audiences: Vec<String>,
 }
 
@@ -69,6 +82,8 @@ pub struct Settings {
 pub struct Identity {
     pub token_file: Option<auth::authn::TokenFile>,
     pub verifier: Option<auth::authn::Verifier>,
+    /// Issuers and a webhook that know users of their own.
+    pub outside: Option<Arc<auth::authn::Outside>>,
     /// None: TokenRequest is refused.
     pub issuer: Option<auth::authn::Issuer>,
 }
@@ -119,7 +134,7 @@ impl Server {
         settings: Settings,
     ) -> Result<Arc<Server>, StartError> {
         let revision = Arc::new(AtomicU64::new(0));
-        let resources = Arc::new(Resources::built_in(&revision, settings.legacy_versions));
+        let resources = Arc::new(Resources::built_in(&revision, &settings.apis));
         let pending = Pending::default();
         let services = Services::new(&settings.service_cidr).map_err(StartError::ServiceRange)?;
         access.observers.push(Arc::new(services.clone()));
@@ -127,6 +142,8 @@ impl Server {
         access.observers.push(Arc::new(crate::access::Hooks(webhooks.clone())));
         let policies = admission::policy::Policies::default();
         access.observers.push(Arc::new(crate::access::Policies(policies.clone())));
+        let flow = crate::flow::Gate::new(&env, &settings.limits);
+        access.observers.extend(flow.observer());
         let remotes = crate::aggregate::Remotes::default();
         let converters = client::webhook::Caller::new(&env, "kube-apiserver");
         access.observers.push(Arc::new(remotes.clone()));
@@ -145,6 +162,7 @@ impl Server {
         remember(&resources, store.as_ref(), at, oldest).await?;
         let directory = Arc::new(crate::directory::Known(resources.clone()));
         let authenticator = auth::authn::Authenticator::new(directory, identity.token_file, identity.verifier);
+        let authenticator = authenticator.with_outside(identity.outside);
         Ok(Arc::new_cyclic(|own| Server {
             own: own.clone(),
             env,
@@ -164,13 +182,36 @@ impl Server {
             tills: crate::write::Tills::default(),
             webhooks,
             policies,
+            flow,
             ready: AtomicBool::new(false),
+            links: OnceLock::new(),
+            rounds: crate::usage::Rounds::default(),
             settings,
         }))
     }
 
     pub(crate) fn own(&self) -> Option<Arc<Server>> {
         self.own.upgrade()
+    }
+
+    /// Gives the server its ways out; later ones are not taken.
+    pub fn link(&self, links: Links) {
+        // Only wiring calls this, and once.
+        let _ = self.links.set(links);
+    }
+
+    /// What an aggregated server says to a room of this process; None: this server answers itself.
+    pub(crate) async fn ask_remote(
+        &self,
+        user: &meta::User,
+        request: &client::Request,
+    ) -> Option<Result<client::Response, Status>> {
+        let remote = self.remotes.find(&request.resource.group, &request.resource.version)?;
+        if let Err(refusal) = self.authorize(user, request) {
+            return Some(Err(refusal));
+        }
+        let Some(links) = self.links.get() else { return Some(Err(crate::aggregate::pass::unavailable())) };
+        Some(links.aggregator.ask(self, &remote, user, request).await)
     }
 
     /// The newest durable revision.

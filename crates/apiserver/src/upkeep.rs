@@ -22,6 +22,7 @@ impl Server {
     pub async fn upkeep(self: Arc<Self>) {
         self.register_local(None).await;
         self.env.tasks.spawn("definitions", self.clone().keep_definitions());
+        self.clone().keep_flow_control();
         // When which revision was the newest: says how old an object is without reading it.
         let mut marks: VecDeque<(Instant, Revision)> = VecDeque::new();
         let mut older = self.revision();

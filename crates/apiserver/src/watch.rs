@@ -18,8 +18,6 @@ use std::time::Duration;
 use store::Revision;
 use tokio::time::Instant;
 
-/// Without timeoutSeconds a watch ends after a random time from this range, as upstream's.
-const MIN_TIMEOUT_SECONDS: u64 = 1800;
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const BATCH: usize = 256;
 
@@ -93,7 +91,9 @@ impl Server {
         let clock = self.env.clock.clone();
         let began = clock.instant();
         let seconds = options.timeout_seconds.filter(|seconds| *seconds > 0);
-        let seconds = seconds.unwrap_or_else(|| self.env.rng.u64(MIN_TIMEOUT_SECONDS..MIN_TIMEOUT_SECONDS * 2));
+        // As upstream: between the least and twice as long, so that clients do not all come back at once.
+        let least = self.settings.limits.min_request_timeout.as_secs().max(1);
+        let seconds = seconds.unwrap_or_else(|| self.env.rng.u64(least..least * 2));
         Ok(Watcher {
             resource: resource.clone(),
             converts: self.own().filter(|_| resource.converts_elsewhere()),

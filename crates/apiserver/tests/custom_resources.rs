@@ -46,7 +46,8 @@ impl Rig {
             cluster_domain: "cluster.local".to_owned(),
             ca_pem: String::new(),
             feature_gates: BTreeMap::new(),
-            legacy_versions: true,
+            apis: apiserver::Apis::default(),
+            limits: apiserver::Limits::default(),
             audiences: Vec::new(),
         };
         let tokens = tempfile::NamedTempFile::new().unwrap();
@@ -132,7 +133,16 @@ async fn listen(env: &Env, server: Arc<Server>) -> (String, String) {
     let (acceptor, pem) = certified();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let front = Arc::new(Front { server, connector: None, aggregator: None, advertise: String::new() });
+    let front = Arc::new(Front {
+        measure: apiserver::http::Measure::new(&env.metrics),
+        server,
+        connector: None,
+        aggregator: None,
+        advertise: String::new(),
+        audit: None,
+        configuration: Value::Null,
+        drain: apiserver::http::Drain::default(),
+    });
     env.tasks.spawn("listener", apiserver::http::serve(env.clone(), listener, acceptor, front));
     (format!("https://localhost:{port}"), pem)
 }

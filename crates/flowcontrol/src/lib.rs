@@ -19,7 +19,7 @@ mod queues;
 pub mod work;
 
 pub use config::Asked;
-pub use control::{Entry, FlowControl, Refused};
+pub use control::{Entry, Flow, FlowControl, Refused};
 pub use dump::Page;
 pub use hand::entropy_bits;
 pub use inflight::{Inflight, Slot};

@@ -1,6 +1,7 @@
 //! Commands and flags, each with its help; every command's work is in its own module.
 
-use crate::{agent, convert, down, images, split, status, token, up};
+use crate::access_flags::{self, AccessOptions};
+use crate::{agent, api_flags, convert, down, images, split, status, token, up};
 use ::images::ImagesOptions;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -87,7 +88,9 @@ fn up_command() -> Command {
         .arg(value("service-cidr", "CIDR", "Addresses of services").default_value("10.96.0.0/16"))
         .arg(value("cluster-domain", "DOMAIN", "DNS domain of the cluster").default_value("cluster.local"))
         .arg(value("token-auth-file", "FILE", "CSV file of tokens: token,user,uid,\"group1,group2\""))
+        .args(access_flags::args())
         .arg(value("feature-gates", "A=true,B=false", "Upstream's feature gates").action(ArgAction::Append))
+        .args(api_flags::args())
         .arg(flag("no-node", "Run the control plane alone"))
         .arg(flag("split", "Run server and node as two processes: a server that fails leaves the node running"))
         .arg(flag("no-scheduler", "Leave scheduling to a scheduler of one's own"))
@@ -142,7 +145,9 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
         service_cidr: needed("service-cidr"),
         cluster_domain: needed("cluster-domain"),
         token_auth_file: text("token-auth-file").map(PathBuf::from),
+        access: AccessOptions::read(matches)?,
         feature_gates: up::read_gates(gates)?,
+        api: api_flags::read(matches)?,
         no_node: matches.get_flag("no-node"),
         split: matches.get_flag("split"),
         no_scheduler: matches.get_flag("no-scheduler"),

@@ -1,13 +1,14 @@
 //! Wires the server's rooms: store, API server and its socket, controllers, scheduler.
 
+use crate::api_flags;
 use crate::failure;
 use crate::sealing::Sealing;
 use crate::up::{Options, Place};
 use anyhow::Context as _;
 use apiserver::aggregate::Aggregator;
 use apiserver::connect::Connector;
-use apiserver::http::Front;
-use apiserver::{Access, Identity, Local, Server, Settings};
+use apiserver::http::{Drain, Front, Measure};
+use apiserver::{Identity, Links, Local, Server, Settings};
 use auth::authn::{Issuer, TokenFile, Verifier};
 use auth::encryption::Sealer;
 use base::Env;
@@ -30,6 +31,7 @@ pub struct ControlPlane {
     store: Arc<dyn Store>,
     env: Env,
     address: SocketAddr,
+    drain: Drain,
 }
 
 impl ControlPlane {
@@ -43,20 +45,25 @@ impl ControlPlane {
         let pki = Pki::load_or_create(&options.data_dir.join("pki"), &pki_options(options, place)?, now)?;
         let sealer = Sealer::load_or_create(&options.data_dir.join("encryption.keys"))?;
         let directory = options.data_dir.join("store");
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&directory, env, Some(Arc::new(Sealing(sealer))))?);
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(
+            &directory,
+            env,
+            Some(Arc::new(Sealing(options.access.encryption(sealer, env)?))),
+        )?);
         let server = Server::start(
             env.clone(),
             store.clone(),
             admission_chain(env, options)?,
-            Access::standard(),
-            identity(&pki, options)?,
+            options.access.access(env).await?,
+            identity(&pki, options, env).await?,
             settings(&pki, options),
         )
         .await?;
         let served = tls::Served::new(&pki.apiserver)?;
-        listen(env, &server, &pki, served.clone(), listener, SocketAddr::new(place.advertise, address.port()))?;
+        let front = front(env, &server, &pki, SocketAddr::new(place.advertise, address.port()), options).await?;
+        listen(env, &front, &pki, served.clone(), listener)?;
         env.tasks.spawn("certificates", keep_fresh(env.clone(), options.clone(), place.clone(), pki.clone(), served));
-        let plane = ControlPlane { server, pki, store, env: env.clone(), address };
+        let plane = ControlPlane { server, pki, store, env: env.clone(), address, drain: front.drain.clone() };
         let root = plane.api(User::new(auth::names::API_SERVER, &[auth::names::MASTERS]));
         let wanted = objects::all(&plane.object_options(options, place)?);
         objects::ensure(root.as_ref(), &wanted).await?;
@@ -79,8 +86,8 @@ impl ControlPlane {
     }
 
     /// Signs the tokens of service accounts.
-    pub fn issuer(&self, options: &Options) -> Issuer {
-        issuer(&self.pki, options)
+    pub fn issuer(&self, options: &Options) -> anyhow::Result<Issuer> {
+        Ok(accounts(&self.pki, options)?.0)
     }
 
     /// A door into the server under the identity of one component.
@@ -119,6 +126,12 @@ impl ControlPlane {
     /// Resolves when the store fails, with the reason: nothing can be promised any more.
     pub async fn failed(&self) -> String {
         self.store.closed().await
+    }
+
+    /// Lets clients finish: readiness goes, then connections end one after the other.
+    pub async fn drain(&self, options: &Options) {
+        let limit = options.api.limits.request_timeout;
+        self.drain.run(&self.env, options.api.shutdown_delay, limit).await;
     }
 
     /// Ends every task, then closes the store after what is under way.
@@ -164,13 +177,13 @@ fn admission_chain(env: &Env, options: &Options) -> anyhow::Result<admission::Ch
     Ok(admission::Chain::from_flags(&setup, &[], &[])?)
 }
 
-fn issuer(pki: &Pki, options: &Options) -> Issuer {
+fn accounts(pki: &Pki, options: &Options) -> anyhow::Result<(Issuer, Verifier)> {
     let issuer = format!("https://kubernetes.default.svc.{}", options.cluster_domain);
-    Issuer { key: pki.service_account.clone(), audiences: vec![issuer.clone()], issuer }
+    options.access.accounts(&pki.service_account, &issuer)
 }
 
-fn identity(pki: &Pki, options: &Options) -> anyhow::Result<Identity> {
-    let issuer = issuer(pki, options);
+async fn identity(pki: &Pki, options: &Options, env: &Env) -> anyhow::Result<Identity> {
+    let (issuer, verifier) = accounts(pki, options)?;
     let token_file = match &options.token_auth_file {
         Some(path) => {
             let file = TokenFile::load(path)?;
@@ -183,18 +196,16 @@ fn identity(pki: &Pki, options: &Options) -> anyhow::Result<Identity> {
     };
     Ok(Identity {
         token_file,
-        verifier: Some(Verifier {
-            keys: vec![pki.service_account.public().clone()],
-            issuers: vec![issuer.issuer.clone()],
-            audiences: issuer.audiences.clone(),
-        }),
+        verifier: Some(verifier),
+        outside: options.access.outside(&issuer, env).await?,
         issuer: Some(issuer),
     })
 }
 
 fn settings(pki: &Pki, options: &Options) -> Settings {
     Settings {
-        legacy_versions: true,
+        apis: options.api.apis.clone(),
+        limits: options.api.limits.clone(),
         service_cidr: options.service_cidr.clone(),
         cluster_domain: options.cluster_domain.clone(),
         ca_pem: pki.ca.certificate().to_owned(),
@@ -237,23 +248,39 @@ fn aggregator(env: &Env, server: &Arc<Server>, pki: &Pki) -> anyhow::Result<Arc<
     Ok(aggregator)
 }
 
-fn listen(
+/// The server as HTTP sees it.
+async fn front(
     env: &Env,
     server: &Arc<Server>,
     pki: &Pki,
+    advertise: SocketAddr,
+    options: &Options,
+) -> anyhow::Result<Arc<Front>> {
+    let to_nodes = tls::client_config(pki.ca.certificate(), Some(&pki.apiserver_kubelet_client), &["http/1.1"])?;
+    let connector = Arc::new(Connector::new(env.clone(), Arc::new(to_nodes)));
+    let aggregator = aggregator(env, server, pki)?;
+    server.link(Links { connector: connector.clone(), aggregator: aggregator.clone() });
+    Ok(Arc::new(Front {
+        server: server.clone(),
+        connector: Some(connector),
+        aggregator: Some(aggregator),
+        advertise: advertise.to_string(),
+        audit: api_flags::open_audit(env, &options.api).await?,
+        measure: Measure::new(&env.metrics),
+        configuration: api_flags::configuration(&options.api),
+        drain: Drain::default(),
+    }))
+}
+
+fn listen(
+    env: &Env,
+    front: &Arc<Front>,
+    pki: &Pki,
     served: Arc<tls::Served>,
     listener: TcpListener,
-    advertise: SocketAddr,
 ) -> anyhow::Result<()> {
     let config = tls::server_config(served, pki.ca.certificate(), &["h2", "http/1.1"])?;
-    let to_nodes = tls::client_config(pki.ca.certificate(), Some(&pki.apiserver_kubelet_client), &["http/1.1"])?;
-    let front = Arc::new(Front {
-        server: server.clone(),
-        connector: Some(Arc::new(Connector::new(env.clone(), Arc::new(to_nodes)))),
-        aggregator: Some(aggregator(env, server, pki)?),
-        advertise: advertise.to_string(),
-    });
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    env.tasks.spawn("api listener", apiserver::http::serve(env.clone(), listener, acceptor, front));
+    env.tasks.spawn("api listener", apiserver::http::serve(env.clone(), listener, acceptor, front.clone()));
     Ok(())
 }

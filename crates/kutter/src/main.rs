@@ -1,6 +1,8 @@
 //! The kutter binary: flags, configuration and wiring; nothing else.
 
+mod access_flags;
 mod agent;
+mod api_flags;
 mod command_line;
 mod control_plane;
 mod convert;

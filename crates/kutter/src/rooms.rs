@@ -22,7 +22,7 @@ pub fn start(env: &Env, plane: &ControlPlane, options: &Options) -> anyhow::Resu
     let caches = Caches::new(plane.api(manager()), env);
     let wanted = controllers::Options {
         root_ca: Some(plane.pki.ca.certificate().to_owned()),
-        token_issuer: Some(Arc::new(SecretTokens(plane.issuer(options)))),
+        token_issuer: Some(Arc::new(SecretTokens(plane.issuer(options)?))),
         signer: Some(Arc::new(Signing(plane.pki.ca.clone()))),
         node_ranges: vec![nodes],
         secret_for_each_account: options.feature_gates.get(LEGACY_TOKENS) == Some(&false),

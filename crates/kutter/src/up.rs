@@ -1,5 +1,6 @@
 //! `kutter up`: everything in one process, in the foreground, until it is told to stop.
 
+use crate::access_flags::AccessOptions;
 use crate::control_plane::{ControlPlane, nth_address};
 use crate::failure;
 use crate::instance::{self, Instance};
@@ -37,7 +38,9 @@ pub struct Options {
     pub service_cidr: String,
     pub cluster_domain: String,
     pub token_auth_file: Option<PathBuf>,
+    pub access: AccessOptions,
     pub feature_gates: BTreeMap<String, bool>,
+    pub api: crate::api_flags::ApiOptions,
     pub no_node: bool,
     /// Server and node as two processes.
     pub split: bool,
@@ -123,6 +126,9 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
                 Err(failure)
             }
         };
+        if ended.is_ok() {
+            plane.drain(&options).await;
+        }
         plane.stop().await;
         drop(node);
         ended

@@ -7,6 +7,7 @@ use crate::chaos::{Chaos, StoreFaults, Victim, Weather};
 use crate::door::Door;
 use crate::kubelet;
 use crate::ledger::Ledger;
+use crate::machines::Machines;
 use crate::wire::{Net, Wire};
 use crate::witness::Witness;
 use apiserver::{Access, Identity, Local, Server, Settings};
@@ -64,7 +65,7 @@ impl World {
         let chaos = Chaos::new(env.rng.fork(), env.clock.clone(), crashes);
         let ledger = Ledger::new(env.clock.clone(), prints);
         let store = MemoryStore::with_faults(&env, Arc::new(StoreFaults(chaos.clone())));
-        let net = Arc::new(Net { clock: env.clock.clone(), chaos, door: Door::default(), ledger });
+        let net = Arc::new(Net { clock: env.clock.clone(), chaos, door: Door::default(), ledger, machines: Machines::default() });
         let world = Arc::new(World { env: env.clone(), net, store: Mutex::new(store), running: Mutex::default() });
         world.start_server().await?;
         world.start_controllers();
@@ -210,7 +211,8 @@ pub async fn supervise(world: &World, mut deaths: Deaths) {
 
 fn settings() -> Settings {
     Settings {
-        legacy_versions: true,
+        apis: apiserver::Apis::default(),
+        limits: apiserver::Limits::default(),
         service_cidr: SERVICE_CIDR.to_owned(),
         cluster_domain: "cluster.local".to_owned(),
         ca_pem: String::new(),

@@ -72,13 +72,15 @@ impl Aggregator {
             |why: String| ("False", "FailedDiscoveryCheck", format!("failing or missing response from {url}: {why}"));
         let tls = self.tls(remote).map_err(failed)?;
         let server_name = remote.server_name();
-        let got = self.fetch(tls.clone(), (&host, port), &server_name, &remote.path()).await;
+        let own = super::own_user();
+        let at = (host.as_str(), port, server_name.as_str());
+        let got = self.get(tls.clone(), at, &own, &remote.path()).await;
         let (status, body) = got.map_err(|why| failed(format!("Get {url:?}: {why}")))?;
         if !status.is_success() {
             return Err(failed(format!("bad status from {url}: {}", status.as_u16())));
         }
         let resources = serde_json::from_slice(&body).ok().map(Arc::new);
-        let index = self.fetch(tls, (&host, port), &server_name, "/openapi/v3").await.ok();
+        let index = self.get(tls, at, &own, "/openapi/v3").await.ok();
         let openapi = index.filter(|(status, _)| status.is_success()).and_then(|(_, body)| hash(remote, &body));
         Ok(Seen { resources, openapi })
     }

@@ -45,10 +45,10 @@ impl Server {
     }
 
     /// Failures are left to the next time: someone else may have been quicker.
-    pub(super) async fn call(&self, request: Request) -> Result<(), Status> {
+    pub(crate) async fn call(&self, request: Request) -> Result<(), Status> {
         let user = own_user();
         let mut warnings = Vec::new();
-        let mut caller = Caller { user: &user, user_agent: "kube-apiserver", warnings: &mut warnings };
+        let mut caller = Caller { user: &user, user_agent: "kube-apiserver", warnings: &mut warnings, record: None };
         self.handle(&request, Media::Json, &mut caller).await.map(|_| ())
     }
 }

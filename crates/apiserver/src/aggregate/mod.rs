@@ -5,8 +5,9 @@
 //! proxy and with the caller's name in headers. A server that does not answer costs its own
 //! callers a 503 and nobody else anything.
 
+mod ask;
 mod available;
-mod fetch;
+pub(crate) mod fetch;
 mod local;
 pub(crate) mod pass;
 pub(crate) mod shown;

@@ -41,7 +41,7 @@ impl Aggregator {
 }
 
 /// The caller, as the front proxy vouches for him.
-fn identify(headers: &mut HeaderMap, user: &User) {
+pub(super) fn identify(headers: &mut HeaderMap, user: &User) {
     let given: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with("x-remote-")).cloned().collect();
     for name in given {

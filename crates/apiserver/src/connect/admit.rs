@@ -32,7 +32,7 @@ pub(super) async fn admit(
     };
     // There is no answer of ours that warnings could go with.
     let mut unheard = Vec::new();
-    let mut caller = Caller { user, user_agent: "", warnings: &mut unheard };
+    let mut caller = Caller { user, user_agent: "", warnings: &mut unheard, record: None };
     server.admit(&judged, &mut options, None, &mut caller).await?;
     server.judge(&judged, &mut options, None, &mut caller).await
 }

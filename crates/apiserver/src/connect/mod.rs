@@ -11,8 +11,9 @@ mod logs;
 mod target;
 
 pub(crate) use forward::forward;
-pub(crate) use target::{Target, Tls, endpoint};
+pub(crate) use target::{Target, Tls, endpoint, kubelet_address};
 
+use crate::aggregate::fetch::{Errand, fetch};
 use crate::http::{HttpRequest, HttpResponse, Payload};
 use crate::server::Server;
 use auth::Attributes;
@@ -45,6 +46,26 @@ pub struct Connector {
 impl Connector {
     pub fn new(env: Env, tls: Arc<rustls::ClientConfig>) -> Self {
         Connector { env, tls }
+    }
+
+    /// A small document of a kubelet.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn read(&self, host: &str, port: u16, path: &str) -> Result<String, String> {
+        let errand = Errand {
+            tls: self.tls.clone(),
+            host,
+            port,
+            server_name: host,
+            method: http::Method::GET,
+            path,
+            headers: http::HeaderMap::new(),
+            body: bytes::Bytes::new(),
+        };
+        let (status, body) = fetch(&self.env, errand).await?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        if status.is_success() { Ok(text) } else { Err(format!("{status}: {text}")) }
     }
 
     pub(crate) async fn handle(

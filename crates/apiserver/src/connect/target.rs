@@ -112,17 +112,25 @@ fn container(pod: &Value, name: &str, given: &str) -> Result<String, Status> {
 }
 
 fn kubelet(server: &Server, node: &str, path: String, query: &str) -> Result<Target, Status> {
-    let value = object(server, "nodes", "", node)?;
-    let port = value.pointer("/status/daemonEndpoints/kubeletEndpoint/Port").and_then(Value::as_u64);
+    let (host, port) = kubelet_address(&object(server, "nodes", "", node)?)?;
+    Ok(Target { server_name: host.clone(), host, port, tls: Tls::Verified, path_and_query: join(path, query) })
+}
+
+/// Where a node's kubelet listens.
+///
+/// # Errors
+/// The node has no address that is of use.
+pub(crate) fn kubelet_address(node: &Value) -> Result<(String, u16), Status> {
+    let port = node.pointer("/status/daemonEndpoints/kubeletEndpoint/Port").and_then(Value::as_u64);
     let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0).unwrap_or(KUBELET_PORT);
-    let addresses = value.pointer("/status/addresses").and_then(Value::as_array).cloned().unwrap_or_default();
+    let addresses = node.pointer("/status/addresses").and_then(Value::as_array).cloned().unwrap_or_default();
     let of_type = |kind: &str| {
         addresses.iter().find(|one| one["type"] == kind).and_then(|one| one["address"].as_str()).map(str::to_owned)
     };
     let host = of_type("InternalIP").or_else(|| of_type("ExternalIP")).or_else(|| of_type("Hostname"));
     let host =
         host.ok_or_else(|| Status::internal(format!("no preferred addresses found; known addresses: {addresses:?}")))?;
-    Ok(Target { server_name: host.clone(), host, port, tls: Tls::Verified, path_and_query: join(path, query) })
+    Ok((host, port))
 }
 
 fn pod_proxy(server: &Server, asked: &Asked, query: &str) -> Result<Target, Status> {

@@ -119,7 +119,7 @@ impl Server {
         request.subresource = subresource.map(str::to_owned);
         let user = own_user();
         let mut warnings = Vec::new();
-        let mut caller = Caller { user: &user, user_agent: "kube-apiserver", warnings: &mut warnings };
+        let mut caller = Caller { user: &user, user_agent: "kube-apiserver", warnings: &mut warnings, record: None };
         self.handle(&request, Media::Json, &mut caller).await.map(|_| ())
     }
 
@@ -164,7 +164,8 @@ impl Server {
                 return Ok(());
             }
             let mut warnings = Vec::new();
-            let mut caller = Caller { user: &user, user_agent: "kube-apiserver", warnings: &mut warnings };
+            let mut caller =
+                Caller { user: &user, user_agent: "kube-apiserver", warnings: &mut warnings, record: None };
             let request = Request::new(Verb::DeleteCollection, row.gvr());
             self.delete_collection(row, &request, &mut caller).await?;
             if collection.len() > 0 {

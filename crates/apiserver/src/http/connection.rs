@@ -1,7 +1,7 @@
 //! The accept loop: one task per connection, TLS, HTTP/1.1 and HTTP/2, bounds on everything a
 //! client can hold open.
 
-use super::Front;
+use super::{Front, HttpRequest};
 use auth::authn::ClientCertificate;
 use base::Env;
 use hyper::service::service_fn;
@@ -9,10 +9,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
@@ -38,7 +39,11 @@ pub async fn serve(env: Env, listener: TcpListener, tls: TlsAcceptor, front: Arc
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
-        let (stream, address) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = front.drain.begun() => return,
+        };
+        let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, mostly: it passes when connections end.
@@ -49,13 +54,19 @@ pub async fn serve(env: Env, listener: TcpListener, tls: TlsAcceptor, front: Arc
         };
         let (tls, front, clock) = (tls.clone(), front.clone(), env.clock.clone());
         env.tasks.spawn("api connection", async move {
-            let _slot = slot;
+            let (_slot, _connected) = (slot, front.drain.connect());
             // Small answers must not wait for the client's acknowledgement.
             let _ = stream.set_nodelay(true);
             match clock.timeout(HANDSHAKE, tls.accept(stream)).await {
                 Ok(Ok(stream)) => connection(stream, address, front).await,
-                Ok(Err(error)) => debug!(%address, %error, "TLS handshake error"),
-                Err(_) => debug!(%address, "TLS handshake timed out"),
+                Ok(Err(error)) => {
+                    front.measure.handshake_errors.inc();
+                    debug!(%address, %error, "TLS handshake error");
+                }
+                Err(_) => {
+                    front.measure.handshake_errors.inc();
+                    debug!(%address, "TLS handshake timed out");
+                }
             }
         });
     }
@@ -71,8 +82,15 @@ async fn connection(stream: tokio_rustls::server::TlsStream<TcpStream>, address:
         }
     });
     let peer = Arc::new(Peer { address, certificate });
-    let service = service_fn(move |request| {
+    let (drain, leave) = (front.drain.clone(), Arc::new(Notify::new()));
+    let asked_to_leave = leave.clone();
+    let service = service_fn(move |request: HttpRequest| {
         let (front, peer) = (front.clone(), peer.clone());
+        let chance = front.server.settings.limits.goaway_chance;
+        if chance > 0.0 && request.version() == http::Version::HTTP_2 && front.server.env.rng.chance(chance) {
+            front.measure.goaways.inc();
+            leave.notify_one();
+        }
         async move { Ok::<_, Infallible>(front.answer(&peer, request).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -86,7 +104,21 @@ async fn connection(stream: tokio_rustls::server::TlsStream<TcpStream>, address:
         .max_send_buf_size(1 << 20)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
-    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+    let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => Some(ended),
+        () = drain.begun() => None,
+        () = asked_to_leave.notified() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            // Takes no more requests, and answers those that are there.
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
         debug!(%address, %error, "connection ended");
     }
 }

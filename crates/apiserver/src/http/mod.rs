@@ -3,22 +3,32 @@
 
 pub mod accept;
 mod connection;
+mod drain;
+mod measure;
 mod path;
 mod payload;
+mod recording;
 mod respond;
+mod visit;
 mod watching;
 
 pub use connection::{Peer, serve};
+pub use drain::Drain;
+pub use measure::Measure;
 pub(crate) use path::{ResourcePath, pairs as query_pairs};
 pub use payload::Payload;
+pub use visit::go_duration;
 
 use crate::aggregate::{Aggregator, Remote, pass};
 use crate::connect::Connector;
 use crate::discovery;
+use crate::flow::Crowded;
 use crate::openapi;
+use crate::resources::Resource;
 use crate::server::Server;
 use crate::table::Include;
 use crate::write::{Caller, Media};
+use ::audit::Audit;
 use accept::{Accept, Format, Shape};
 use auth::Attributes;
 use auth::authn::Credentials;
@@ -30,6 +40,7 @@ use hyper::body::Incoming;
 use meta::{Reason, Status, User};
 use respond::{Form, json_response, respond, status_response, text_response};
 use std::sync::Arc;
+use visit::Visit;
 
 /// Upstream's bound on a request's body.
 const MAX_BODY: usize = 3 << 20;
@@ -46,35 +57,106 @@ pub struct Front {
     pub aggregator: Option<Arc<Aggregator>>,
     /// What `/api` tells clients to connect to.
     pub advertise: String,
+    /// None: nothing is recorded.
+    pub audit: Option<Arc<Audit>>,
+    pub measure: Measure,
+    /// What `/configz` shows.
+    pub configuration: serde_json::Value,
+    pub drain: Drain,
 }
 
 impl Front {
     /// Answers one request; never fails, failures are answers.
     pub async fn answer(&self, peer: &Peer, request: HttpRequest) -> HttpResponse {
         let format = accepted(request.headers()).map_or(Format::Json, |accept| accept.format);
-        match self.route(peer, request).await {
-            Ok(response) => response,
-            Err(status) => status_response(&status, format),
+        let found = ResourcePath::parse(request.uri().path());
+        let mut visit = Visit::begin(&self.server, &request, found.as_ref());
+        let outcome = match visit.time_limit(&self.server, request.uri().query().unwrap_or_default()) {
+            Ok(None) => self.route(peer, request, found, &mut visit).await,
+            Ok(Some(limit)) => {
+                let work = self.route(peer, request, found, &mut visit);
+                self.server.env.clock.timeout(limit, work).await.unwrap_or_else(|_| {
+                    self.measure.terminations.inc();
+                    Err(visit::too_late())
+                })
+            }
+            Err(status) => Err(status),
+        };
+        match outcome {
+            Ok(response) => visit.end(self, response, None),
+            Err(status) => {
+                visit.record_failure(&status);
+                visit.end(self, status_response(&status, format), Some(&status))
+            }
         }
     }
 
-    async fn route(&self, peer: &Peer, request: HttpRequest) -> Result<HttpResponse, Status> {
-        let user = self.authenticate(peer, &request)?;
-        let path = request.uri().path().to_owned();
-        if let Some(found) = ResourcePath::parse(&path) {
-            let is_known = self.server.resources.find(&found.group, &found.version, &found.resource).is_some();
-            if is_known {
-                return self.resource(&user, found, request).await;
-            }
+    async fn route(
+        &self,
+        peer: &Peer,
+        request: HttpRequest,
+        found: Option<ResourcePath>,
+        visit: &mut Visit,
+    ) -> Result<HttpResponse, Status> {
+        let who = self.authenticate(peer, &request);
+        if let Some(audit) = &self.audit {
+            visit.record = recording::begin(audit, peer, &request, found.as_ref(), visit, who.as_ref().ok());
         }
-        if let Some(remote) = self.remote(&path) {
+        let Who { user, .. } = who?;
+        // What a user has others answer comes before what is answered here.
+        let remote = self.remote(request.uri().path());
+        if remote.is_none()
+            && let Some(found) = &found
+            && let Some(row) = self.server.resources.find(&found.group, &found.version, &found.resource)
+        {
+            visit.counted.row = Some(row.clone());
+            return self.resource(&user, row, found.clone(), request, visit).await;
+        }
+        if let Err(crowded) = self.enter(&user, found.as_ref(), &request, visit).await {
+            return Ok(visit::crowded(&crowded));
+        }
+        if let Some(remote) = remote {
             pass::authorize(&self.server, &user, &request)?;
             let aggregator = self.aggregator.as_ref().ok_or_else(pass::unavailable)?;
             return aggregator.pass(&self.server, &remote, &user, request).await;
         }
-        let verb = request.method().as_str().to_ascii_lowercase();
-        self.server.authorize_attributes(&Attributes::path(&user, &verb, &path))?;
-        self.document(&path, &request)
+        let path = request.uri().path();
+        let attributes = Attributes::path(&user, visit::verb(request.method(), "", None), path);
+        self.server.authorize_recorded(&attributes, visit.record.as_deref_mut())?;
+        self.document(path, &request)
+    }
+
+    /// Seats for what is no resource of this server's own.
+    async fn enter(
+        &self,
+        user: &User,
+        found: Option<&ResourcePath>,
+        request: &HttpRequest,
+        visit: &mut Visit,
+    ) -> Result<(), Box<Crowded>> {
+        if visit.long_running {
+            return Ok(());
+        }
+        let verb = visit::verb(request.method(), request.uri().query().unwrap_or_default(), found);
+        let text = |field: Option<&String>| field.map_or("", String::as_str).to_owned();
+        let part = |get: fn(&ResourcePath) -> Option<&String>| text(found.and_then(get));
+        let (group, version) = (part(|found| Some(&found.group)), part(|found| Some(&found.version)));
+        let (resource, subresource) = (part(|found| Some(&found.resource)), part(|found| found.subresource.as_ref()));
+        let (namespace, name) = (part(|found| found.namespace.as_ref()), part(|found| found.name.as_ref()));
+        let asked = flowcontrol::Asked {
+            user,
+            verb,
+            group: &group,
+            version: &version,
+            resource: &resource,
+            subresource: &subresource,
+            namespace: &namespace,
+            name: &name,
+            path: if found.is_some() { "" } else { request.uri().path() },
+        };
+        let limit = self.server.settings.limits.request_timeout;
+        visit.pass = self.server.flow.enter(&asked, || flowcontrol::Work::ONE, limit).await?;
+        Ok(())
     }
 
     /// The aggregated server that answers a path: its group's version, or the document that describes
@@ -85,7 +167,7 @@ impl Front {
         self.server.remotes.find(parts.next()?, parts.next()?)
     }
 
-    fn authenticate(&self, peer: &Peer, request: &HttpRequest) -> Result<Arc<User>, Status> {
+    fn authenticate(&self, peer: &Peer, request: &HttpRequest) -> Result<Who, Status> {
         let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")));
         let method = request.method().as_str().to_ascii_lowercase();
@@ -102,10 +184,20 @@ impl Front {
             .map_err(|_| Status::unauthorized())?;
         let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let asked = auth::authn::impersonation::impersonate(&user, headers, server.access.authorizer.as_ref())?;
-        Ok(asked.map_or(user, Arc::new))
+        Ok(match asked {
+            Some(other) => Who { user: Arc::new(other), came_as: Some(user) },
+            None => Who { user, came_as: None },
+        })
     }
 
-    async fn resource(&self, user: &User, found: ResourcePath, request: HttpRequest) -> Result<HttpResponse, Status> {
+    async fn resource(
+        &self,
+        user: &User,
+        row: Arc<Resource>,
+        found: ResourcePath,
+        request: HttpRequest,
+        visit: &mut Visit,
+    ) -> Result<HttpResponse, Status> {
         let is_connect = found.subresource.as_deref().is_some_and(crate::connect::is_connection);
         if is_connect {
             let connector = self.connector.as_ref().ok_or_else(|| Status::internal("no way to reach nodes"))?;
@@ -115,9 +207,8 @@ impl Front {
         let header = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = header(header::CONTENT_TYPE).unwrap_or_default();
         let query = parts.uri.query().unwrap_or_default();
-        let known = self.server.resources.find(&found.group, &found.version, &found.resource);
-        let has_protobuf = known.as_ref().is_none_or(|resource| resource.has_protobuf());
-        let is_kept = known.as_ref().is_none_or(|resource| resource.collection.is_some());
+        let has_protobuf = row.has_protobuf();
+        let is_kept = row.collection.is_some() || crate::usage::serves(&row);
         let can = |accept: &Accept| match accept.shape {
             Shape::Plain => has_protobuf || accept.format != Format::Protobuf,
             // What is only answered has no rows.
@@ -128,17 +219,33 @@ impl Front {
         let form = form(&parts.headers, query, &can)?;
         let mut wanted = found.into_request(&parts.method, query, content_type)?;
         let media = media(&wanted, content_type)?;
+        let work = || self.server.work_of(Some(&row), wanted.verb, wanted.name.as_deref(), &wanted.options);
+        let limit = self.server.settings.limits.request_timeout;
+        match self.server.flow.enter(&crate::flow::asked_of(user, &wanted), work, limit).await {
+            Ok(pass) => visit.pass = pass,
+            Err(crowded) => return Ok(visit::crowded(&crowded)),
+        }
         wanted.body = read_body(body, &parts.headers).await?;
         let media = adjust_delete(&mut wanted, query, media)?;
+        if let Some(record) = &mut visit.record {
+            recording::add_request(record, &wanted, media);
+        }
         let mut warnings = Vec::new();
         let user_agent = header(header::USER_AGENT).unwrap_or_default();
-        let mut caller = Caller { user, user_agent, warnings: &mut warnings };
+        let mut caller = Caller { user, user_agent, warnings: &mut warnings, record: visit.record.as_deref_mut() };
         let outcome = self.server.handle(&wanted, media, &mut caller).await;
+        if let Some(record) = &mut visit.record {
+            recording::add_answer(record, &outcome);
+        }
         let response = match outcome {
-            Ok(answer) => respond(answer, known.as_ref(), &form, &self.server.env.clock),
+            Ok(answer) => respond(answer, Some(&row), &form, &self.server.env.clock),
             Err(status) => Err(status),
         };
-        let mut response = response.unwrap_or_else(|status| status_response(&status, form.accept.format));
+        let mut response = response.unwrap_or_else(|status| {
+            let response = status_response(&status, form.accept.format);
+            visit.failure = Some(status);
+            response
+        });
         for warning in &warnings {
             if let Some(value) = warning_header(warning) {
                 response.headers_mut().append(header::WARNING, value);
@@ -169,7 +276,9 @@ impl Front {
             ["apis", group, version] => discovery::resource_list(resources, group, version),
             ["healthz" | "livez" | "readyz", ..] => return Ok(self.health(parts[0], request.uri().query())),
             ["openapi", rest @ ..] => return openapi::answer(&self.server, rest, request),
-            ["metrics"] => return Ok(text_response(StatusCode::OK, self.server.env.metrics.render())),
+            ["metrics"] => return Ok(text_response(StatusCode::OK, self.metrics())),
+            ["configz"] => Some(self.configuration.clone()),
+            ["debug", "api_priority_and_fairness", page] => return Ok(self.dump(page, request.uri().query())),
             [".well-known", "openid-configuration"] => self.server.openid_configuration(),
             ["openid", "v1", "jwks"] => self.server.jwks(),
             [""] => Some(self.index()),
@@ -206,16 +315,35 @@ impl Front {
         })
     }
 
+    /// What is counted, and how many objects there are now.
+    fn metrics(&self) -> String {
+        let mut text = self.server.env.metrics.render();
+        measure::add_objects(&mut text, &self.server.resources);
+        text
+    }
+
+    fn dump(&self, page: &str, query: Option<&str>) -> HttpResponse {
+        let details = path::pairs(query.unwrap_or_default())
+            .any(|(key, value)| key == "includeRequestDetails" && !value.is_empty());
+        let page = flowcontrol::Page::named(page, details);
+        match (page, self.server.flow.control()) {
+            (Some(page), Some(control)) => text_response(StatusCode::OK, control.dump(page)),
+            _ => text_response(StatusCode::NOT_FOUND, "404 page not found\n"),
+        }
+    }
+
     fn health(&self, kind: &str, query: Option<&str>) -> HttpResponse {
-        let is_ok = kind != "readyz" || self.server.is_ready();
+        let is_stopping = kind == "readyz" && self.drain.is_stopping();
+        let is_ok = kind != "readyz" || (self.server.is_ready() && !is_stopping);
         let verbose = path::pairs(query.unwrap_or_default()).any(|(key, _)| key == "verbose");
         let code = if is_ok { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
         let mark = if is_ok { "+" } else { "-" };
+        let hook = if is_stopping { "shutdown" } else { "poststarthook/start" };
         let word = if is_ok { "ok" } else { "failed: reason withheld" };
         let text = match (verbose, is_ok) {
             (false, true) => "ok".to_owned(),
-            (_, true) => format!("[+]ping ok\n[{mark}]poststarthook/start {word}\n{kind} check passed\n"),
-            (_, false) => format!("[+]ping ok\n[{mark}]poststarthook/start {word}\n{kind} check failed\n"),
+            (_, true) => format!("[+]ping ok\n[{mark}]{hook} {word}\n{kind} check passed\n"),
+            (_, false) => format!("[+]ping ok\n[{mark}]{hook} {word}\n{kind} check failed\n"),
         };
         text_response(code, text)
     }
@@ -237,6 +365,12 @@ impl Front {
         );
         serde_json::json!({"paths": paths})
     }
+}
+
+/// Who asks, and as whom he came where he acts as another.
+pub(crate) struct Who {
+    pub user: Arc<User>,
+    pub came_as: Option<Arc<User>>,
 }
 
 impl From<ResourcePath> for crate::connect::Asked {

@@ -4,6 +4,7 @@ use client::{Options, PatchType, Request, Verb};
 use http::Method;
 use meta::{GroupVersionResource, Reason, Status};
 use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 
 /// A path below `/api/v1` or `/apis/group/version` that names a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +24,9 @@ pub struct ResourcePath {
 impl ResourcePath {
     /// None where the path names no resource: discovery, health, unknown.
     pub fn parse(path: &str) -> Option<Self> {
-        let parts: Vec<String> = path
-            .trim_start_matches('/')
-            .split('/')
-            .map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned())
-            .collect();
-        let mut parts = parts.iter().map(String::as_str);
+        let parts: Vec<Cow<'_, str>> =
+            path.trim_start_matches('/').split('/').map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
+        let mut parts = parts.iter().map(Cow::as_ref);
         let (group, version) = match parts.next()? {
             "api" => ("", parts.next()?),
             "apis" => (parts.next()?, parts.next()?),
@@ -146,6 +144,12 @@ fn read_query(query: &str) -> Result<(Options, bool), Status> {
         }
     }
     Ok((options, watch))
+}
+
+/// Whether a query has a flag set, without decoding the rest of it.
+pub fn has_flag(query: &str, name: &str) -> bool {
+    let value = |pair: &str| pair.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')).is_some_and(flag);
+    query.split('&').any(|pair| pair == name || value(pair))
 }
 
 /// A query's decoded keys and values, in order.

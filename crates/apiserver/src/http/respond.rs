@@ -103,7 +103,10 @@ pub fn encode(format: Format, json: &[u8], type_id: TypeId) -> Result<Bytes, Sta
 fn list_response(list: Listing, form: &Form, now: Timestamp) -> Result<Response<Payload>, Status> {
     let kind = &list.resource.clone().kind;
     let mut metadata = serde_json::Map::new();
-    metadata.insert("resourceVersion".to_owned(), list.revision.to_string().into());
+    // What is not kept has no revision.
+    if list.revision != 0 {
+        metadata.insert("resourceVersion".to_owned(), list.revision.to_string().into());
+    }
     if let Some(token) = &list.continue_token {
         metadata.insert("continue".to_owned(), token.clone().into());
     }

@@ -6,7 +6,7 @@ use crate::object::Object;
 use crate::resources::Resource;
 use crate::write::{Expected, Part, decode, patched};
 use client::Verb;
-use meta::Status;
+use meta::{Reason, Status};
 use serde_json::{Map, Value, json};
 use strategy::custom::JsonPath;
 use strategy::custom::definition::Scale;
@@ -46,10 +46,20 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
                 .await?;
             written(answer)?
         }
-        _ => server.get(resource, namespace, name)?,
+        _ => server.get(resource, namespace, name).map_err(|status| missing(resource, name, status))?,
     };
     let shown = server.show(resource.work(), &object).await?;
     answer(resource, &shown, type_id)
+}
+
+/// Upstream's name for what is not there.
+fn missing(resource: &Resource, name: &str, status: Status) -> Status {
+    if !status.is(Reason::NotFound) {
+        return status;
+    }
+    let mut what = resource.group_resource();
+    what.resource = format!("{}/scale", what.resource).into();
+    Status::not_found(&what, name)
 }
 
 fn written(answer: Answer) -> Result<std::sync::Arc<Object>, Status> {

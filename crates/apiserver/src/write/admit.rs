@@ -4,9 +4,9 @@ use super::shape::{self, Shape};
 use super::{Caller, Judged};
 use crate::lookup::Memory;
 use crate::server::Server;
-use admission::{Notes, policy};
 use admission::resource_quota::can_count;
 use admission::webhook::Reinvocation;
+use admission::{Notes, policy};
 use meta::Status;
 use serde_json::Value;
 
@@ -24,7 +24,9 @@ impl Server {
         let rules = self.policies.any_mutating() && self.chain.has(policy::MUTATING);
         if !asks && !rules {
             let mut attributes = judged.attributes(object, old);
-            caller.warnings.extend(self.chain.admit(&mut attributes, &memory)?);
+            let told = self.chain.admit(&mut attributes, &memory);
+            caller.note(std::mem::take(&mut attributes.audit));
+            caller.warnings.extend(told?);
             return Ok(());
         }
         let shape = Shape { server: self, judged };
@@ -42,7 +44,7 @@ impl Server {
                 true => self.webhooks.mutate(&mut attributes, &memory, &shape, &mut rounds, &mut notes).await,
                 false => Ok(()),
             };
-            attributes.audit.append(&mut notes.audit);
+            caller.note(notes.audit);
             caller.warnings.append(&mut notes.warnings);
             outcome?;
             if !rounds.begin_second() {
@@ -65,7 +67,9 @@ impl Server {
         let options = if asks || rules { shape::options(judged) } else { Value::Null };
         let mut attributes = judged.attributes(object, old);
         attributes.options = &options;
-        caller.warnings.extend(self.chain.validate(&mut attributes, &memory)?);
+        let told = self.chain.validate(&mut attributes, &memory);
+        caller.note(std::mem::take(&mut attributes.audit));
+        caller.warnings.extend(told?);
         if asks || rules {
             let shape = Shape { server: self, judged };
             let mut notes = Notes::default();

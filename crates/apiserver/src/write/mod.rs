@@ -35,12 +35,22 @@ pub struct Caller<'a> {
     pub user_agent: &'a str,
     /// Texts for Warning headers.
     pub warnings: &'a mut Vec<String>,
+    /// What audit will tell of the request, where it will.
+    pub record: Option<&'a mut audit::Record>,
 }
 
 /// How often a write is tried again on a newer object before the client is told of the conflict.
 pub(crate) const TRIES: usize = 10;
 
 impl Caller<'_> {
+    /// Hands admission's notes to audit.
+    pub(crate) fn note(&mut self, notes: BTreeMap<String, String>) {
+        let Some(record) = &mut self.record else { return };
+        for (key, value) in notes {
+            record.annotate(key, value);
+        }
+    }
+
     /// The field manager: as asked, else the first part of the user agent, as upstream.
     pub(crate) fn manager<'m>(&'m self, options: &'m Options) -> &'m str {
         match options.field_manager.as_deref() {

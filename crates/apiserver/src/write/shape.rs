@@ -69,7 +69,7 @@ impl admission::webhook::Shape for Shape<'_> {
         object["apiVersion"] = own.api_version().into();
         let options = Options { field_validation: Some("Ignore".to_owned()), ..Options::default() };
         let mut unheard = Vec::new();
-        let mut caller = Caller { user: self.judged.user, user_agent: "", warnings: &mut unheard };
+        let mut caller = Caller { user: self.judged.user, user_agent: "", warnings: &mut unheard, record: None };
         let mut object = decode::recheck(&Expected::of(own), object, &options, &mut caller)?;
         decode::default(own, &mut object);
         Ok(object)

@@ -1,0 +1,256 @@
+//! Policies and rules in CEL on the whole path of a request: served, checked when they are written,
+//! enforced on what is written after.
+
+#![allow(clippy::unwrap_used)]
+
+use apiserver::{Access, Identity, Local, Server, Settings};
+use base::Env;
+use client::{Api as _, Error, Options, PatchType, Request, Response, Verb};
+use meta::{GroupVersionResource, User};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use store::MemoryStore;
+
+const GROUP: &str = "admissionregistration.k8s.io";
+const VALIDATING: GroupVersionResource = GroupVersionResource::of(GROUP, "v1", "validatingadmissionpolicies");
+const VALIDATING_BINDINGS: GroupVersionResource =
+    GroupVersionResource::of(GROUP, "v1", "validatingadmissionpolicybindings");
+const MUTATING: GroupVersionResource = GroupVersionResource::of(GROUP, "v1", "mutatingadmissionpolicies");
+const MUTATING_BINDINGS: GroupVersionResource =
+    GroupVersionResource::of(GROUP, "v1", "mutatingadmissionpolicybindings");
+const DEPLOYMENTS: GroupVersionResource = GroupVersionResource::of("apps", "v1", "deployments");
+const DEFINITIONS: GroupVersionResource =
+    GroupVersionResource::of("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+const CATS: GroupVersionResource = GroupVersionResource::of("example.com", "v1", "cats");
+
+struct Rig {
+    env: Env,
+    api: Local,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let env = Env::real();
+        let setup = admission::Setup {
+            clock: env.clock.clone(),
+            rng: env.rng.clone(),
+            gates: base::collections::HashSet::default(),
+        };
+        let chain = admission::Chain::from_flags(&setup, &[], &[]).unwrap();
+        let settings = Settings {
+            service_cidr: "10.96.0.0/16".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            ca_pem: String::new(),
+            feature_gates: BTreeMap::new(),
+            apis: apiserver::Apis::default(),
+            limits: apiserver::Limits::default(),
+            audiences: Vec::new(),
+        };
+        let store = Arc::new(MemoryStore::new(&env));
+        let identity = Identity::default();
+        let server = Server::start(env.clone(), store, chain, Access::standard(), identity, settings).await.unwrap();
+        env.tasks.spawn("upkeep", server.clone().upkeep());
+        let rig = Rig { env, api: Local::new(server, User::new("admin", &["system:masters"])) };
+        let namespaces = GroupVersionResource::of("", "v1", "namespaces");
+        rig.send(Request::new(Verb::Create, namespaces).body(json!({"metadata": {"name": "home"}}).to_string()))
+            .await
+            .unwrap();
+        rig
+    }
+
+    async fn send(&self, request: Request) -> Result<Value, Error> {
+        match self.api.call(request).await? {
+            Response::Object { body, .. } => Ok(serde_json::from_slice(&body).unwrap()),
+            Response::List(list) => {
+                Ok(list.items.iter().map(|item| serde_json::from_slice::<Value>(item).unwrap()).collect())
+            }
+            Response::Watch(_) => Ok(json!("watch")),
+        }
+    }
+
+    async fn create(&self, resource: &GroupVersionResource, object: &Value) -> Result<Value, Error> {
+        self.send(Request::new(Verb::Create, resource.clone()).body(object.to_string())).await
+    }
+
+    async fn deploy(&self, name: &str, replicas: u32) -> Result<Value, String> {
+        let labels = json!({"app": name});
+        let object = json!({"metadata": {"name": name}, "spec": {"replicas": replicas,
+            "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+        let request = Request::new(Verb::Create, DEPLOYMENTS).namespace("home").body(object.to_string());
+        self.send(request).await.map_err(told)
+    }
+
+    async fn cat(&self, verb: Verb, name: &str, object: &Value) -> Result<Value, String> {
+        let mut request = Request::new(verb.clone(), CATS).namespace("home").body(object.to_string());
+        if verb != Verb::Create {
+            request = request.name(name);
+        }
+        self.send(request).await.map_err(told)
+    }
+
+    /// All that can be done with objects of a cluster's resource.
+    async fn try_all_verbs(&self, resource: &GroupVersionResource, spec: &Value) {
+        let of = |verb: Verb| Request::new(verb, resource.clone());
+        let object = |name: &str| json!({"metadata": {"name": name, "labels": {"of": "test"}}, "spec": spec});
+        let mut found = self.create(resource, &object("one")).await.unwrap();
+        self.create(resource, &object("two")).await.unwrap();
+        assert_eq!(self.send(of(Verb::Get).name("one")).await.unwrap()["spec"], found["spec"]);
+        assert_eq!(self.send(of(Verb::List)).await.unwrap().as_array().unwrap().len(), 2);
+        assert_eq!(self.send(of(Verb::Watch)).await.unwrap(), "watch");
+        let patch = json!({"metadata": {"annotations": {"patched": "true"}}}).to_string();
+        let patched = self.send(of(Verb::Patch(PatchType::Merge)).name("one").body(patch)).await.unwrap();
+        found["metadata"] = patched["metadata"].clone();
+        found["metadata"]["annotations"]["updated"] = "true".into();
+        let updated = self.send(of(Verb::Update).name("one").body(found.to_string())).await.unwrap();
+        assert_eq!(updated["metadata"]["annotations"], json!({"patched": "true", "updated": "true"}));
+        self.send(of(Verb::Delete).name("one")).await.unwrap();
+        let all = Options { label_selector: Some("of=test".to_owned()), ..Options::default() };
+        let mut clear = of(Verb::DeleteCollection);
+        clear.options = all;
+        self.send(clear).await.unwrap();
+        assert_eq!(self.send(of(Verb::List)).await.unwrap(), json!([]));
+    }
+}
+
+fn told(error: Error) -> String {
+    error.status().map(|status| status.message.clone()).unwrap_or_default()
+}
+
+fn constraints() -> Value {
+    json!({"resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+        "resources": ["deployments"]}]})
+}
+
+fn named(name: &str, spec: Value) -> Value {
+    json!({"metadata": {"name": name}, "spec": spec})
+}
+
+#[tokio::test]
+async fn validating_policies_support_all_operations() {
+    let rig = Rig::start().await;
+    let spec = json!({"matchConstraints": constraints(), "validations": [{"expression": "true"}]});
+    rig.try_all_verbs(&VALIDATING, &spec).await;
+    let mut made = rig.create(&VALIDATING, &named("status", spec)).await.unwrap();
+    assert_eq!((&made["metadata"]["generation"], &made["spec"]["failurePolicy"]), (&json!(1), &json!("Fail")));
+    made["status"] = json!({"observedGeneration": 1});
+    let mut status = Request::new(Verb::Update, VALIDATING).name("status").body(made.to_string());
+    status.subresource = Some("status".to_owned());
+    assert_eq!(rig.send(status).await.unwrap()["status"]["observedGeneration"], 1);
+}
+
+#[tokio::test]
+async fn validating_bindings_support_all_operations() {
+    let spec = json!({"policyName": "a", "validationActions": ["Deny"]});
+    Rig::start().await.try_all_verbs(&VALIDATING_BINDINGS, &spec).await;
+}
+
+#[tokio::test]
+async fn mutating_policies_support_all_operations() {
+    let spec = json!({"matchConstraints": constraints(), "reinvocationPolicy": "Never", "mutations": [
+        {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}}]});
+    Rig::start().await.try_all_verbs(&MUTATING, &spec).await;
+}
+
+#[tokio::test]
+async fn mutating_bindings_support_all_operations() {
+    Rig::start().await.try_all_verbs(&MUTATING_BINDINGS, &json!({"policyName": "a"})).await;
+}
+
+#[tokio::test]
+async fn deployments_are_judged_and_changed() {
+    let rig = Rig::start().await;
+    let spec = json!({"matchConstraints": constraints(), "validations": [{"expression": "object.spec.replicas <= 3"}]});
+    rig.create(&VALIDATING, &named("few", spec)).await.unwrap();
+    assert!(rig.deploy("unbound", 5).await.is_ok());
+    let bound = json!({"policyName": "few", "validationActions": ["Deny"]});
+    rig.create(&VALIDATING_BINDINGS, &named("few-here", bound)).await.unwrap();
+    assert_eq!(
+        rig.deploy("many", 5).await.unwrap_err(),
+        "deployments.apps \"many\" is forbidden: ValidatingAdmissionPolicy 'few' with binding 'few-here' denied request: \
+         failed expression: object.spec.replicas <= 3"
+    );
+    let changes = json!({"matchConstraints": constraints(), "reinvocationPolicy": "IfNeeded", "mutations": [
+        {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression":
+            "Object{spec: Object.spec{replicas: 2, template: Object.spec.template{spec: Object.spec.template.spec{
+                containers: [Object.spec.template.spec.containers{name: 'c', imagePullPolicy: 'Never'}]}}}}"}},
+        {"patchType": "JSONPatch", "jsonPatch": {"expression":
+            "[JSONPatch{op: 'add', path: '/metadata/labels', value: {'a/b': string(object.spec.replicas)}}]"}}]});
+    rig.create(&MUTATING, &named("two", changes)).await.unwrap();
+    rig.create(&MUTATING_BINDINGS, &named("two-here", json!({"policyName": "two"}))).await.unwrap();
+    let made = rig.deploy("changed", 5).await.unwrap();
+    assert_eq!((&made["spec"]["replicas"], &made["metadata"]["labels"]), (&json!(2), &json!({"a/b": "2"})));
+    let container = &made["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!((&container["image"], &container["imagePullPolicy"]), (&json!("i"), &json!("Never")));
+    let bad = json!({"matchConstraints": constraints(), "reinvocationPolicy": "Never", "mutations": [
+        {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression":
+            "Object{spec: Object.spec{selector: Object.spec.selector{matchLabels: {'x': 'y'}}}}"}}]});
+    rig.create(&MUTATING, &named("atomic", bad)).await.unwrap();
+    rig.create(&MUTATING_BINDINGS, &named("atomic-here", json!({"policyName": "atomic"}))).await.unwrap();
+    let why = rig.deploy("refused", 1).await.unwrap_err();
+    assert!(
+        why.ends_with("invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: .spec.selector"),
+        "{why}"
+    );
+}
+
+fn cats() -> Value {
+    json!({"metadata": {"name": "cats.example.com"}, "spec": {"group": "example.com", "scope": "Namespaced",
+        "names": {"plural": "cats", "singular": "cat", "kind": "Cat", "listKind": "CatList"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                "spec": {"type": "object", "properties": {"lives": {"type": "integer"}, "name": {"type": "string"}},
+                    "x-kubernetes-validations": [
+                        {"rule": "self.lives <= 9", "messageExpression": "'no cat has %d lives'.format([self.lives])"},
+                        {"rule": "self.name == oldSelf.name", "message": "a cat keeps its name"}]},
+                "status": {"type": "object", "properties": {"lives": {"type": "integer"}}}},
+                "x-kubernetes-validations": [
+                    {"rule": "!has(self.status) || self.status.lives <= self.spec.lives"}]}}}]}})
+}
+
+#[tokio::test]
+async fn custom_resources_keep_their_rules() {
+    let rig = Rig::start().await;
+    let mut wrong = cats();
+    wrong["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"][0]["rule"] = "self.x".into();
+    let refused = rig.create(&DEFINITIONS, &wrong).await.map_err(told).unwrap_err();
+    assert!(
+        refused.contains("spec.validation.openAPIV3Schema.x-kubernetes-validations[0].rule: Invalid value: "),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("compilation failed: ERROR: <input>:1:5: undefined field 'x'\n | self.x\n | ....^"),
+        "{refused}"
+    );
+    rig.create(&DEFINITIONS, &cats()).await.unwrap();
+    let cat = |lives: u32, name: &str| {
+        json!({"apiVersion": "example.com/v1", "kind": "Cat", "metadata": {"name": "tom"},
+            "spec": {"lives": lives, "name": name}})
+    };
+    let mut refused = String::new();
+    for _ in 0..500 {
+        refused = rig.cat(Verb::Create, "", &cat(10, "Tom")).await.unwrap_err();
+        if !refused.contains("could not find") && !refused.is_empty() {
+            break;
+        }
+        rig.env.clock.sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(refused, "Cat.example.com \"tom\" is invalid: spec: Invalid value: \"object\": no cat has 10 lives");
+    let mut made = rig.cat(Verb::Create, "", &cat(9, "Tom")).await.unwrap();
+    made["spec"]["name"] = "Bob".into();
+    let refused = rig.cat(Verb::Update, "tom", &made).await.unwrap_err();
+    assert!(refused.ends_with("spec: Invalid value: \"object\": a cat keeps its name"), "{refused}");
+    made["spec"]["name"] = "Tom".into();
+    made["status"] = json!({"lives": 20});
+    let mut status = Request::new(Verb::Update, CATS).namespace("home").name("tom").body(made.to_string());
+    status.subresource = Some("status".to_owned());
+    let refused = rig.send(status).await.map_err(told).unwrap_err();
+    assert!(refused.contains("failed rule: !has(self.status) || self.status.lives <= self.spec.lives"), "{refused}");
+    let applied = json!({"apiVersion": "example.com/v1", "kind": "Cat", "spec": {"lives": 11}});
+    let mut apply = Request::new(Verb::Patch(PatchType::Apply), CATS).namespace("home").name("tom");
+    apply.options = Options { field_manager: Some("test".to_owned()), force: Some(true), ..Options::default() };
+    let refused = rig.send(apply.body(applied.to_string())).await.map_err(told).unwrap_err();
+    assert!(refused.ends_with("no cat has 11 lives"), "{refused}");
+}
