@@ -1,7 +1,7 @@
 //! A command: its names, flags, help and what it does; finding the one a line means, and its help.
 
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, Kind, boolean, duration, int, list, repeat, text};
+use crate::flags::{Args, Flag, Kind, boolean};
 use crate::output::{error_line, out};
 use crate::session::Session;
 use std::fmt::Write as _;
@@ -44,59 +44,7 @@ impl Command {
     }
 }
 
-/// Flags that every command takes.
-pub const GLOBAL: &[Flag] = &[
-    text("as", "", "Username to impersonate for the operation."),
-    repeat("as-group", "Group to impersonate for the operation, this flag can be repeated to specify multiple groups."),
-    text("as-uid", "", "UID to impersonate for the operation."),
-    text("cache-dir", "", "Default cache directory"),
-    text("certificate-authority", "", "Path to a cert file for the certificate authority"),
-    text("client-certificate", "", "Path to a client certificate file for TLS"),
-    text("client-key", "", "Path to a client key file for TLS"),
-    text("cluster", "", "The name of the kubeconfig cluster to use"),
-    text("context", "", "The name of the kubeconfig context to use"),
-    boolean("disable-compression", "If true, opt-out of response compression for all requests to the server"),
-    boolean(
-        "insecure-skip-tls-verify",
-        "If true, the server's certificate will not be checked for validity. This will make your HTTPS connections insecure",
-    ),
-    text("kubeconfig", "", "Path to the kubeconfig file to use for CLI requests."),
-    boolean("match-server-version", "Require server version to match client version"),
-    text("namespace", "", "If present, the namespace scope for this CLI request").short('n'),
-    text("password", "", "Password for basic authentication to the API server"),
-    duration("request-timeout", "0", "The length of time to wait before giving up on a single server request."),
-    text("server", "", "The address and port of the Kubernetes API server").short('s'),
-    text("tls-server-name", "", "Server name to use for server certificate validation."),
-    text("token", "", "Bearer token for authentication to the API server"),
-    text("user", "", "The name of the kubeconfig user to use"),
-    text("username", "", "Username for basic authentication to the API server"),
-    boolean(
-        "warnings-as-errors",
-        "Treat warnings received from the server as errors and exit with a non-zero exit code",
-    ),
-    int("v", "0", "number for the log level verbosity").short('v'),
-];
-
-/// `-o` and what goes with it.
-pub const PRINT: &[Flag] = &[
-    text("output", "", "Output format. One of: (json, yaml, name, wide, jsonpath, jsonpath-as-json, jsonpath-file, custom-columns, custom-columns-file).")
-        .short('o'),
-    boolean("show-managed-fields", "If true, keep the managedFields when printing objects in JSON or YAML format."),
-    text("template", "", "Template string or path to template file to use when -o=jsonpath-file."),
-    boolean("allow-missing-template-keys", "If true, ignore any errors in templates when a field or map key is missing."),
-];
-
-/// `-f` and what goes with it.
-pub const FILES: &[Flag] = &[
-    list("filename", "Filename, directory, or URL to files to use.").short('f'),
-    boolean("recursive", "Process the directory used in -f, --filename recursively.").short('R'),
-];
-
-pub const DRY_RUN: Flag = text("dry-run", "none", "Must be \"none\", \"server\", or \"client\".").bare("unchanged");
-pub const SELECTOR: Flag =
-    text("selector", "", "Selector (label query) to filter on, supports '=', '==', '!=', 'in', 'notin'.").short('l');
-pub const VALIDATE: Flag =
-    text("validate", "strict", "Must be one of: strict (or true), warn, ignore (or false).").bare("strict");
+pub use crate::shared_flags::{DRY_RUN, FILES, GLOBAL, PRINT, SELECTOR, VALIDATE};
 
 /// Runs the command that `line` (without the program's name) means, below `root`.
 pub async fn run(root: &'static Command, line: &[String]) -> Outcome {
@@ -107,6 +55,9 @@ pub async fn run(root: &'static Command, line: &[String]) -> Outcome {
         let Some(child) = command.children.iter().find(|child| child.is_called(&rest[at])) else {
             if command.run.is_some() && !std::ptr::eq(command, root) {
                 break;
+            }
+            if std::ptr::eq(command, root) && at == 0 {
+                crate::commands::plugin::run(&rest)?;
             }
             return Err(unknown(root, command, &path, &rest[at]));
         };
@@ -213,7 +164,7 @@ fn help(command: &Command, path: &str) -> String {
     }
     if !command.children.is_empty() {
         say(format_args!("\nAvailable Commands:\n"));
-        let mut children: Vec<_> = command.children.iter().collect();
+        let mut children: Vec<_> = command.children.iter().filter(|child| !child.name.starts_with("__")).collect();
         children.sort_by_key(|child| child.name);
         let width = children.iter().map(|child| child.name.len()).max().unwrap_or_default() + 3;
         for child in children {

@@ -12,11 +12,14 @@ mod describe;
 mod discovery;
 mod failure;
 mod flags;
+mod go_template;
 mod jsonpath;
+mod kustomize;
 mod last_applied;
 mod output;
 mod print;
 mod session;
+mod shared_flags;
 mod targets;
 mod terminal;
 

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 /// An object or list may be this long: far above what a server hands out at once.
@@ -31,7 +32,7 @@ pub struct Session {
     /// As messages name the command: `kubectl create deployment`.
     pub path: String,
     globals: Args,
-    target: OnceCell<(Https, String)>,
+    target: OnceCell<(Arc<Https>, String)>,
     discovery: OnceCell<Discovery>,
     warned: Cell<bool>,
 }
@@ -158,7 +159,7 @@ impl Session {
         config.target(&overrides, &self.env).await.map_err(|why| Failure::message(why.to_string()))
     }
 
-    async fn connected(&self) -> Outcome<&(Https, String)> {
+    async fn connected(&self) -> Outcome<&(Arc<Https>, String)> {
         self.target
             .get_or_try_init(|| async {
                 let mut target = self.resolve().await?;
@@ -171,13 +172,18 @@ impl Session {
                     }
                 }
                 let https = Https::new(target.https, &self.env).map_err(|why| Failure::message(why.to_string()))?;
-                Ok((https, target.namespace))
+                Ok((Arc::new(https), target.namespace))
             })
             .await
     }
 
     pub async fn https(&self) -> Outcome<&Https> {
         Ok(&self.connected().await?.0)
+    }
+
+    /// The same for work that goes on beside this command.
+    pub async fn shared_https(&self) -> Outcome<Arc<Https>> {
+        Ok(self.connected().await?.0.clone())
     }
 
     /// The namespace that names are looked up in.

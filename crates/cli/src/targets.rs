@@ -54,14 +54,27 @@ Example resource specifications include:
 /// The targets of a command that takes files or words. Words without names mean all objects, for
 /// which commands ask with `--all` or a selector.
 pub async fn targets(session: &Session, args: &Args, words: &[String]) -> Outcome<Vec<Target>> {
-    let files = args.list("filename");
-    if files.is_empty() && words.is_empty() {
-        return Err(Failure::message(NOTHING_GIVEN));
-    }
-    if !files.is_empty() {
+    if gives_files(args)? {
+        if !words.is_empty() {
+            let text =
+                "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well";
+            return Err(Failure::message(text));
+        }
         return from_files(session, args).await;
     }
+    if words.is_empty() {
+        return Err(Failure::message(NOTHING_GIVEN));
+    }
     from_words(session, words, args.bool("all-namespaces")).await
+}
+
+/// Whether objects are given by files or a kustomization.
+pub fn gives_files(args: &Args) -> Outcome<bool> {
+    let (files, folder) = (!args.list("filename").is_empty(), !args.text("kustomize").is_empty());
+    if files && folder {
+        return Err(Failure::message("only one of -f or -k can be specified"));
+    }
+    Ok(files || folder)
 }
 
 /// `pods`, `pods a b`, `pods,services`, `pod/a service/b`.
@@ -116,7 +129,7 @@ pub async fn from_files(session: &Session, args: &Args) -> Outcome<Vec<Target>> 
     let validates = !["", "false", "ignore"].contains(&args.text("validate"));
     let check = if validates { Check::Validate } else { Check::Decode };
     let mut targets = Vec::new();
-    for (source, object) in read_objects(&args.list("filename"), args.bool("recursive"), check)? {
+    for (source, object) in given(args, check)? {
         targets.push(of_object(session, object, source).await?);
     }
     Ok(targets)
@@ -153,9 +166,21 @@ pub async fn of_object(session: &Session, mut object: Value, source: String) -> 
     Ok(Target { resource, namespace, name, object: Some(object), source })
 }
 
-/// The objects of files with their sources, lists taken apart.
-pub fn objects(files: &[String], recursive: bool) -> Outcome<Vec<(String, Value)>> {
-    read_objects(files, recursive, Check::Decode)
+/// The objects of `-f` and `-k` with their sources, lists taken apart.
+pub fn objects(args: &Args) -> Outcome<Vec<(String, Value)>> {
+    given(args, Check::Decode)
+}
+
+fn given(args: &Args, check: Check) -> Outcome<Vec<(String, Value)>> {
+    let folder = args.text("kustomize");
+    if folder.is_empty() {
+        return read_objects(&args.list("filename"), args.bool("recursive"), check);
+    }
+    let mut found = Vec::new();
+    for object in crate::kustomize::build(folder)? {
+        take_apart(folder, object, check, &mut found)?;
+    }
+    Ok(found)
 }
 
 /// What is done about objects that are none.

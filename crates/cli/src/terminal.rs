@@ -44,28 +44,37 @@ pub fn usable(tty: bool) -> bool {
     tty
 }
 
-/// Runs or attaches to a command over WebSocket, or SPDY where the server speaks nothing newer,
-/// until it ends; its exit code becomes ours.
-pub async fn run(session: &Session, path: String, query: Vec<(&str, String)>, streams: Streams) -> Outcome {
-    let call = |path: &str| {
+/// Runs or attaches to a command over WebSocket, or SPDY where the server speaks nothing newer.
+pub async fn begin(session: &Session, path: &str, query: &[(&str, String)], streams: Streams) -> Outcome<Command> {
+    let call = || {
         let mut call = Call::get(path);
-        call.query.clone_from(&query);
+        call.query = query.to_vec();
         call
     };
-    let (io, request) = session.dial(call(&path)).await?;
+    let (io, request) = session.dial(call()).await?;
     let running = match command(io, request, streams, Transport::WebSocket, &session.env).await {
         Err(streams::StreamError::Refused { status, .. }) if status.as_u16() == 400 || status.as_u16() == 426 => {
-            let (io, mut request) = session.dial(call(&path)).await?;
+            let (io, mut request) = session.dial(call()).await?;
             *request.method_mut() = http::Method::POST;
             command(io, request, streams, Transport::Spdy, &session.env).await
         }
         other => other,
     };
-    let running = running.map_err(failed)?;
+    running.map_err(failed)
+}
+
+/// The same until it ends, with this terminal's streams; its exit code becomes ours.
+pub async fn run(session: &Session, path: String, query: Vec<(&str, String)>, streams: Streams) -> Outcome {
+    let running = begin(session, &path, &query, streams).await?;
     let raw = if streams.tty { Raw::enter() } else { None };
     let ended = pass(session, running).await;
     drop(raw);
-    match ended? {
+    code(ended?)
+}
+
+/// What a command's end means for ours.
+pub fn code(ended: streams::Outcome) -> Outcome {
+    match ended {
         streams::Outcome::Success => Ok(()),
         streams::Outcome::ExitCode(code) => {
             error_line(&format!("command terminated with exit code {code}"));

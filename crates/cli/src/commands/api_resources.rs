@@ -7,6 +7,7 @@ use crate::flags::{Args, Flag, boolean, list, text};
 use crate::output::{line, out};
 use crate::print::table::aligned;
 use crate::session::Session;
+use crate::shared_flags::NO_HEADERS;
 
 const FLAGS: &[Flag] = &[
     text("api-group", "", "Limit to resources in the specified API group."),
@@ -19,10 +20,7 @@ const FLAGS: &[Flag] = &[
             "If false, non-namespaced resources will be returned, otherwise returning namespaced resources by default.",
         )
     },
-    boolean(
-        "no-headers",
-        "When using the default or custom-column output format, don't print headers (default print headers).",
-    ),
+    NO_HEADERS,
     text("output", "", "Output format. One of: (wide, name).").short('o'),
     text(
         "sort-by",

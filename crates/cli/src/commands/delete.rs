@@ -7,6 +7,7 @@ use crate::flags::{Args, Flag, boolean, duration, int, text};
 use crate::output::{line, out_bytes, warning};
 use crate::print::DryRun;
 use crate::session::{Call, Session};
+use crate::shared_flags::{ALL, ALL_NAMESPACES, FIELD_SELECTOR};
 use crate::targets::{Target, listed, targets};
 use http::Method;
 use serde_json::Value;
@@ -20,10 +21,10 @@ const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
 const FLAGS: &[Flag] = &[
     DRY_RUN,
     SELECTOR,
-    boolean("all", "Delete all resources, in the namespace of the specified resource types."),
-    boolean("all-namespaces", "If present, list the requested object(s) across all namespaces.").short('A'),
+    ALL,
+    ALL_NAMESPACES,
     text("cascade", "background", "Must be \"background\", \"orphan\", or \"foreground\".").bare("background"),
-    text("field-selector", "", "Selector (field query) to filter on, supports '=', '==', and '!='."),
+    FIELD_SELECTOR,
     boolean("force", "If true, immediately remove resources from API and bypass graceful deletion."),
     int(
         "grace-period",

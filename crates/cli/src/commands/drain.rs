@@ -8,6 +8,7 @@ use crate::flags::{Args, Flag, boolean, duration, int, text};
 use crate::output::{error_line, line};
 use crate::print::DryRun;
 use crate::session::{Call, JSON, Session};
+use crate::shared_flags::CHUNK_SIZE;
 use crate::targets::{fetched, from_words};
 use base::Timestamp;
 use http::Method;
@@ -31,7 +32,7 @@ const FLAGS: &[Flag] = &[
         "0",
         "If pod DeletionTimestamp older than N seconds, skip waiting for the pod.",
     ),
-    int("chunk-size", "500", "Return large lists in chunks rather than all at once."),
+    CHUNK_SIZE,
     text("pod-selector", "", "Label selector to filter pods on the node"),
     duration("timeout", "0s", "The length of time to wait before giving up, zero means infinite"),
 ];

@@ -3,10 +3,11 @@
 use crate::changes::{Write, two_way};
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, VALIDATE};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, text};
+use crate::flags::{Args, Flag, boolean};
 use crate::output::{error_line, line};
 use crate::print::{Teller, hide_managed_fields};
 use crate::session::Session;
+use crate::shared_flags::{FIELD_MANAGER, SAVE_CONFIG, SUBRESOURCE};
 use crate::targets::{Target, fetched, targets};
 use serde_json::Value;
 use std::io::Write as _;
@@ -23,10 +24,10 @@ const ATTEMPTS: usize = 20;
 const FLAGS: &[Flag] = &[
     DRY_RUN,
     VALIDATE,
-    text("field-manager", "", "Name of the manager used to track field ownership."),
+    FIELD_MANAGER,
     boolean("output-patch", "Output the patch if the resource is edited."),
-    boolean("save-config", "If true, the configuration of current object will be saved in its annotation."),
-    text("subresource", "", "If specified, edit will operate on the subresource of the requested object."),
+    SAVE_CONFIG,
+    SUBRESOURCE,
 ];
 
 pub static COMMAND: Command = Command {
@@ -113,7 +114,7 @@ async fn edit(
 }
 
 /// What the editor makes of a text.
-fn edited(text: &str) -> Outcome<String> {
+pub fn edited(text: &str) -> Outcome<String> {
     let failed = |why: std::io::Error| Failure::message(format!("cannot edit: {why}"));
     let mut file = tempfile::Builder::new().prefix("kubectl-edit-").suffix(".yaml").tempfile().map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;

@@ -3,28 +3,23 @@
 use super::logs::{default_container, pod, pod_of};
 use crate::command::{Command, Done, FILES};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, duration, text};
+use crate::flags::{Args, Flag};
 use crate::output::error_line;
 use crate::print::{name_of, namespace_of};
 use crate::session::Session;
+use crate::shared_flags::{CONTAINER, RUNNING_TIMEOUT, STREAMS};
 use crate::terminal;
 use serde_json::Value;
 use streams::Streams;
 
-const FLAGS: &[Flag] = &[
-    text("container", "", "Container name. If omitted, use the kubectl.kubernetes.io/default-container annotation for selecting the container to be attached or the first container in the pod will be chosen").short('c'),
-    duration("pod-running-timeout", "1m0s", "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running"),
-    boolean("quiet", "Only print output from the remote session").short('q'),
-    boolean("stdin", "Pass stdin to the container").short('i'),
-    boolean("tty", "Stdin is a TTY").short('t'),
-];
+const FLAGS: &[Flag] = &[CONTAINER, RUNNING_TIMEOUT];
 
 pub static EXEC: Command = Command {
     name: "exec",
     usage: "exec (POD | TYPE/NAME) [-c CONTAINER] [flags] -- COMMAND [args...] [options]",
     short: "Execute a command in a container",
     examples: "# Get output from running the 'date' command from pod mypod, using the first container by default\nkubectl exec mypod -- date\n\n# Switch to raw terminal mode; sends stdin to 'bash' in ruby-container from pod mypod\nkubectl exec mypod -c ruby-container -i -t -- bash -il",
-    flags: &[FILES, FLAGS],
+    flags: &[FILES, STREAMS, FLAGS],
     run: Some(exec),
     ..Command::EMPTY
 };
@@ -33,7 +28,7 @@ pub static ATTACH: Command = Command {
     name: "attach",
     usage: "attach (POD | TYPE/NAME) -c CONTAINER [options]",
     short: "Attach to a running container",
-    flags: &[FLAGS],
+    flags: &[STREAMS, FLAGS],
     run: Some(attach),
     ..Command::EMPTY
 };
@@ -83,8 +78,9 @@ pub async fn attach_to(
     tty: bool,
     quiet: bool,
 ) -> Outcome {
-    let containers = pod["spec"]["containers"].as_array();
-    let its_own = containers.into_iter().flatten().find(|one| one["name"] == container);
+    let lists = ["containers", "ephemeralContainers", "initContainers"];
+    let mut all = lists.iter().flat_map(|list| pod["spec"][*list].as_array().into_iter().flatten());
+    let its_own = all.find(|one| one["name"] == container);
     let has_tty = its_own.is_some_and(|one| one["tty"] == true);
     if tty && !has_tty && !quiet {
         error_line(&format!("error: Unable to use a TTY - container {container} did not allocate one"));

@@ -3,9 +3,10 @@
 use crate::changes::Write;
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, text};
+use crate::flags::{Args, Flag, text};
 use crate::print::{DryRun, Teller, name_of};
 use crate::session::Session;
+use crate::shared_flags::{FIELD_MANAGER, SAVE_CONFIG};
 use crate::targets::{Target, fetched, targets};
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ const FLAGS: &[Flag] = &[
     DRY_RUN,
     text("cluster-ip", "", "ClusterIP to be assigned to the service."),
     text("external-ip", "", "Additional external IP address (not managed by Kubernetes) to accept for the service."),
-    text("field-manager", "", "Name of the manager used to track field ownership."),
+    FIELD_MANAGER,
     text("labels", "", "Labels to apply to the service created by this call.").short('l'),
     text("load-balancer-ip", "", "IP to assign to the LoadBalancer."),
     text("name", "", "The name for the newly created object."),
@@ -25,7 +26,7 @@ const FLAGS: &[Flag] = &[
         "The port that the service should serve on. Copied from the resource being exposed, if unspecified",
     ),
     text("protocol", "", "The network protocol for the service to be created. Default is 'TCP'."),
-    boolean("save-config", "If true, the configuration of current object will be saved in its annotation."),
+    SAVE_CONFIG,
     text("selector", "", "A label selector to use for this service."),
     text(
         "session-affinity",

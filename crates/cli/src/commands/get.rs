@@ -3,12 +3,13 @@
 use crate::command::{Command, Done, FILES, PRINT, SELECTOR};
 use crate::discovery::Resource;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, int, list, text};
+use crate::flags::{Args, Flag, boolean, list, text};
 use crate::jsonpath::{Template, text_of};
 use crate::output::{error_line, line, out};
 use crate::print::table::{self, View, aligned};
 use crate::print::{Format, columns_table, hide_managed_fields, list_of};
 use crate::session::{Call, JSON, Session};
+use crate::shared_flags::{ALL_NAMESPACES, CHUNK_SIZE, FIELD_SELECTOR, NO_HEADERS, SUBRESOURCE};
 use crate::targets::{Target, targets};
 use serde_json::{Value, json};
 
@@ -16,16 +17,13 @@ pub const TABLE: &str =
     "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
 
 const FLAGS: &[Flag] = &[
-    boolean("all-namespaces", "If present, list the requested object(s) across all namespaces.").short('A'),
-    int("chunk-size", "500", "Return large lists in chunks rather than all at once. Pass 0 to disable."),
-    text("field-selector", "", "Selector (field query) to filter on, supports '=', '==', and '!='."),
+    ALL_NAMESPACES,
+    CHUNK_SIZE,
+    FIELD_SELECTOR,
     boolean("ignore-not-found", "If set to true, suppresses NotFound error for specific objects that do not exist."),
     list("label-columns", "Accepts a comma separated list of labels that are going to be presented as columns.")
         .short('L'),
-    boolean(
-        "no-headers",
-        "When using the default or custom-column output format, don't print headers (default print headers).",
-    ),
+    NO_HEADERS,
     boolean("output-watch-events", "Output watch event objects when --watch or --watch-only is used."),
     text("raw", "", "Raw URI to request from the server."),
     SELECTOR,
@@ -36,7 +34,7 @@ const FLAGS: &[Flag] = &[
     boolean("show-kind", "If present, list the resource type for the requested object(s)."),
     boolean("show-labels", "When printing, show all labels as the last column (default hide labels column)"),
     text("sort-by", "", "If non-empty, sort list types using this field specification."),
-    text("subresource", "", "If specified, gets the subresource of the requested object."),
+    SUBRESOURCE,
     boolean("watch", "After listing/getting the requested object, watch for changes.").short('w'),
     boolean("watch-only", "Watch for changes to the requested object(s), without listing/getting first."),
 ];
@@ -60,7 +58,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             crate::output::out_bytes(&body);
             return Ok(());
         }
-        if args.words.is_empty() && args.list("filename").is_empty() {
+        if args.words.is_empty() && !crate::targets::gives_files(&args)? {
             error_line(
                 "You must specify the type of resource to get. Use \"kubectl api-resources\" for a complete list of supported resources.\n",
             );

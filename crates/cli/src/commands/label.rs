@@ -1,24 +1,21 @@
 //! `kubectl label` and `kubectl annotate`: `KEY=VALUE` sets, `KEY-` removes.
 
 use crate::changes::{MERGE, Write};
-use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR};
+use crate::command::{Command, DRY_RUN, Done, FILES, PRINT};
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, boolean, text};
 use crate::output::line;
 use crate::print::{DryRun, Teller, name_of};
 use crate::session::Session;
+use crate::shared_flags::{FIELD_MANAGER, LOCAL, SELECTION};
 use crate::targets::{fetched, objects, targets};
 use serde_json::{Map, Value, json};
 
 const FLAGS: &[Flag] = &[
     DRY_RUN,
-    SELECTOR,
-    boolean("all", "Select all resources, in the namespace of the specified resource types"),
-    boolean("all-namespaces", "If true, check the specified action in all namespaces.").short('A'),
-    text("field-manager", "", "Name of the manager used to track field ownership."),
-    text("field-selector", "", "Selector (field query) to filter on, supports '=', '==', and '!='."),
+    FIELD_MANAGER,
     boolean("list", "If true, display the labels or annotations for a given resource."),
-    boolean("local", "If true, it will NOT contact the api-server but run locally."),
+    LOCAL,
     boolean(
         "overwrite",
         "If true, allow values to be overwritten, otherwise reject updates that overwrite existing ones.",
@@ -35,7 +32,7 @@ pub static LABEL: Command = Command {
     usage: "label [--overwrite] (-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N [--resource-version=version] [options]",
     short: "Update the labels on a resource",
     examples: "# Update pod 'foo' with the label 'unhealthy' and the value 'true'\nkubectl label pods foo unhealthy=true\n\n# Update pod 'foo' with the label 'status' and the value 'unhealthy', overwriting any existing value\nkubectl label --overwrite pods foo status=unhealthy\n\n# Update pod 'foo' by removing a label named 'bar' if it exists\nkubectl label pods foo bar-",
-    flags: &[PRINT, FILES, FLAGS],
+    flags: &[PRINT, FILES, SELECTION, FLAGS],
     run: Some(|session, args| run(session, args, &LABELS)),
     ..Command::EMPTY
 };
@@ -45,7 +42,7 @@ pub static ANNOTATE: Command = Command {
     usage: "annotate [--overwrite] (-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N [--resource-version=version] [options]",
     short: "Update the annotations on a resource",
     examples: "# Update pod 'foo' with the annotation 'description' and the value 'my frontend'\nkubectl annotate pods foo description='my frontend'\n\n# Update pod 'foo' by removing an annotation named 'description' if it exists\nkubectl annotate pods foo description-",
-    flags: &[PRINT, FILES, FLAGS],
+    flags: &[PRINT, FILES, SELECTION, FLAGS],
     run: Some(|session, args| run(session, args, &ANNOTATIONS)),
     ..Command::EMPTY
 };
@@ -63,8 +60,7 @@ static ANNOTATIONS: Sort = Sort { field: "annotations", word: "annotation", mana
 fn run<'a>(session: &'a Session, args: Args, sort: &'static Sort) -> Done<'a> {
     Box::pin(async move {
         let (words, changes) = split(&args, sort)?;
-        let files = args.list("filename");
-        if words.is_empty() && files.is_empty() {
+        if words.is_empty() && !crate::targets::gives_files(&args)? {
             return Err(Failure::message(
                 "one or more resources must be specified as <resource> <name> or <resource>/<name>",
             ));
@@ -75,16 +71,18 @@ fn run<'a>(session: &'a Session, args: Args, sort: &'static Sort) -> Done<'a> {
         let teller = Teller::of(&args)?;
         let write = Write::of(&args, sort.manager)?;
         if args.bool("local") {
-            for (_, mut object) in objects(&files, args.bool("recursive"))? {
+            for (_, mut object) in objects(&args)? {
                 change(&mut object, &changes, &args, sort)?;
                 teller.format.print(&object, "")?;
             }
             return Ok(());
         }
-        for (target, old) in fetched(session, &args, targets(session, &args, &words).await?).await? {
+        let chosen = fetched(session, &args, targets(session, &args, &words).await?).await?;
+        let several = chosen.len() > 1;
+        for (target, old) in chosen {
             let shown = target.resource.shown();
             if args.bool("list") {
-                list(&old, sort);
+                list(&old, sort, several);
                 continue;
             }
             let mut new = old.clone();
@@ -196,8 +194,15 @@ fn absent(key: &str, sort: &Sort) {
     }
 }
 
-fn list(object: &Value, sort: &Sort) {
-    line(&format!("Listing {} for {}/{}:", sort.field, object["kind"].as_str().unwrap_or_default(), name_of(object)));
+/// `among`: beside others, so that it must be told which these are of.
+fn list(object: &Value, sort: &Sort, among: bool) {
+    let blank = if among { " " } else { "" };
+    if among {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        line(&format!("Listing {} for {kind}/{}:", sort.field, name_of(object)));
+    }
     let map = object["metadata"][sort.field].as_object();
-    map.into_iter().flatten().for_each(|(key, value)| line(&format!(" {key}={}", value.as_str().unwrap_or_default())));
+    map.into_iter()
+        .flatten()
+        .for_each(|(key, value)| line(&format!("{blank}{key}={}", value.as_str().unwrap_or_default())));
 }

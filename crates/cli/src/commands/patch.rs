@@ -3,19 +3,20 @@
 use crate::changes::{JSON_PATCH, MERGE, STRATEGIC, Write};
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, text};
+use crate::flags::{Args, Flag, text};
 use crate::print::{DryRun, Teller};
 use crate::session::Session;
+use crate::shared_flags::{FIELD_MANAGER, LOCAL, SUBRESOURCE};
 use crate::targets::{objects, targets};
 use serde_json::Value;
 
 const FLAGS: &[Flag] = &[
     DRY_RUN,
-    text("field-manager", "", "Name of the manager used to track field ownership."),
-    boolean("local", "If true, patch will operate on the content of the file, not the server-side resource."),
+    FIELD_MANAGER,
+    LOCAL,
     text("patch", "", "The patch to be applied to the resource JSON file.").short('p'),
     text("patch-file", "", "A file containing a patch to be applied to the resource."),
-    text("subresource", "", "If specified, patch will operate on the subresource of the requested object."),
+    SUBRESOURCE,
     text("type", "strategic", "The type of patch being provided; one of [json merge strategic]"),
 ];
 
@@ -61,7 +62,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         let teller = Teller::of(&args)?;
         let write = Write::of(&args, "kubectl-patch")?;
         if args.bool("local") {
-            for (_, object) in objects(&args.list("filename"), args.bool("recursive"))? {
+            for (_, object) in objects(&args)? {
                 let patched = locally(&object, &patch, media_type)?;
                 let told = if patched == object { "patched (no change)" } else { "patched" };
                 let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();

@@ -4,10 +4,11 @@ use super::exec::running;
 use super::logs::pod_of;
 use crate::command::{Command, Done};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, duration, list};
+use crate::flags::{Args, Flag, list};
 use crate::output::{error_line, line};
 use crate::print::{name_of, namespace_of};
 use crate::session::{Call, Session};
+use crate::shared_flags::RUNNING_TIMEOUT;
 use crate::terminal::failed;
 use serde_json::Value;
 use std::sync::Arc;
@@ -15,14 +16,7 @@ use streams::Transport;
 use streams::client::{Forwarder, forward};
 use tokio::net::{TcpListener, TcpStream};
 
-const FLAGS: &[Flag] = &[
-    list("address", "Addresses to listen on (comma separated)."),
-    duration(
-        "pod-running-timeout",
-        "1m0s",
-        "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running",
-    ),
-];
+const FLAGS: &[Flag] = &[list("address", "Addresses to listen on (comma separated)."), RUNNING_TIMEOUT];
 
 pub static COMMAND: Command = Command {
     name: "port-forward",

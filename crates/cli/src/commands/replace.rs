@@ -3,9 +3,10 @@
 use crate::changes::{Deletion, Write};
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, VALIDATE};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, int, text};
+use crate::flags::{Args, Flag, text};
 use crate::print::{DryRun, Teller};
-use crate::session::Session;
+use crate::session::{Call, JSON, Session};
+use crate::shared_flags::{DELETION, FIELD_MANAGER, SAVE_CONFIG, SUBRESOURCE};
 use crate::targets::{Target, from_files};
 use std::time::Duration;
 
@@ -13,30 +14,37 @@ const LOOK: Duration = Duration::from_millis(200);
 /// What is replaced by force must be gone by then.
 const GONE_LIMIT: Duration = Duration::from_secs(300);
 
-const FLAGS: &[Flag] = &[
-    DRY_RUN,
-    VALIDATE,
-    text("field-manager", "", "Name of the manager used to track field ownership."),
-    boolean("force", "If true, immediately remove resources from API and bypass graceful deletion."),
-    int("grace-period", "-1", "Period of time in seconds given to the resource to terminate gracefully."),
-    boolean("save-config", "If true, the configuration of current object will be saved in its annotation."),
-    text("subresource", "", "If specified, replace will operate on the subresource of the requested object."),
-];
+const FLAGS: &[Flag] =
+    &[DRY_RUN, VALIDATE, FIELD_MANAGER, SAVE_CONFIG, SUBRESOURCE, text("raw", "", "Raw URI to PUT to the server.")];
 
 pub static COMMAND: Command = Command {
     name: "replace",
     usage: "replace -f FILENAME [options]",
     short: "Replace a resource by file name or stdin",
     examples: "# Replace a pod using the data in pod.json\nkubectl replace -f ./pod.json\n\n# Force replace, delete and then re-create the resource\nkubectl replace --force -f ./pod.json",
-    flags: &[PRINT, FILES, FLAGS],
+    flags: &[PRINT, FILES, DELETION, FLAGS],
     run: Some(run),
     ..Command::EMPTY
 };
 
 fn run(session: &Session, args: Args) -> Done<'_> {
     Box::pin(async move {
-        if args.list("filename").is_empty() {
+        if !crate::targets::gives_files(&args)? {
             return Err(Failure::usage(&session.path, "must specify --filename to replace"));
+        }
+        if !args.text("raw").is_empty() {
+            let files = args.list("filename");
+            let [file] = files.as_slice() else {
+                return Err(Failure::message("--raw can only use a single local file or stdin"));
+            };
+            let body = if file == "-" {
+                std::io::read_to_string(std::io::stdin()).map_err(|why| Failure::message(why.to_string()))?
+            } else {
+                crate::targets::read(file.as_ref())?
+            };
+            let call = Call::new(http::Method::PUT, args.text("raw")).body(JSON, body);
+            crate::output::out_bytes(&session.send(call).await?);
+            return Ok(());
         }
         let teller = Teller::of(&args)?;
         let write = Write::of(&args, "kubectl-replace")?;

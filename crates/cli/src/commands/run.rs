@@ -5,10 +5,11 @@ use super::expose::{overridden, pairs};
 use crate::changes::{Deletion, Write};
 use crate::command::{Command, DRY_RUN, Done, PRINT};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, duration, repeat, text};
+use crate::flags::{Args, Flag, boolean, repeat, text};
 use crate::output::line;
 use crate::print::{DryRun, Teller};
 use crate::session::{Call, Session};
+use crate::shared_flags::{FIELD_MANAGER, RUNNING_TIMEOUT, SAVE_CONFIG};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ const FLAGS: &[Flag] = &[
     ),
     repeat("env", "Environment variables to set in the container."),
     boolean("expose", "If true, create a ClusterIP service associated with the pod. Requires `--port`."),
-    text("field-manager", "", "Name of the manager used to track field ownership."),
+    FIELD_MANAGER,
     text("image", "", "The image for the container to run."),
     text(
         "image-pull-policy",
@@ -41,7 +42,7 @@ const FLAGS: &[Flag] = &[
     ),
     text("overrides", "", "An inline JSON override for the generated object."),
     text("override-type", "merge", "The method used to override the generated object: json, merge, or strategic."),
-    duration("pod-running-timeout", "1m0s", "The length of time to wait until at least one pod is running"),
+    RUNNING_TIMEOUT,
     text("port", "", "The port that this container exposes."),
     boolean("privileged", "If true, run the container in privileged mode."),
     boolean("quiet", "If true, suppress prompt messages.").short('q'),
@@ -50,7 +51,7 @@ const FLAGS: &[Flag] = &[
         "rm",
         "If true, delete the pod after it exits. Only valid when attaching to the container, e.g. with '--attach' or with '-i/--stdin'.",
     ),
-    boolean("save-config", "If true, the configuration of current object will be saved in its annotation."),
+    SAVE_CONFIG,
     boolean("stdin", "Keep stdin open on the container in the pod, even if nothing is attached.").short('i'),
     boolean("tty", "Allocate a TTY for the container in the pod.").short('t'),
 ];

@@ -3,9 +3,10 @@
 use crate::changes::{MERGE, Write};
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, duration, int, text};
+use crate::flags::{Args, Flag, duration, int, text};
 use crate::print::{DryRun, Teller};
 use crate::session::{Call, Session};
+use crate::shared_flags::ALL;
 use crate::targets::{Target, listed, targets};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 const FLAGS: &[Flag] = &[
     DRY_RUN,
     SELECTOR,
-    boolean("all", "Select all resources in the namespace of the specified resource types"),
+    ALL,
     int(
         "current-replicas",
         "-1",

@@ -1,11 +1,12 @@
 //! `kubectl wait`: until a condition holds, a field has a value, or an object is there or gone.
 
-use crate::command::{Command, Done, FILES, PRINT, SELECTOR};
+use crate::command::{Command, Done, FILES, PRINT};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, duration, repeat, text};
+use crate::flags::{Args, Flag, duration, repeat};
 use crate::jsonpath::{Template, text_of};
 use crate::print::{Format, name_of};
 use crate::session::Session;
+use crate::shared_flags::{LOCAL, SELECTION};
 use crate::targets::{Target, listed, targets};
 use serde_json::Value;
 use std::time::Duration;
@@ -15,15 +16,11 @@ const LOOK: Duration = Duration::from_millis(250);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const FLAGS: &[Flag] = &[
-    SELECTOR,
-    boolean("all", "Select all resources in the namespace of the specified resource types"),
-    boolean("all-namespaces", "If present, list the requested object(s) across all namespaces.").short('A'),
-    text("field-selector", "", "Selector (field query) to filter on, supports '=', '==', and '!='."),
     repeat(
         "for",
         "The condition to wait on: [create|delete|condition=condition-name[=condition-value]|jsonpath='{JSONPath expression}'=[JSONPath value]].",
     ),
-    boolean("local", "If true, annotation will NOT contact api-server but run locally."),
+    LOCAL,
     duration(
         "timeout",
         "30s",
@@ -36,7 +33,7 @@ pub static COMMAND: Command = Command {
     usage: "wait ([-f FILENAME] | resource.group/resource.name | resource.group [(-l label | --all)]) [--for=create|--for=delete|--for condition=available|--for=jsonpath='{}'[=value]] [options]",
     short: "Experimental: Wait for a specific condition on one or many resources",
     examples: "# Wait for the pod \"busybox1\" to contain the status condition of type \"Ready\"\nkubectl wait --for=condition=Ready pod/busybox1\n\n# Wait for the pod \"busybox1\" to be deleted, with a timeout of 60s, after having issued the \"delete\" command\nkubectl delete pod/busybox1\nkubectl wait --for=delete pod/busybox1 --timeout=60s",
-    flags: &[PRINT, FILES, FLAGS],
+    flags: &[PRINT, FILES, SELECTION, FLAGS],
     run: Some(run),
     ..Command::EMPTY
 };

@@ -18,7 +18,7 @@ pub fn compact(value: &Value) -> String {
 }
 
 /// These signs stand only inside of strings.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
         return text.to_owned();
     }

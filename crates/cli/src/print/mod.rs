@@ -7,6 +7,7 @@ pub mod tabs;
 
 use crate::failure::{Failure, Outcome};
 use crate::flags::Args;
+use crate::go_template;
 use crate::jsonpath::Template;
 use crate::output::{line, out};
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ pub enum Format {
     Yaml,
     JsonPath(Template),
     JsonPathAsJson(Template),
+    GoTemplate(Box<go_template::Template>),
     /// Headings and what stands below them.
     Columns(Vec<(String, Template)>),
 }
@@ -45,11 +47,14 @@ impl Format {
             })
         };
         match name {
-            "" => Ok(Format::Default),
             "wide" if is_get => Ok(Format::Wide),
             "name" => Ok(Format::Name),
             "json" => Ok(Format::Json),
             "yaml" => Ok(Format::Yaml),
+            "" if args.has("template") => go(args, argument()?),
+            "" => Ok(Format::Default),
+            "go-template" | "template" => go(args, argument()?),
+            "go-template-file" | "templatefile" => go(args, file(argument()?)?),
             "jsonpath" => Template::parse(&argument()?).map(Format::JsonPath),
             "jsonpath-as-json" => Template::parse(&argument()?).map(Format::JsonPathAsJson),
             "jsonpath-file" => Template::parse(&file(argument()?)?).map(Format::JsonPath),
@@ -72,6 +77,11 @@ impl Format {
             Format::Json => line(&json::pretty(object)),
             Format::Yaml => out(&wire::yaml::to_string(object)),
             Format::JsonPath(template) => out(&template.render(object)?),
+            Format::GoTemplate(template) => {
+                let (text, done) = template.render(object);
+                out(&text);
+                return done;
+            }
             Format::JsonPathAsJson(template) => {
                 let found: Vec<Value> = template.find(object).into_iter().cloned().collect();
                 line(&json::pretty(&Value::Array(found)));
@@ -80,6 +90,11 @@ impl Format {
         }
         Ok(())
     }
+}
+
+fn go(args: &Args, text: String) -> Outcome<Format> {
+    let strict = !args.bool("allow-missing-template-keys");
+    go_template::Template::parse(&text, strict).map(|template| Format::GoTemplate(Box::new(template)))
 }
 
 fn items(object: &Value) -> Vec<&Value> {

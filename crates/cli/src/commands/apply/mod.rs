@@ -1,17 +1,21 @@
 //! `kubectl apply`: client-side by a three-way patch, or server-side.
 
+mod last;
+mod prune;
 mod upgrade;
 
 use crate::changes::{MERGE, STRATEGIC, Write};
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR, VALIDATE};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, duration, int, repeat, text};
+use crate::flags::{Args, Flag, boolean, repeat};
 use crate::last_applied;
 use crate::output::warning;
 use crate::print::{DryRun, Teller};
 use crate::session::Session;
+use crate::shared_flags::{ALL, DELETION, FIELD_MANAGER, SUBRESOURCE};
 use crate::targets::{Target, from_files};
 use serde_json::{Value, json};
+use std::sync::Mutex;
 
 /// How often a patch is found anew when somebody else was quicker.
 const ATTEMPTS: usize = 5;
@@ -20,12 +24,9 @@ const FLAGS: &[Flag] = &[
     DRY_RUN,
     VALIDATE,
     SELECTOR,
-    boolean("all", "Select all resources in the namespace of the specified resource types."),
-    text("cascade", "background", "Must be \"background\", \"orphan\", or \"foreground\".").bare("background"),
-    text("field-manager", "", "Name of the manager used to track field ownership."),
-    boolean("force", "If true, immediately remove resources from API and bypass graceful deletion."),
+    ALL,
+    FIELD_MANAGER,
     boolean("force-conflicts", "If true, server-side apply will force the changes against conflicts."),
-    int("grace-period", "-1", "Period of time in seconds given to the resource to terminate gracefully."),
     Flag {
         default: "true",
         ..boolean(
@@ -43,9 +44,7 @@ const FLAGS: &[Flag] = &[
     boolean("prune", "Automatically delete resource objects, that do not appear in the configs."),
     repeat("prune-allowlist", "Overwrite the default allowlist with <group/version/kind> for --prune"),
     boolean("server-side", "If true, apply runs in the server instead of the client."),
-    text("subresource", "", "If specified, apply will operate on the subresource of the requested object."),
-    duration("timeout", "0s", "The length of time to wait before giving up on a delete."),
-    boolean("wait", "If true, wait for resources to be gone before returning."),
+    SUBRESOURCE,
 ];
 
 pub static COMMAND: Command = Command {
@@ -54,23 +53,21 @@ pub static COMMAND: Command = Command {
     short: "Apply a configuration to a resource by file name or stdin",
     long: "The resource name must be specified. This resource will be created if it doesn't exist yet.",
     examples: "# Apply the configuration in pod.json to a pod\nkubectl apply -f ./pod.json\n\n# Apply the JSON passed into stdin to a pod\ncat pod.json | kubectl apply -f -",
-    flags: &[PRINT, FILES, FLAGS],
+    flags: &[PRINT, FILES, DELETION, FLAGS],
     run: Some(run),
+    children: &[&last::EDIT, &last::SET, &last::VIEW],
     ..Command::EMPTY
 };
 
 fn run(session: &Session, args: Args) -> Done<'_> {
     Box::pin(async move {
-        let files = args.list("filename");
-        if files.is_empty() {
+        if !crate::targets::gives_files(&args)? {
             return Err(Failure::message("must specify one of -f and -k"));
         }
         if let Some(word) = args.words.first() {
             return Err(Failure::usage(&session.path, format!("Unexpected args: [{word}]")));
         }
-        if args.bool("prune") {
-            return Err(Failure::message("--prune is not supported; delete what is no longer wanted by name or label"));
-        }
+        prune::check(&args)?;
         if args.bool("force-conflicts") && !args.bool("server-side") {
             return Err(Failure::message("--force-conflicts only works with --server-side"));
         }
@@ -81,22 +78,31 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             ));
         }
         let manager = if server_side { "kubectl" } else { "kubectl-client-side-apply" };
-        let apply = Apply { session, args: &args, teller: Teller::of(&args)?, write: Write::of(&args, manager)? };
+        let (teller, write) = (Teller::of(&args)?, Write::of(&args, manager)?);
+        let apply = Apply { session, args: &args, teller, write, kept: Mutex::default() };
         let selector =
             meta::labels::Selector::parse(args.text("selector")).map_err(|why| Failure::message(why.to_string()))?;
         let mut failures = Vec::new();
         let mut found = 0;
+        let mut namespaces: Vec<String> = Vec::new();
         for target in from_files(session, &args).await? {
             let labels = target.object.as_ref().map(|object| &object["metadata"]["labels"]);
             if !selector.matches_with(|key| labels.and_then(|labels| labels[key].as_str())) {
                 continue;
             }
             found += 1;
+            if let Some(namespace) = target.namespace.clone().filter(|one| !namespaces.contains(one)) {
+                namespaces.push(namespace);
+            }
             let done = if server_side { apply.on_server(target).await } else { apply.on_client(target).await };
             failures.extend(done.err());
         }
         if found == 0 {
             return Err(Failure::message("no objects passed to apply"));
+        }
+        if args.bool("prune") && failures.is_empty() {
+            let kept = apply.kept.lock().map(|kept| kept.clone()).unwrap_or_default();
+            prune::prune(session, &args, &kept, &namespaces, apply.write.dry_run).await?;
         }
         Failure::collect(failures)
     })
@@ -107,6 +113,8 @@ struct Apply<'a> {
     args: &'a Args,
     teller: Teller,
     write: Write,
+    /// The uids of what was applied: it must not be pruned.
+    kept: Mutex<Vec<String>>,
 }
 
 impl Apply<'_> {
@@ -133,7 +141,7 @@ impl Apply<'_> {
                 applied
             }
         };
-        self.teller.tell(&applied, &target.resource.shown(), "serverside-applied")
+        self.tell(&applied, &target.resource.shown(), "serverside-applied")
     }
 
     async fn on_client(&self, target: Target) -> Outcome {
@@ -160,16 +168,17 @@ impl Apply<'_> {
                 last_applied::KEY
             ));
         }
+        self.keep(&live);
         if self.write.dry_run == DryRun::Client {
-            return self.teller.tell(&modified, &shown, "configured");
+            return self.tell(&modified, &shown, "configured");
         }
         for attempt in 1.. {
-            let (media_type, patch) = self.patch(&live, &modified)?;
+            let (media_type, patch) = patch_of(&live, &modified)?;
             if patch.as_object().is_some_and(serde_json::Map::is_empty) {
-                return self.teller.tell(&live, &shown, "unchanged");
+                return self.tell(&live, &shown, "unchanged");
             }
             match self.write.patch(self.session, target.path(None), media_type, patch.to_string()).await {
-                Ok(applied) => return self.teller.tell(&applied, &shown, "configured"),
+                Ok(applied) => return self.tell(&applied, &shown, "configured"),
                 Err(failure) if failure.is_conflict() && attempt < ATTEMPTS => live = target.get(self.session).await?,
                 Err(failure) => {
                     let context = format!("applying patch:\n{patch}\nto:\n{}\nfor:", self.named(&target));
@@ -180,26 +189,23 @@ impl Apply<'_> {
         Ok(())
     }
 
+    fn tell(&self, object: &Value, shown: &str, told: &str) -> Outcome {
+        self.keep(object);
+        self.teller.tell(object, shown, told)
+    }
+
+    fn keep(&self, object: &Value) {
+        if let (Some(uid), Ok(mut kept)) = (object["metadata"]["uid"].as_str(), self.kept.lock()) {
+            kept.push(uid.to_owned());
+        }
+    }
+
     async fn create(&self, target: &Target, mut object: Value) -> Outcome {
         if self.write.dry_run != DryRun::Client {
             let created = self.write.create(self.session, target.collection(), &object).await;
             object = created.map_err(|failure| failure.during("creating", &target.source))?;
         }
-        self.teller.tell(&object, &target.resource.shown(), "created")
-    }
-
-    /// What changes `live` into `modified` and takes away what was applied before and no longer is.
-    fn patch(&self, live: &Value, modified: &Value) -> Outcome<(&'static str, Value)> {
-        let original: Value =
-            last_applied::of(live).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| json!({}));
-        let text = |field: &str| modified[field].as_str().unwrap_or_default();
-        let Some(id) = kinds::type_of_version(text("apiVersion"), text("kind")) else {
-            return Ok((MERGE, wire::patch::json_merge_diff(&original, modified, live)));
-        };
-        let cursor = kinds::schema().cursor(id);
-        let patch = wire::patch::strategic_diff(&original, modified, live, &cursor)
-            .map_err(|why| Failure::message(format!("creating patch with:\n{why}")))?;
-        Ok((STRATEGIC, patch))
+        self.tell(&object, &target.resource.shown(), "created")
     }
 
     fn named(&self, target: &Target) -> String {
@@ -213,6 +219,20 @@ impl Apply<'_> {
             target.namespace.as_deref().unwrap_or_default()
         )
     }
+}
+
+/// What changes `live` into `modified` and takes away what was applied before and no longer is.
+pub fn patch_of(live: &Value, modified: &Value) -> Outcome<(&'static str, Value)> {
+    let original: Value =
+        last_applied::of(live).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| json!({}));
+    let text = |field: &str| modified[field].as_str().unwrap_or_default();
+    let Some(id) = kinds::type_of_version(text("apiVersion"), text("kind")) else {
+        return Ok((MERGE, wire::patch::json_merge_diff(&original, modified, live)));
+    };
+    let cursor = kinds::schema().cursor(id);
+    let patch = wire::patch::strategic_diff(&original, modified, live, &cursor)
+        .map_err(|why| Failure::message(format!("creating patch with:\n{why}")))?;
+    Ok((STRATEGIC, patch))
 }
 
 const RESOLVE: &str = "Please review the fields above--they currently have other managers. Here

@@ -1,6 +1,7 @@
 //! `kubectl auth`: who one is, and what one may do.
 
 mod can_i;
+mod reconcile;
 mod whoami;
 
 use crate::command::Command;
@@ -9,6 +10,6 @@ pub static COMMAND: Command = Command {
     name: "auth",
     usage: "auth [flags] [options]",
     short: "Inspect authorization",
-    children: &[&can_i::COMMAND, &whoami::COMMAND],
+    children: &[&can_i::COMMAND, &reconcile::COMMAND, &whoami::COMMAND],
     ..Command::EMPTY
 };

@@ -7,6 +7,7 @@ use crate::output::{line, out};
 use crate::print::Format;
 use crate::print::table::aligned;
 use crate::session::Session;
+use base64::Engine;
 use client::Kubeconfig;
 use serde_json::{Value, json};
 
@@ -98,9 +99,6 @@ const HIDDEN: [(&str, &str, &str, &str); 5] = [
 
 fn view(session: &Session, args: Args) -> Done<'_> {
     Box::pin(async move {
-        if args.bool("flatten") {
-            return Err(Failure::message("--flatten is not supported"));
-        }
         let mut config = session.config()?;
         if args.bool("minify") {
             minify(&mut config)?;
@@ -110,6 +108,9 @@ fn view(session: &Session, args: Args) -> Done<'_> {
         value["kind"] = json!("Config");
         if value["preferences"].is_null() {
             value["preferences"] = json!({});
+        }
+        if args.bool("flatten") {
+            flatten(&mut value)?;
         }
         for list in ["clusters", "contexts", "users"] {
             if let Some(entries) = value[list].as_array_mut() {
@@ -134,6 +135,32 @@ fn view(session: &Session, args: Args) -> Done<'_> {
         }
         Ok(())
     })
+}
+
+/// Files that entries name, and the fields that hold what is in them.
+const FILES: [(&str, &str, &str); 3] = [
+    ("clusters", "cluster", "certificate-authority"),
+    ("users", "user", "client-certificate"),
+    ("users", "user", "client-key"),
+];
+
+/// Puts files into the configuration itself.
+fn flatten(value: &mut Value) -> Outcome {
+    for (list, key, field) in FILES {
+        for entry in value[list].as_array_mut().into_iter().flatten() {
+            let Some(path) = entry[key][field].as_str().filter(|path| !path.is_empty()).map(str::to_owned) else {
+                continue;
+            };
+            let bytes = std::fs::read(&path)
+                .map_err(|why| Failure::message(format!("open {path}: {}", crate::session::io_text(&why))))?;
+            let encoded = base64::engine::general_purpose::STANDARD.encode(bytes);
+            entry[key][format!("{field}-data")] = json!(encoded);
+            if let Some(map) = entry[key].as_object_mut() {
+                map.remove(field);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn minify(config: &mut Kubeconfig) -> Outcome {

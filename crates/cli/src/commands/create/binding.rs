@@ -60,7 +60,8 @@ fn run<'a>(session: &'a Session, args: Args, kind: &'static str) -> Done<'a> {
     })
 }
 
-fn subjects(args: &Args) -> Outcome<Vec<Value>> {
+/// The subjects that flags name.
+pub fn subjects(args: &Args) -> Outcome<Vec<Value>> {
     let named = |kind: &'static str| move |name: String| json!({"apiGroup": GROUP, "kind": kind, "name": name});
     let mut subjects: Vec<Value> = args.list("user").into_iter().map(named("User")).collect();
     subjects.extend(args.list("group").into_iter().map(named("Group")));

@@ -17,8 +17,10 @@ pub const SOURCES: &[Flag] = &[
     ),
     repeat("from-literal", "Specify a key and literal value to insert (i.e. mykey=somevalue)"),
     list("from-env-file", "Specify the path to a file to read lines of key=val pairs."),
-    boolean("append-hash", "Append a hash of the object to its name."),
+    APPEND_HASH,
 ];
+
+pub const APPEND_HASH: Flag = boolean("append-hash", "Append a hash of the object to its name.");
 
 pub static COMMAND: Command = Command {
     name: "configmap",
@@ -44,15 +46,21 @@ fn run(session: &Session, args: Args) -> Done<'_> {
                 }
             }
         }
+        append_hash(&args, &mut object);
         finish(session, &args, object, "failed to create configmap:").await
     })
 }
 
+/// Names an object after its content too, where that was asked for.
+pub fn append_hash(args: &Args, object: &mut Value) {
+    if args.bool("append-hash") {
+        let name = crate::print::name_of(object).to_owned();
+        object["metadata"]["name"] = json!(format!("{name}-{}", crate::kustomize::hash(object, &name)));
+    }
+}
+
 /// Keys and values of all sources given.
 pub fn data(args: &Args) -> Outcome<BTreeMap<String, Vec<u8>>> {
-    if args.bool("append-hash") {
-        return Err(Failure::message("--append-hash is not supported"));
-    }
     if args.has("from-env-file") && (args.has("from-file") || args.has("from-literal")) {
         return Err(Failure::message("from-env-file cannot be combined with from-file or from-literal"));
     }

@@ -5,12 +5,18 @@ mod config_map;
 mod cron_job;
 mod deployment;
 mod generate;
+mod ingress;
 mod job;
+mod limits;
 mod namespace;
 mod role;
 mod secret;
 mod service;
 mod service_account;
+mod token;
+
+pub use binding::subjects;
+pub use limits::amounts;
 
 use crate::changes::Write;
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR, VALIDATE};
@@ -18,6 +24,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, boolean, text};
 use crate::print::{DryRun, Teller};
 use crate::session::{Call, JSON, Session};
+use crate::shared_flags::{FIELD_MANAGER, SAVE_CONFIG};
 use crate::targets::{Target, from_files, read};
 use http::Method;
 
@@ -25,9 +32,9 @@ const FLAGS: &[Flag] = &[
     DRY_RUN,
     VALIDATE,
     SELECTOR,
-    text("field-manager", "kubectl-create", "Name of the manager used to track field ownership."),
+    FIELD_MANAGER,
     text("raw", "", "Raw URI to POST to the server. Uses the transport specified by the kubeconfig file."),
-    boolean("save-config", "If true, the configuration of current object will be saved in its annotation."),
+    SAVE_CONFIG,
     boolean("edit", "Edit the API resource before creating"),
 ];
 
@@ -45,13 +52,18 @@ pub static COMMAND: Command = Command {
         &config_map::COMMAND,
         &cron_job::COMMAND,
         &deployment::COMMAND,
+        &ingress::COMMAND,
         &job::COMMAND,
         &namespace::COMMAND,
+        &limits::BUDGET,
+        &limits::PRIORITY_CLASS,
+        &limits::QUOTA,
         &role::COMMAND,
         &binding::COMMAND,
         &secret::COMMAND,
         &service::COMMAND,
         &service_account::COMMAND,
+        &token::COMMAND,
     ],
     ..Command::EMPTY
 };
@@ -59,17 +71,18 @@ pub static COMMAND: Command = Command {
 fn run(session: &Session, args: Args) -> Done<'_> {
     Box::pin(async move {
         let files = args.list("filename");
-        if files.is_empty() {
+        if !crate::targets::gives_files(&args)? {
             return Err(Failure::message("must specify one of -f and -k"));
         }
         if let Some(word) = args.words.first() {
             return Err(Failure::usage(&session.path, format!("Unexpected args: [{word}]")));
         }
         if !args.text("raw").is_empty() {
-            let body = if files[0] == "-" {
+            let file = files.first().map_or("-", String::as_str);
+            let body = if file == "-" {
                 std::io::read_to_string(std::io::stdin()).map_err(|why| Failure::message(why.to_string()))?
             } else {
-                read(files[0].as_ref())?
+                read(file.as_ref())?
             };
             let answer = session.send(Call::new(Method::POST, args.text("raw")).body(JSON, body)).await?;
             crate::output::out_bytes(&answer);

@@ -27,7 +27,15 @@ pub static CLUSTER_ROLE: Command = Command {
     name: "clusterrole",
     usage: "create clusterrole NAME --verb=verb --resource=resource.group [--resource-name=resourcename] [options]",
     short: "Create a cluster role",
-    flags: &[PRINT, FLAGS, OWN, &[list("non-resource-url", "A partial url that user should have access to.")]],
+    flags: &[
+        PRINT,
+        FLAGS,
+        OWN,
+        &[
+            list("non-resource-url", "A partial url that user should have access to."),
+            list("aggregation-rule", "An aggregation label selector for combining ClusterRoles."),
+        ],
+    ],
     run: Some(|session, args| run(session, args, "ClusterRole")),
     ..Command::EMPTY
 };
@@ -36,6 +44,9 @@ fn run<'a>(session: &'a Session, args: Args, kind: &'static str) -> Done<'a> {
     Box::pin(async move {
         let name = name(session, &args)?;
         let verbs = args.list("verb");
+        if args.has("aggregation-rule") {
+            return aggregated(session, &args, name).await;
+        }
         if verbs.is_empty() {
             return Err(Failure::message("at least one verb must be specified"));
         }
@@ -52,6 +63,20 @@ fn run<'a>(session: &'a Session, args: Args, kind: &'static str) -> Done<'a> {
         });
         finish(session, &args, object, &format!("failed to create {}:", kind.to_lowercase())).await
     })
+}
+
+async fn aggregated(session: &Session, args: &Args, name: &str) -> Outcome {
+    if args.has("verb") || args.has("resource") || args.has("non-resource-url") || args.has("resource-name") {
+        return Err(Failure::message(
+            "aggregation rule must be specified without nonResourceURLs, verbs, resources or resourceNames",
+        ));
+    }
+    let labels = crate::commands::expose::pairs(&args.list("aggregation-rule").join(","))?;
+    let object = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata(name, &[]),
+        "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": labels}]}, "rules": null,
+    });
+    finish(session, args, object, "failed to create clusterrole:").await
 }
 
 /// One rule a group, with the resources asked for under the names they are served as.

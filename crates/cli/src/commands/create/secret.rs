@@ -1,6 +1,6 @@
 //! `kubectl create secret generic|tls|docker-registry`.
 
-use super::config_map::{SOURCES, data, encoded};
+use super::config_map::{APPEND_HASH, SOURCES, append_hash, data, encoded};
 use super::generate::{FLAGS, finish, metadata, name, require};
 use crate::command::{Command, Done, PRINT};
 use crate::failure::{Failure, Outcome};
@@ -38,6 +38,7 @@ static TLS: Command = Command {
         &[
             text("cert", "", "Path to PEM encoded public key certificate."),
             text("key", "", "Path to private key associated with given certificate."),
+            APPEND_HASH,
         ],
     ],
     run: Some(tls),
@@ -50,6 +51,7 @@ const REGISTRY: &[Flag] = &[
     text("docker-email", "", "Email for Docker registry"),
     text("docker-server", "https://index.docker.io/v1/", "Server location for Docker registry"),
     list("from-file", "Key files can be specified using their file path."),
+    APPEND_HASH,
 ];
 
 static DOCKER_REGISTRY: Command = Command {
@@ -74,7 +76,8 @@ fn secret(name: &str, kind: &str, data: BTreeMap<String, Vec<u8>>) -> Value {
 
 fn generic(session: &Session, args: Args) -> Done<'_> {
     Box::pin(async move {
-        let object = secret(name(session, &args)?, args.text("type"), data(&args)?);
+        let mut object = secret(name(session, &args)?, args.text("type"), data(&args)?);
+        append_hash(&args, &mut object);
         finish(session, &args, object, "failed to create secret").await
     })
 }
@@ -89,7 +92,9 @@ fn tls(session: &Session, args: Args) -> Done<'_> {
         for (key, flag) in [("tls.crt", "cert"), ("tls.key", "key")] {
             data.insert(key.to_owned(), file(args.text(flag))?);
         }
-        finish(session, &args, secret(name, "kubernetes.io/tls", data), "failed to create secret").await
+        let mut object = secret(name, "kubernetes.io/tls", data);
+        append_hash(&args, &mut object);
+        finish(session, &args, object, "failed to create secret").await
     })
 }
 
@@ -109,7 +114,8 @@ fn docker_registry(session: &Session, args: Args) -> Done<'_> {
             require(&args, &["docker-username", "docker-password"])?;
             files.insert(".dockerconfigjson".to_owned(), registry_login(&args).into_bytes());
         }
-        let object = secret(name, "kubernetes.io/dockerconfigjson", files);
+        let mut object = secret(name, "kubernetes.io/dockerconfigjson", files);
+        append_hash(&args, &mut object);
         finish(session, &args, object, "failed to create secret").await
     })
 }

@@ -1,5 +1,7 @@
 //! `kubectl cluster-info`: where the control plane and the cluster's own services are.
 
+mod dump;
+
 use crate::command::{Command, Done};
 use crate::flags::Args;
 use crate::output::line;
@@ -13,6 +15,7 @@ pub static COMMAND: Command = Command {
     long: "Display addresses of the control plane and services with label kubernetes.io/cluster-service=true.",
     examples: "# Print the address of the control plane and cluster services\nkubectl cluster-info",
     run: Some(run),
+    children: &[&dump::COMMAND],
     ..Command::EMPTY
 };
 
