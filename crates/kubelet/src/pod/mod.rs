@@ -6,6 +6,7 @@
 pub mod admit;
 pub mod plan;
 mod report;
+mod resize;
 pub mod runtime_view;
 pub mod spec;
 pub mod start;

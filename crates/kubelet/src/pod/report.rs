@@ -52,6 +52,8 @@ pub fn publish(agent: &Agent, pod: &Pod, state: &mut PodState, delete: bool) {
         verdicts: agent.probes.as_ref(),
         waiting: &state.waiting,
         messages: &state.messages,
+        applied: &state.applied,
+        resize: state.resize.as_ref(),
         node_ips: &agent.options.node_ips,
         now: agent.env.clock.now(),
         terminal: state.stopped,

@@ -1,5 +1,6 @@
 //! A pod's status from what the runtime shows, in upstream's words. Pure.
 
+use super::resize::Held;
 use super::runtime_view::PodRuntime;
 use super::spec::{self, RestartPolicy, Slot};
 use super::status_conditions::conditions;
@@ -10,7 +11,7 @@ use base::Timestamp;
 use container::runtime::{ContainerState as RunState, ContainerStatus as RunStatus};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP, PodStatus, VolumeMountStatus,
+    ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP, PodStatus, ResourceRequirements, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ pub struct Inputs<'a> {
     pub waiting: &'a BTreeMap<String, Waiting>,
     /// Last words, by container id.
     pub messages: &'a BTreeMap<String, String>,
+    /// What containers run with, by their ids; the spec's word for those not named.
+    pub applied: &'a BTreeMap<String, ResourceRequirements>,
+    pub resize: Option<&'a Held>,
     pub node_ips: &'a [IpAddr],
     pub now: Timestamp,
     /// Nothing of the pod will run again.
@@ -184,6 +188,8 @@ fn from_runtime(inputs: &Inputs<'_>, slot: Slot, container: &Container, run: &Ru
         Slot::Ephemeral(_) => false,
         _ => started && is_ready(inputs, container, run),
     };
+    let own = || container.resources.clone().unwrap_or_default();
+    let resources = inputs.applied.get(&run.id).cloned().unwrap_or_else(own);
     ContainerStatus {
         name: container.name.clone(),
         image: run.image.clone(),
@@ -199,8 +205,8 @@ fn from_runtime(inputs: &Inputs<'_>, slot: Slot, container: &Container, run: &Ru
             RunState::Created if inputs.terminal => gone(GONE_AT_END),
             RunState::Created => default_waiting(inputs.pod),
         }),
-        allocated_resources: container.resources.as_ref().and_then(|own| own.requests.clone()),
-        resources: Some(container.resources.clone().unwrap_or_default()),
+        allocated_resources: resources.requests.clone(),
+        resources: Some(resources),
         user: run.user.as_ref().map(|(uid, gid, groups)| ContainerUser {
             linux: Some(LinuxContainerUser {
                 uid: i64::from(*uid),

@@ -39,6 +39,12 @@ pub fn conditions(
         Finding::yes("PodScheduled"),
     ]
     .into_iter()
+    .chain(inputs.resize.map(|held| Finding {
+        kind: held.condition,
+        status: true,
+        reason: Some(held.reason),
+        message: Some(held.message.clone()),
+    }))
     .map(|finding| finish(inputs, old, finding))
     .collect()
 }

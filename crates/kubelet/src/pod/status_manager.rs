@@ -252,7 +252,15 @@ fn lean(value: &Value) -> Option<Value> {
 /// Conditions merge by type, so that those of others stay and do not count.
 fn same_conditions(old: &Value, new: &Value) -> bool {
     let old = old.as_array().map_or(&[][..], Vec::as_slice);
-    new.as_array().into_iter().flatten().all(|condition| old.contains(condition))
+    new.as_array().into_iter().flatten().all(|condition| old.contains(condition)) && gone(old, new).next().is_none()
+}
+
+/// The conditions that are there only while they hold.
+const PASSING: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
+
+fn gone<'a>(old: &'a [Value], new: &'a Value) -> impl Iterator<Item = &'a str> {
+    let holds = |kind: &str| new.as_array().into_iter().flatten().any(|condition| condition["type"] == kind);
+    PASSING.into_iter().filter(move |kind| old.iter().any(|before| before["type"] == *kind) && !holds(kind))
 }
 
 /// The merge keeps what is not named, so what is no longer so is named as null.
@@ -273,7 +281,8 @@ fn changed_conditions(old: &Value, new: &Value) -> Value {
         }
         condition
     };
-    Value::Array(new.as_array().into_iter().flatten().map(explicit).collect())
+    let removed = gone(old, new).map(|kind| json!({"$patch": "delete", "type": kind}));
+    Value::Array(new.as_array().into_iter().flatten().map(explicit).chain(removed).collect())
 }
 
 /// Addresses merge by `ip`: those that are no longer there must be taken out by name.

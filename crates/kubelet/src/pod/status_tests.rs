@@ -43,6 +43,8 @@ impl Case {
             verdicts: &self.verdicts,
             waiting: &self.waiting,
             messages: &BTreeMap::from([("id".to_owned(), "last words".to_owned())]),
+            applied: &BTreeMap::new(),
+            resize: None,
             node_ips: &["192.168.0.1".parse().unwrap()],
             now: Timestamp::from_second(NOW).unwrap(),
             terminal: self.terminal,

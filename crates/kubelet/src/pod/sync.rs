@@ -30,7 +30,8 @@ pub async fn sync(agent: &Arc<Agent>, pod: &Pod, state: &mut PodState) -> Option
     super::report::publish(agent, pod, state, false);
     let runtime = agent.view.pod(&pod_ref.uid);
     watch_probes(agent, pod, &runtime);
-    let todo = plan(pod, &runtime, agent.probes.as_ref());
+    let mut todo = plan(pod, &runtime, agent.probes.as_ref());
+    super::resize::resize(agent, pod, &pod_ref, &runtime, &mut todo, state).await;
     let volumes = match set_up_volumes(agent, pod, &pod_ref, state).await {
         Ok(volumes) => volumes,
         // What runs goes on; nothing new starts without its volumes.

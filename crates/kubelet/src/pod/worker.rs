@@ -2,6 +2,7 @@
 //! brings the pod one step further, from running to stopped to gone.
 
 use super::admit::{self, Demand, Refusal};
+use super::resize::Held;
 use super::spec::{self, PodRef};
 use super::{report, stop, sync, volumes};
 use crate::agent::Agent;
@@ -12,7 +13,7 @@ use crate::{names, services};
 use base::{Backoff, Timestamp};
 use bytes::Bytes;
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus, ResourceRequirements};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -86,6 +87,10 @@ pub struct PodState {
     pub sandbox_retry: Option<(Timestamp, u32)>,
     pub hooked: stop::Hooked,
     pub admitted: bool,
+    /// What running containers were last given, by their ids.
+    pub applied: BTreeMap<String, ResourceRequirements>,
+    /// Why a resize waits.
+    pub resize: Option<Held>,
     /// The node itself ended the pod.
     pub failure: Option<Refusal>,
     /// Everything has been stopped for good.
@@ -109,6 +114,8 @@ impl Default for PodState {
             sandbox_retry: None,
             hooked: stop::Hooked::default(),
             admitted: false,
+            applied: BTreeMap::new(),
+            resize: None,
             failure: None,
             stopped: false,
             reported: None,
