@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, boolean, text};
 use crate::print::{DryRun, Teller};
 use crate::session::Session;
-use crate::targets::{Target, from_words, listed};
+use crate::targets::{Target, fetched, from_words};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -39,12 +39,21 @@ fn run(session: &Session, args: Args) -> Done<'_> {
     Box::pin(async move {
         let (words, changes) = split(&args.words)?;
         let changes = Changes::parse(&changes).map_err(|why| Failure::usage(&session.path, why))?;
-        let (teller, write) = (Teller::of(&args)?, Write::of(&args, "kubectl-taint")?);
+        // What is only tried is told the same way.
+        let teller = Teller { dry_run: DryRun::None, ..Teller::of(&args)? };
+        let write = Write::of(&args, "kubectl-taint")?;
         let chosen = from_words(session, &words, false).await?;
         check(&words, &chosen, &args, &changes)?;
         let mut failures = Vec::new();
         for target in chosen {
-            for (target, node) in listed(session, &args, target).await? {
+            let nodes = match fetched(session, &args, vec![target]).await {
+                Ok(nodes) => nodes,
+                Err(failure) => {
+                    failures.push(failure);
+                    continue;
+                }
+            };
+            for (target, node) in nodes {
                 if let Err(failure) = taint(session, &args, &changes, (&target, &node), (&teller, &write)).await {
                     failures.push(failure);
                 }
@@ -70,7 +79,7 @@ async fn taint(
             )));
         }
     }
-    let (taints, told) = changes.apply(node)?;
+    let (taints, told) = changes.apply(node, args.bool("overwrite"))?;
     let mut new = node.clone();
     new["spec"]["taints"] = taints;
     if write.dry_run != DryRun::Client {
@@ -104,7 +113,7 @@ fn check(words: &[String], chosen: &[Target], args: &Args, changes: &Changes) ->
         let word = words.first().map(String::as_str).unwrap_or_default();
         return Err(Failure::message(format!("invalid resource type {word}, only node types are supported")));
     }
-    let both: Vec<String> = changes.both().iter().map(ToString::to_string).collect();
+    let both = changes.both();
     if !both.is_empty() {
         let both = both.join(",");
         let why = format!("can not both modify and remove the following taint(s) in the same command: {both}");
@@ -112,7 +121,7 @@ fn check(words: &[String], chosen: &[Target], args: &Args, changes: &Changes) ->
     }
     let (all, selected) = (args.bool("all"), !args.text("selector").is_empty());
     if all && selected {
-        return Err(Failure::message("setting 'all' parameter with a non empty selector is prohibited."));
+        return Err(Failure::message("setting 'all' parameter with a non empty selector is prohibited"));
     }
     if chosen.iter().any(|target| target.name.is_empty()) && !all && !selected {
         return Err(Failure::message("at least one resource name must be specified since 'all' parameter is not set"));
@@ -167,14 +176,12 @@ impl Changes {
         Ok(changes)
     }
 
-    /// What is to come and to go at once.
-    fn both(&self) -> Vec<&Taint> {
-        let goes = |taint: &&Taint| {
-            self.remove
-                .iter()
-                .any(|gone| gone.key == taint.key && (gone.effect.is_empty() || gone.effect == taint.effect))
+    /// What is to come and to go at once, as upstream prints it.
+    fn both(&self) -> Vec<String> {
+        let comes = |gone: &&Taint| {
+            self.add.iter().any(|new| new.key == gone.key && (gone.effect.is_empty() || gone.effect == new.effect))
         };
-        self.add.iter().filter(goes).collect()
+        self.remove.iter().filter(comes).map(|gone| format!("{}={}", gone.key, gone.effect)).collect()
     }
 
     /// The keys that a node has under the same effects already.
@@ -185,7 +192,7 @@ impl Changes {
     }
 
     /// The node's new taints, and what is told of it.
-    fn apply(&self, node: &Value) -> Outcome<(Value, &'static str)> {
+    fn apply(&self, node: &Value, overwrite: bool) -> Outcome<(Value, &'static str)> {
         let old = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
         let is = |value: &Value, taint: &Taint| {
             value["key"] == taint.key.as_str() && (taint.effect.is_empty() || value["effect"] == taint.effect.as_str())
@@ -206,6 +213,7 @@ impl Changes {
         let stays = |value: &&Value| !self.remove.iter().chain(&self.add).any(|taint| is(value, taint));
         let taints: Vec<Value> = new.chain(old.iter().filter(stays).cloned()).collect();
         let told = match (self.add.is_empty(), self.remove.is_empty()) {
+            _ if overwrite => "modified",
             (false, false) => "modified",
             (false, true) => "tainted",
             _ => "untainted",
@@ -277,14 +285,14 @@ mod tests {
             assert_eq!(changes(specs).unwrap_err(), why, "{specs:?}");
         }
         assert!(changes(&["a=b"]).unwrap_err().starts_with("invalid taint spec: a=b, name part must consist of"));
-        assert_eq!(changes(&["a:NoSchedule", "a-"]).unwrap().both()[0].to_string(), "a:NoSchedule");
+        assert_eq!(changes(&["a:NoSchedule", "a-"]).unwrap().both(), ["a="]);
     }
 
     #[test]
     fn taints_come_change_and_go() {
         let node = json!({"spec": {"taints": [{"key": "a", "value": "1", "effect": "NoSchedule"}, {"key": "a", "effect": "NoExecute"}]}});
         let applied = |specs: &[&str]| {
-            let (taints, told) = changes(specs).unwrap().apply(&node).unwrap();
+            let (taints, told) = changes(specs).unwrap().apply(&node, false).unwrap();
             let shown: Vec<String> =
                 super::taints(&json!({"spec": {"taints": taints}})).iter().map(ToString::to_string).collect();
             (shown.join(" "), told)
@@ -295,7 +303,9 @@ mod tests {
         assert_eq!(applied(&["a-"]), (String::new(), "untainted"));
         assert_eq!(applied(&["a-", "b:NoExecute"]), ("b:NoExecute".to_owned(), "modified"));
         assert_eq!(changes(&["a:NoSchedule"]).unwrap().taken(&node), "a");
-        let Err(Failure::Message(why)) = changes(&["c:NoExecute-"]).unwrap().apply(&node) else { panic!("no failure") };
+        let Err(Failure::Message(why)) = changes(&["c:NoExecute-"]).unwrap().apply(&node, false) else {
+            panic!("no failure")
+        };
         assert_eq!(why, "taint \"c:NoExecute\" not found");
     }
 }

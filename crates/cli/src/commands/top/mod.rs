@@ -16,7 +16,7 @@ pub static COMMAND: Command = Command {
     name: "top",
     usage: "top [flags] [options]",
     short: "Display resource (CPU/memory) usage",
-    long: "The top command allows you to see the resource consumption for nodes or pods.\n\n This command requires Metrics Server to be correctly configured and working on the server.",
+    long: "The top command allows you to see the resource consumption for nodes or pods.\n\nThis command requires Metrics Server to be correctly configured and working on the server.",
     children: &[&node::COMMAND, &pod::COMMAND],
     ..Command::EMPTY
 };

@@ -35,7 +35,7 @@ pub static COMMAND: Command = Command {
     aliases: &["pods", "po"],
     usage: "top pod [NAME | -l label] [options]",
     short: "Display resource (CPU/memory) usage of pods",
-    long: "The 'top pod' command allows you to see the resource consumption of pods.\n\n Due to the metrics pipeline delay, they may be unavailable for a few minutes since pod creation.",
+    long: "The 'top pod' command allows you to see the resource consumption of pods.\n\nDue to the metrics pipeline delay, they may be unavailable for a few minutes since pod creation.",
     examples: "# Show metrics for all pods in the default namespace\nkubectl top pod\n\n# Show metrics for all pods in the given namespace\nkubectl top pod --namespace=NAMESPACE\n\n# Show metrics for a given pod and its containers\nkubectl top pod POD_NAME --containers\n\n# Show metrics for the pods defined by label name=myLabel\nkubectl top pod -l name=myLabel",
     flags: &[FLAGS],
     run: Some(run),
