@@ -30,6 +30,7 @@ mod schema_check;
 mod storage;
 mod storage_migration;
 mod tree;
+mod usage;
 pub mod versions;
 
 pub use print::human_duration;
@@ -66,6 +67,8 @@ pub const ALL: &[&dyn Strategy] = &[
     &apps::stateful_set::CONTROLLER_REVISION,
     &apps::stateful_set::STATEFUL_SET,
     &autoscaling::HORIZONTAL_POD_AUTOSCALER,
+    &usage::NODE_METRICS,
+    &usage::POD_METRICS,
     &batch::cron_job::CRON_JOB,
     &batch::job::JOB,
     &certificates::CLUSTER_TRUST_BUNDLE,

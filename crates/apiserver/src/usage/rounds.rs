@@ -34,6 +34,8 @@ pub(crate) struct Rounds {
 
 #[derive(Default)]
 struct Known {
+    /// When the rates were last brought up to date.
+    fresh: Option<Instant>,
     last: Option<(Instant, Arc<Round>)>,
     rates: Arc<Rates>,
     silent: BTreeMap<String, Instant>,
@@ -44,9 +46,9 @@ impl Rounds {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long ago the last round was.
+    /// How old the rates are.
     fn age(&self) -> Option<Duration> {
-        self.known().last.as_ref().map(|(at, _)| at.elapsed())
+        self.known().fresh.as_ref().map(Instant::elapsed)
     }
 
     /// What everything uses, as of at most fifteen seconds ago.
@@ -63,6 +65,8 @@ impl Rounds {
                     self.round(server).await;
                 }
             }
+            let mut known = self.known();
+            known.fresh = known.last.as_ref().map(|(at, _)| *at);
         }
         self.known().rates.clone()
     }

@@ -6,6 +6,7 @@ mod crashes;
 mod first_day;
 mod own_machine;
 mod pods;
+mod scaling;
 mod services;
 mod split;
 mod three_nodes;
