@@ -12,6 +12,7 @@ mod node;
 mod ready;
 mod schedule;
 mod schedule_affine;
+mod schedule_large;
 mod services;
 mod statuses;
 mod watches;
@@ -106,6 +107,7 @@ pub const ROWS: &[Row] = &[
     watches::ROW,
     schedule::ROW,
     schedule_affine::ROW,
+    schedule_large::ROW,
     node::ROW,
     services::ROW,
     kubectl::ROW,

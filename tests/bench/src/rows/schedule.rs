@@ -33,18 +33,24 @@ pub const ROW: Row = Row {
 };
 
 async fn run(bench: &Bench, kind: Kind) -> anyhow::Result<Found> {
-    let work =
-        Work { pods: bench.sizes.scheduled, make: |number| objects::plain_pod(NAMESPACE, &objects::pod_name(number)) };
-    let found = schedule(bench, kind, &work).await?;
+    let found = schedule(bench, kind, &Work::plain(bench.sizes.nodes, bench.sizes.scheduled)).await?;
     let mut readings = vec![("schedule", found.rate), ("schedule cpu", found.cpu)];
     readings.extend(found.rate_with_start.map(|rate| ("schedule start", rate)));
     Ok(readings)
 }
 
-/// Pods to be scheduled.
+/// Pods to be scheduled, and on how many nodes.
 pub struct Work {
+    pub nodes: u64,
     pub pods: u64,
     pub make: fn(u64) -> Value,
+}
+
+impl Work {
+    /// Small pods that want nothing but room.
+    pub fn plain(nodes: u64, pods: u64) -> Self {
+        Work { nodes, pods, make: |number| objects::plain_pod(NAMESPACE, &objects::pod_name(number)) }
+    }
 }
 
 /// Where the schedulers' Events are.
@@ -124,7 +130,7 @@ async fn first_placed(served: &Served<'_>) -> anyhow::Result<i64> {
 
 async fn fill(served: &mut Served<'_>, work: &Work) -> anyhow::Result<()> {
     served.namespace(NAMESPACE).await?;
-    let nodes = Load::http1(16, Until::Done(served.bench.sizes.nodes));
+    let nodes = Load::http1(16, Until::Done(work.nodes));
     let make: load::Make =
         Arc::new(|number| Shot::create("/api/v1/nodes", objects::node(number).to_string(), objects::node_name(number)));
     served.load(nodes, make).await?;

@@ -29,7 +29,7 @@ const GROUP: u64 = 10;
 
 async fn run(bench: &Bench, kind: Kind) -> anyhow::Result<Found> {
     let make = |number: u64| objects::affine_pod(NAMESPACE, &objects::pod_name(number), number / GROUP);
-    let found = schedule(bench, kind, &Work { pods: bench.sizes.affine, make }).await?;
+    let found = schedule(bench, kind, &Work { nodes: bench.sizes.nodes, pods: bench.sizes.affine, make }).await?;
     let mut readings = vec![("schedule affine", found.rate), ("schedule affine cpu", found.cpu)];
     readings.extend(found.rate_with_start.map(|rate| ("schedule affine start", rate)));
     Ok(readings)
