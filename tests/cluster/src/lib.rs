@@ -6,6 +6,7 @@
 //! rooms but the client.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+pub mod admin;
 pub mod kubectl;
 pub mod kutter;
 pub mod program;

@@ -1,8 +1,8 @@
 //! kutter killed in the middle of writes, again and again: what it acknowledged is there, watches
 //! go on where they were, containers notice nothing.
 
-use client::kubeconfig::Overrides;
-use client::{Api, Client, Error, EventType, Https, Kubeconfig, Options, Request, Response, Verb};
+use client::{Client, Error, EventType, Options, Request, Response, Verb};
+use cluster_tests::admin::{self, run};
 use cluster_tests::kutter::Kutter;
 use cluster_tests::{holds, until};
 use futures_util::StreamExt as _;
@@ -10,9 +10,9 @@ use futures_util::future::{join, join_all};
 use k8s_openapi::api::core::v1::ConfigMap;
 use meta::GroupVersionResource;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
-use testkit::net::{Room, Shape, World};
+use testkit::net::{Shape, World};
 
 /// With five hundred objects each: ten thousand in all.
 const ROUNDS: usize = 20;
@@ -61,7 +61,7 @@ fn write_and_kill(kutter: &Kutter, round: usize, seen: &Seen) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             run(kutter, async {
-                let client = admin(kutter).await;
+                let client = admin::client(kutter).await;
                 let writers = (0..WRITERS).map(|writer| write(&client, format!("c{round}-{writer}"), seen));
                 join(join_all(writers), watch(&client, seen)).await;
             });
@@ -72,22 +72,6 @@ fn write_and_kill(kutter: &Kutter, round: usize, seen: &Seen) {
         });
         kutter.kill();
     });
-}
-
-/// Runs a client on the host.
-fn run<F: Future + Send>(kutter: &Kutter, work: F) -> F::Output
-where
-    F::Output: Send,
-{
-    Room::start(&kutter.host.namespace).run(&kutter.host.namespace, work)
-}
-
-async fn admin(kutter: &Kutter) -> Client {
-    let env = base::Env::real();
-    let config = Kubeconfig::load(&[kutter.kubeconfig()], true).unwrap();
-    let target = config.target(&Overrides::default(), &env).await.unwrap();
-    let api: Arc<dyn Api> = Arc::new(Https::new(target.https, &env).unwrap());
-    Client::new(api)
 }
 
 /// Creates objects until the connection breaks.
@@ -134,7 +118,7 @@ async fn watch(client: &Client, seen: &Seen) {
 async fn revision_now(kutter: &Kutter) -> String {
     let resource = GroupVersionResource::of("", "v1", "configmaps");
     let request = Request::new(Verb::List, resource).namespace(NAMESPACE);
-    match admin(kutter).await.api().call(request).await.unwrap() {
+    match admin::client(kutter).await.api().call(request).await.unwrap() {
         Response::List(list) => list.resource_version,
         _ => panic!("a list was not answered with one"),
     }
@@ -142,14 +126,14 @@ async fn revision_now(kutter: &Kutter) -> String {
 
 /// The objects of this test that are there.
 async fn names(kutter: &Kutter) -> BTreeSet<String> {
-    let list = admin(kutter).await.list::<ConfigMap>(NAMESPACE, Options::default()).await.unwrap();
+    let list = admin::client(kutter).await.list::<ConfigMap>(NAMESPACE, Options::default()).await.unwrap();
     list.items.into_iter().filter_map(|object| object.metadata.name).filter(|name| name.starts_with('c')).collect()
 }
 
 async fn the_watch_misses_nothing(kutter: &Kutter, seen: &Seen) {
     let there = names(kutter).await;
     let all_told = || there.iter().all(|name| seen.told.lock().unwrap().contains_key(name));
-    let client = admin(kutter).await;
+    let client = admin::client(kutter).await;
     let clock = base::Clock::real();
     for _ in 0..100 {
         if all_told() {

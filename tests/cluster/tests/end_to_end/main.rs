@@ -1,6 +1,7 @@
 //! The whole of kutter as users meet it: its binary, kubectl, real containers, real networks.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod api_operations;
 mod bad_input;
 mod crashes;
 mod first_day;
