@@ -70,20 +70,9 @@ pub fn printf(format: &str, arguments: &[Item]) -> String {
                 _ => verb.sharp = true,
             }
         }
-        let mut number = || {
-            let mut digits = String::new();
-            while let Some(digit) = chars.next_if(char::is_ascii_digit) {
-                digits.push(digit);
-            }
-            digits.parse::<usize>().ok().map(|width| width.min(MAX_WIDTH))
-        };
-        verb.width = number();
+        verb.width = digits(&mut chars);
         if chars.next_if_eq(&'.').is_some() {
-            let mut digits = String::new();
-            while let Some(digit) = chars.next_if(char::is_ascii_digit) {
-                digits.push(digit);
-            }
-            verb.precision = Some(digits.parse::<usize>().unwrap_or(0).min(MAX_WIDTH));
+            verb.precision = Some(digits(&mut chars).unwrap_or(0));
         }
         let Some(letter) = chars.next() else {
             out.push_str("%!(NOVERB)");
@@ -105,6 +94,14 @@ pub fn printf(format: &str, arguments: &[Item]) -> String {
         out.push_str(&format!("%!(EXTRA {})", extra.collect::<Vec<_>>().join(", ")));
     }
     out
+}
+
+fn digits(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<usize> {
+    let mut digits = String::new();
+    while let Some(digit) = chars.next_if(char::is_ascii_digit) {
+        digits.push(digit);
+    }
+    digits.parse::<usize>().ok().map(|width| width.min(MAX_WIDTH))
 }
 
 /// Wider or more precise than this nobody reads.

@@ -5,9 +5,10 @@ use super::item::Item;
 use base64::Engine;
 
 type Answer = Result<Item, String>;
+type Function = fn(Vec<Item>) -> Answer;
 
 /// Name, the least and the most arguments, and what it does.
-const ALL: &[(&str, usize, usize, fn(Vec<Item>) -> Answer)] = &[
+const ALL: &[(&str, usize, usize, Function)] = &[
     ("and", 1, usize::MAX, |mut items| items.pop().ok_or_else(String::new)),
     ("or", 1, usize::MAX, |mut items| items.pop().ok_or_else(String::new)),
     ("not", 1, 1, |items| Ok(Item::Bool(!items[0].is_true()))),

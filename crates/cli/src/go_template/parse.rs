@@ -70,7 +70,7 @@ pub fn parse(tokens: &[Placed]) -> Parsed<Program> {
 /// What a list of nodes ended with.
 enum End {
     Text,
-    End,
+    Closed,
     Else,
 }
 
@@ -143,7 +143,7 @@ impl<'t> Parser<'t> {
                             self.at += 1;
                             self.close("end")?;
                             self.depth -= 1;
-                            return Ok((nodes, End::End));
+                            return Ok((nodes, End::Closed));
                         }
                         Some("else") => {
                             self.at += 1;
@@ -194,7 +194,7 @@ impl<'t> Parser<'t> {
         self.ranges -= usize::from(is_range);
         let otherwise = match end {
             End::Text => return self.fail("unexpected EOF"),
-            End::End => Vec::new(),
+            End::Closed => Vec::new(),
             End::Else => self.otherwise(keyword)?,
         };
         Ok(match keyword {
@@ -214,7 +214,7 @@ impl<'t> Parser<'t> {
         }
         self.close("else")?;
         match self.nodes()? {
-            (nodes, End::End) => Ok(nodes),
+            (nodes, End::Closed) => Ok(nodes),
             (_, End::Else) => self.fail("expected end; found {{else}}"),
             (_, End::Text) => self.fail("unexpected EOF"),
         }
@@ -253,7 +253,7 @@ impl<'t> Parser<'t> {
 
     fn body_of(&mut self, name: String) -> Parsed<()> {
         match self.nodes()? {
-            (nodes, End::End) => {
+            (nodes, End::Closed) => {
                 self.named.insert(name, nodes);
                 Ok(())
             }

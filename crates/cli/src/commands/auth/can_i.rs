@@ -130,7 +130,12 @@ fn rules(status: &Value) -> Vec<Rule> {
     let mut all: Vec<Rule> = Vec::new();
     let mut add = |rule: Rule| {
         let same = |one: &&mut Rule| {
-            one.group == rule.group && one.resource == rule.resource && one.names == rule.names && one.url == rule.url
+            // kubectl tells URLs as often as rules do.
+            rule.url.is_empty()
+                && one.group == rule.group
+                && one.resource == rule.resource
+                && one.names == rule.names
+                && one.url == rule.url
         };
         match all.iter_mut().find(same) {
             Some(one) => {

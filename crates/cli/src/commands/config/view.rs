@@ -120,7 +120,7 @@ fn view(session: &Session, args: Args) -> Done<'_> {
                 value[list] = Value::Null;
             }
         }
-        if !args.bool("raw") {
+        if !args.bool("raw") && !args.bool("flatten") {
             for (list, key, field, shown) in HIDDEN {
                 for entry in value[list].as_array_mut().into_iter().flatten() {
                     if entry[key].get(field).is_some() {

@@ -22,7 +22,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         let (pairs, words): (Vec<String>, Vec<String>) =
             args.words.iter().cloned().partition(|word| word.contains('='));
         let pairs: Vec<(&str, &str)> = pairs.iter().filter_map(|pair| pair.split_once('=')).collect();
-        if pairs.is_empty() && !(words.is_empty() && !crate::targets::gives_files(&args)?) {
+        if pairs.is_empty() && (!words.is_empty() || crate::targets::gives_files(&args)?) {
             return Err(Failure::message("at least one image update is required"));
         }
         change(session, &args, &words, "image updated", &|object| set(object, &pairs)).await
