@@ -186,7 +186,8 @@ async fn deployments_are_judged_and_changed() {
     assert_eq!((&container["image"], &container["imagePullPolicy"]), (&json!("i"), &json!("Never")));
     let bad = json!({"matchConstraints": constraints(), "reinvocationPolicy": "Never", "mutations": [
         {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression":
-            "Object{spec: Object.spec{selector: Object.spec.selector{matchLabels: {'x': 'y'}}}}"}}]});
+            "Object{spec: Object.spec{template: Object.spec.template{spec: Object.spec.template.spec{
+                containers: [Object.spec.template.spec.containers{name: 'c', args: ['x']}]}}}}"}}]});
     rig.create(&MUTATING, &named("atomic", bad)).await.unwrap();
     rig.create(&MUTATING_BINDINGS, &named("atomic-here", json!({"policyName": "atomic"}))).await.unwrap();
     let why = rig.deploy("refused", 1).await.unwrap_err();

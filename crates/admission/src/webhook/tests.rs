@@ -393,3 +393,22 @@ async fn dry_runs_conditions_and_services() {
     let status = known.run(&env, "validating", &[hook]).await.result.unwrap_err();
     assert_eq!(status.code, 418, "{}", status.message);
 }
+
+#[tokio::test]
+async fn webhooks_skip_what_their_conditions_leave_out() {
+    let env = Env::real();
+    let server = Server::start(&env, answers).await;
+    let own_name = |name: &str| {
+        json!({"matchConditions": [{"name": "not-me", "expression":
+        format!("object.metadata.name != '{name}'")}]})
+    };
+    let asked = server.hook("l.x.y", "/label", own_name("skip-me"));
+    let case = Case::default();
+    let changed = case.run(&env, "mutating", &[asked]).await;
+    assert_eq!(server.paths(), ["/label"]);
+    let mut skipped = server.hook("l.x.y", "/label", json!({}));
+    let name = changed.object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    skipped["matchConditions"] = own_name(&name)["matchConditions"].clone();
+    case.run(&env, "mutating", &[skipped]).await.result.unwrap();
+    assert_eq!(server.paths(), ["/label"], "not asked again");
+}
