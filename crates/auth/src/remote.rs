@@ -105,7 +105,12 @@ impl Remote {
     }
 
     async fn ask_once(&self, body: Bytes) -> Result<Value, Error> {
-        let broken = |error: client::Error| Error::Connection { url: self.url.clone(), why: error.to_string() };
+        let broken = |error: client::Error| {
+            let why = error.to_string();
+            // The client speaks of what it mostly talks to.
+            let why = why.trim_start_matches("cannot reach the API server: ").to_owned();
+            Error::Connection { url: self.url.clone(), why }
+        };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));

@@ -37,7 +37,7 @@ fn configurations_are_refused_in_upstreams_words() {
     let known = dir.path().join("k");
     std::fs::write(&known, "").unwrap();
     for (text, error) in [
-        (file("[]"), "authorizers: Required value: at least one authorization mode must be defined"),
+        (file("  []"), "authorizers: Required value: at least one authorization mode must be defined"),
         (file("- {type: Other, name: a}"), "authorizers[0].type: Unsupported value: \"Other\""),
         (file("- {type: RBAC}"), "authorizers[0].name: Required value"),
         (file("- {type: RBAC, name: a}\n- {type: RBAC, name: b}"), "authorizers[1].type: Duplicate value: \"RBAC\""),

@@ -117,7 +117,8 @@ async fn call(path: &Path, method: &str, message: Vec<u8>) -> Result<Bytes, Stri
         .header("te", "trailers")
         .body(Full::new(framed(&message)))
         .map_err(|error| error.to_string())?;
-    let asked = async {
+    // Owns the sender: once it has its answer, the connection ends.
+    let asked = async move {
         let response = sender.send_request(request).await.map_err(text)?;
         let headers = response.headers().clone();
         let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
@@ -132,14 +133,11 @@ async fn call(path: &Path, method: &str, message: Vec<u8>) -> Result<Bytes, Stri
             }
         }
     };
-    // The connection lives as long as the call.
-    let body = tokio::select! {
-        answer = asked => answer?,
-        ended = connection => {
-            ended.map_err(text)?;
-            return Err("the connection was closed".to_owned());
-        }
-    };
+    let (body, ended) = tokio::join!(asked, connection);
+    if let (Err(why), Err(end)) = (&body, ended) {
+        return Err(format!("{why}: {end}"));
+    }
+    let body: Bytes = body?;
     match body.get(5..) {
         Some(message) if body[0] == 0 => Ok(body.slice_ref(message)),
         _ => Err("cannot read the key service's answer".to_owned()),

@@ -213,6 +213,7 @@ impl TokenIssuer {
         let (status, body) = fetched
             .await
             .map_err(|_| format!("Get {url:?}: context deadline exceeded"))?
+            .map_err(|error| error.to_string().replace("cannot reach the API server: ", ""))
             .map_err(|error| format!("Get {url:?}: {error}"))?;
         if status != StatusCode::OK {
             return Err(format!("{status}: {}", String::from_utf8_lossy(&body[..body.len().min(256)])));
