@@ -1,0 +1,327 @@
+//! Flow control and audit over a real connection: the objects behind it, floods, what is told of
+//! each request, an orderly end.
+
+#![allow(clippy::unwrap_used)]
+
+use apiserver::http::{Drain, Front, Measure};
+use apiserver::{Access, Apis, Identity, Limits, Server, Settings};
+use audit::{Audit, LogOptions, Policy};
+use auth::authn::TokenFile;
+use base::Env;
+use bytes::Bytes;
+use client::{Api, Error, Https, HttpsOptions, Options, PatchType, Request, Response, Roots, Verb};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderValue, Method};
+use meta::GroupVersionResource;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use store::MemoryStore;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+const GROUP: &str = "flowcontrol.apiserver.k8s.io";
+const SCHEMAS: GroupVersionResource = GroupVersionResource::of(GROUP, "v1", "flowschemas");
+const LEVELS: GroupVersionResource = GroupVersionResource::of(GROUP, "v1", "prioritylevelconfigurations");
+const POLICY: &str = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules:
+- level: RequestResponse
+  omitManagedFields: true
+  verbs: [create]
+  resources: [{group: '', resources: [configmaps]}]
+- level: Metadata
+  omitStages: [RequestReceived]
+  resources: [{group: '', resources: [configmaps]}]
+";
+
+struct Rig {
+    env: Env,
+    api: Https,
+    url: String,
+    pem: Vec<u8>,
+    drain: Drain,
+    log: std::path::PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Rig {
+    async fn start(limits: Limits) -> Self {
+        let env = Env::real();
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = folder.path().join("tokens");
+        std::fs::write(&tokens, "secret,admin,1,system:masters\nweak,jane,2,\n").unwrap();
+        let identity = Identity { token_file: Some(TokenFile::load(&tokens).unwrap()), ..Identity::default() };
+        let gates = base::collections::HashSet::default();
+        let setup = admission::Setup { clock: env.clock.clone(), rng: env.rng.clone(), gates };
+        let chain = admission::Chain::from_flags(&setup, &[], &[]).unwrap();
+        let settings = Settings {
+            service_cidr: "10.96.0.0/16".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            ca_pem: String::new(),
+            feature_gates: BTreeMap::new(),
+            apis: Apis::default(),
+            limits,
+            audiences: Vec::new(),
+        };
+        let store = Arc::new(MemoryStore::new(&env));
+        let server = Server::start(env.clone(), store, chain, Access::standard(), identity, settings).await.unwrap();
+        env.tasks.spawn("upkeep", server.clone().upkeep());
+        let log = folder.path().join("audit.log");
+        let options = LogOptions { path: log.display().to_string(), ..LogOptions::default() };
+        let audit = Audit::open(&env, Policy::parse(POLICY).unwrap(), Some(&options), None).await.unwrap();
+        let (acceptor, pem) = certified();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let drain = Drain::default();
+        let front = Arc::new(Front {
+            server,
+            connector: None,
+            aggregator: None,
+            advertise: String::new(),
+            audit: Some(audit),
+            measure: Measure::new(&env.metrics),
+            configuration: json!({}),
+            drain: drain.clone(),
+        });
+        env.tasks.spawn("listener", apiserver::http::serve(env.clone(), listener, acceptor, front));
+        let api = door(&env, &url, &pem, "secret");
+        let rig = Rig { env, api, url, pem, drain, log, _folder: folder };
+        rig.until_bootstrapped().await;
+        rig
+    }
+
+    async fn until_bootstrapped(&self) {
+        for _ in 0..500 {
+            let last = self.send(Request::new(Verb::Get, SCHEMAS).name("catch-all")).await;
+            if last.is_ok_and(|schema| schema["status"]["conditions"][0]["status"] == "False") {
+                return;
+            }
+            self.env.clock.sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the bootstrap objects did not come");
+    }
+
+    async fn send(&self, request: Request) -> Result<Value, Error> {
+        match self.api.call(request).await? {
+            Response::Object { body, .. } => Ok(serde_json::from_slice(&body).unwrap()),
+            Response::List(list) => Ok(list.items.iter().map(|item| parse(item)).collect()),
+            Response::Watch(_) => panic!("a watch"),
+        }
+    }
+
+    /// Code, headers and body of a plain GET.
+    async fn get(&self, api: &Https, path: &str) -> (u16, HeaderMap, String) {
+        let answer = api.raw(Method::GET, path, HeaderMap::new(), Bytes::new()).await.unwrap();
+        let (code, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.into_body().collect(1 << 20).await.unwrap();
+        (code, headers, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.log).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn door(env: &Env, url: &str, pem: &[u8], token: &str) -> Https {
+    let options = HttpsOptions::new(url, Roots::Pem(pem.to_vec())).token(token.to_owned());
+    Https::new(options, env).unwrap()
+}
+
+fn certified() -> (TlsAcceptor, Vec<u8>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    (TlsAcceptor::from(Arc::new(config)), made.cert.pem().into_bytes())
+}
+
+fn parse(bytes: &Bytes) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+fn labelled(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": format!("{GROUP}/v1"), "kind": kind, "spec": spec,
+        "metadata": {"name": name, "labels": {"special": "yes"}}})
+}
+
+/// Every verb on objects of one kind, as upstream's conformance test goes through them.
+async fn every_verb(rig: &Rig, resource: &GroupVersionResource, kind: &str, spec: Value) {
+    let request = |verb| Request::new(verb, resource.clone());
+    let selected = || Options { label_selector: Some("special=yes".to_owned()), ..Options::default() };
+    let created = rig.send(request(Verb::Create).body(labelled(kind, "one", &spec).to_string())).await.unwrap();
+    assert_eq!(created["metadata"]["generation"], 1);
+    let found = rig.send(request(Verb::Get).name("one")).await.unwrap();
+    assert_eq!(found["metadata"]["uid"], created["metadata"]["uid"]);
+    assert_eq!(rig.send(request(Verb::List).options(selected())).await.unwrap().as_array().unwrap().len(), 1);
+    let from = created["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    let options = Options { resource_version: Some(from), ..selected() };
+    let Response::Watch(mut watch) = rig.api.call(request(Verb::Watch).options(options)).await.unwrap() else {
+        panic!("no watch")
+    };
+    let patch = json!({"metadata": {"annotations": {"patched": "true"}}, "spec": {"matchingPrecedence": 9999}});
+    let patch = if kind == "FlowSchema" { patch } else { json!({"metadata": {"annotations": {"patched": "true"}}}) };
+    let patched = rig.send(request(Verb::Patch(PatchType::Merge)).name("one").body(patch.to_string())).await.unwrap();
+    assert_eq!(patched["metadata"]["annotations"]["patched"], "true");
+    let mut current = rig.send(request(Verb::Get).name("one")).await.unwrap();
+    current["metadata"]["annotations"]["updated"] = "true".into();
+    let updated = rig.send(request(Verb::Update).name("one").body(current.to_string())).await.unwrap();
+    assert_eq!(updated["metadata"]["annotations"]["updated"], "true");
+    let event = watch.next().await.unwrap().unwrap();
+    assert_eq!(event.kind.as_str(), "MODIFIED");
+    let status = json!({"status": {"conditions": [{"type": "Patched", "status": "False"}]}});
+    let patched = request(Verb::Patch(PatchType::Merge)).name("one").subresource("status").body(status.to_string());
+    assert_eq!(rig.send(patched).await.unwrap()["status"]["conditions"][0]["type"], "Patched");
+    let mut current = rig.send(request(Verb::Get).name("one").subresource("status")).await.unwrap();
+    current["status"]["conditions"] = json!([{"type": "Updated", "status": "True"}]);
+    let put = request(Verb::Update).name("one").subresource("status").body(current.to_string());
+    assert_eq!(rig.send(put).await.unwrap()["status"]["conditions"][0]["type"], "Updated");
+    rig.send(request(Verb::Delete).name("one")).await.unwrap();
+    assert!(rig.send(request(Verb::Get).name("one")).await.unwrap_err().is(meta::Reason::NotFound));
+    for name in ["two", "three"] {
+        rig.send(request(Verb::Create).body(labelled(kind, name, &spec).to_string())).await.unwrap();
+    }
+    rig.send(request(Verb::DeleteCollection).options(selected())).await.unwrap();
+    assert_eq!(rig.send(request(Verb::List).options(selected())).await.unwrap(), json!([]));
+}
+
+#[tokio::test]
+async fn flow_schemas_take_every_verb() {
+    let rig = Rig::start(Limits::default()).await;
+    let spec = json!({"matchingPrecedence": 10000, "priorityLevelConfiguration": {"name": "global-default"},
+        "distinguisherMethod": {"type": "ByUser"}, "rules": [{
+            "subjects": [{"kind": "User", "user": {"name": "example-e2e-non-existent-user"}}],
+            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}]}]});
+    every_verb(&rig, &SCHEMAS, "FlowSchema", spec).await;
+}
+
+#[tokio::test]
+async fn priority_levels_take_every_verb() {
+    let rig = Rig::start(Limits::default()).await;
+    let spec = json!({"type": "Limited", "limited": {"nominalConcurrencyShares": 2,
+        "limitResponse": {"type": "Reject"}}});
+    every_verb(&rig, &LEVELS, "PriorityLevelConfiguration", spec).await;
+}
+
+#[tokio::test]
+async fn answers_tell_of_their_flow_and_the_crowded_are_sent_away() {
+    let rig = Rig::start(Limits { max_requests: 1, max_mutating_requests: 0, ..Limits::default() }).await;
+    let (code, headers, _) = rig.get(&rig.api, "/api/v1/namespaces").await;
+    let exempt = rig.send(Request::new(Verb::Get, SCHEMAS).name("exempt")).await.unwrap();
+    assert_eq!(code, 200);
+    assert_eq!(headers["x-kubernetes-pf-flowschema-uid"], exempt["metadata"]["uid"].as_str().unwrap());
+    assert!(headers.contains_key("x-kubernetes-pf-prioritylevel-uid") && headers.contains_key("audit-id"));
+    // A level of one seat without a queue, held by a request whose body does not come.
+    let level = labelled(
+        "PriorityLevelConfiguration",
+        "narrow",
+        &json!({"type": "Limited", "limited": {
+        "nominalConcurrencyShares": 1, "lendablePercent": 0, "borrowingLimitPercent": 0,
+        "limitResponse": {"type": "Reject"}}}),
+    );
+    rig.send(Request::new(Verb::Create, LEVELS).body(level.to_string())).await.unwrap();
+    let schema = labelled(
+        "FlowSchema",
+        "narrow",
+        &json!({"matchingPrecedence": 5,
+        "priorityLevelConfiguration": {"name": "narrow"}, "rules": [{
+            "subjects": [{"kind": "User", "user": {"name": "jane"}}],
+            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"],
+                "clusterScope": true}]}]}),
+    );
+    rig.send(Request::new(Verb::Create, SCHEMAS).body(schema.to_string())).await.unwrap();
+    let jane = door(&rig.env, &rig.url, &rig.pem, "weak");
+    let mut stream = jane.connect_http1().await.unwrap();
+    let slow = "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer weak\r\n\
+                Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, slow.as_bytes()).await.unwrap();
+    rig.env.clock.sleep(Duration::from_millis(200)).await;
+    let (code, headers, body) = rig.get(&jane, "/api/v1/namespaces/default/pods").await;
+    assert_eq!((code, body.as_str()), (429, "Too many requests, please try again later.\n"));
+    assert_eq!(headers["retry-after"], HeaderValue::from_static("1"));
+    let (code, ..) = rig.get(&rig.api, "/api/v1/pods").await;
+    assert_eq!(code, 200, "others are not held up");
+    let (_, _, page) = rig.get(&rig.api, "/debug/api_priority_and_fairness/dump_priority_levels").await;
+    assert!(page.lines().any(|line| line.starts_with("narrow, ")), "{page}");
+    let (_, _, page) = rig.get(&rig.api, "/metrics").await;
+    for counter in [
+        "apiserver_flowcontrol_rejected_requests_total{priority_level=\"narrow\",flow_schema=\"narrow\"",
+        "apiserver_request_total{verb=\"GET\"",
+        "apiserver_current_inflight_requests{request_kind=\"mutating\"} 1",
+        "apiserver_storage_objects{resource=\"flowschemas.flowcontrol.apiserver.k8s.io\"}",
+    ] {
+        assert!(page.contains(counter), "{counter} is not in\n{page}");
+    }
+    drop(stream);
+    rig.env.clock.sleep(Duration::from_millis(200)).await;
+    let (code, ..) = rig.get(&jane, "/api/v1/namespaces/default/pods").await;
+    assert_eq!(code, 403, "the seat is free again");
+}
+
+#[tokio::test]
+async fn audit_tells_who_did_what() {
+    let rig = Rig::start(Limits::default()).await;
+    let maps = GroupVersionResource::of("", "v1", "configmaps");
+    let namespaces = GroupVersionResource::of("", "v1", "namespaces");
+    rig.send(Request::new(Verb::Create, namespaces).body(json!({"metadata": {"name": "a"}}).to_string()))
+        .await
+        .unwrap();
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": {"k": "v"}});
+    let create = Request::new(Verb::Create, maps.clone()).namespace("a").body(object.to_string());
+    rig.send(create).await.unwrap();
+    let jane = door(&rig.env, &rig.url, &rig.pem, "weak");
+    let (code, ..) = rig.get(&jane, "/api/v1/namespaces/a/configmaps/one").await;
+    assert_eq!(code, 403);
+    let events = rig.events();
+    let stages: Vec<_> =
+        events.iter().map(|event| (event["verb"].as_str().unwrap(), event["stage"].as_str().unwrap())).collect();
+    assert_eq!(stages, [("create", "RequestReceived"), ("create", "ResponseComplete"), ("get", "ResponseComplete")]);
+    let created = &events[1];
+    assert_eq!(created["level"], "RequestResponse");
+    assert_eq!(created["auditID"], events[0]["auditID"]);
+    assert_eq!(
+        created["objectRef"],
+        json!({"resource": "configmaps", "namespace": "a", "name": "one", "apiVersion": "v1"})
+    );
+    assert_eq!(created["responseStatus"], json!({"metadata": {}, "code": 201}));
+    assert_eq!(created["requestObject"]["data"], json!({"k": "v"}));
+    assert_eq!(created["responseObject"]["metadata"]["managedFields"], Value::Null);
+    assert_eq!(created["annotations"]["authorization.k8s.io/decision"], "allow");
+    let refused = &events[2];
+    assert_eq!(refused["user"]["username"], "jane");
+    assert_eq!(refused["responseStatus"]["reason"], "Forbidden");
+    assert_eq!(refused["annotations"]["authorization.k8s.io/decision"], "forbid");
+    assert_eq!(refused["requestObject"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_is_first_not_ready_and_ends_watches() {
+    let rig = Rig::start(Limits::default()).await;
+    let request = Request::new(Verb::Watch, GroupVersionResource::of("", "v1", "pods"));
+    let Response::Watch(mut watch) = rig.api.call(request).await.unwrap() else { panic!("no watch") };
+    let (drain, env) = (rig.drain.clone(), rig.env.clone());
+    let stopping = async { drain.run(&env, Duration::from_millis(300), Duration::from_secs(10)).await };
+    let meanwhile = async {
+        rig.env.clock.sleep(Duration::from_millis(100)).await;
+        let ready = rig.get(&rig.api, "/readyz").await;
+        assert_eq!(ready.0, 500);
+        assert!(ready.2.contains("[-]shutdown failed"), "{}", ready.2);
+        assert_eq!(rig.get(&rig.api, "/livez").await.0, 200);
+        while watch.next().await.is_some_and(|event| event.is_ok()) {}
+    };
+    let began = rig.env.clock.instant();
+    tokio::join!(stopping, meanwhile);
+    assert!(rig.env.clock.instant().duration_since(began) < Duration::from_secs(5));
+    let gone = rig.api.raw(Method::GET, "/livez", HeaderMap::new(), Bytes::new()).await;
+    assert!(gone.is_err(), "nobody listens any more");
+}
