@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn metrics_are_checked_in_upstreams_words() {
-        let queue = |target: Value| json!([{"type": "External", "external": {"metric": {"name": "q"}, "target": target}}]);
+        let queue =
+            |target: Value| json!([{"type": "External", "external": {"metric": {"name": "q"}, "target": target}}]);
         let cpu = |target: Value| json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]);
         let zero = "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas";
         let at = "spec.metrics[0].external.target";
@@ -236,7 +237,9 @@ mod tests {
             (cpu(json!({"type": "Utilization", "averageUtilization": 50})), vec![zero.to_owned()]),
             (
                 queue(json!({"type": "Value"})),
-                vec![format!("{at}.averageValue: Required value: must set either a target value for metric or a per-pod target")],
+                vec![format!(
+                    "{at}.averageValue: Required value: must set either a target value for metric or a per-pod target"
+                )],
             ),
             (
                 queue(json!({"type": "Value", "value": "1", "averageValue": "0"})),
@@ -259,7 +262,8 @@ mod tests {
         }
         let metrics = queue(json!({"type": "Value", "value": "3"}));
         let policies = json!([{"type": "Pods", "value": 1, "periodSeconds": 1}]);
-        let rules = json!({"policies": policies, "selectPolicy": "Max", "stabilizationWindowSeconds": -1, "tolerance": "-0.1"});
+        let rules =
+            json!({"policies": policies, "selectPolicy": "Max", "stabilizationWindowSeconds": -1, "tolerance": "-0.1"});
         let wanted = [
             "spec.behavior.scaleUp.stabilizationWindowSeconds: Invalid value: -1: must be greater than or equal to zero",
             "spec.behavior.scaleUp.tolerance: Invalid value: \"-0.1\": must be greater than or equal to 0",
