@@ -156,7 +156,8 @@ fn lets(list: &[String], word: &str) -> bool {
 impl Rule {
     fn check(&self, at: usize) -> Result<(), PolicyError> {
         let fail = |why: &str| Err(PolicyError::Rule(format!("rules[{at}].{why}")));
-        if !self.non_resource_urls.is_empty() && !(self.resources.is_empty() && self.namespaces.is_empty()) {
+        let has_resources = !self.resources.is_empty() || !self.namespaces.is_empty();
+        if has_resources && !self.non_resource_urls.is_empty() {
             return fail(
                 "nonResourceURLs: Invalid value: rules cannot apply to both regular resources and non-resource URLs",
             );
