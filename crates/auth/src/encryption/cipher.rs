@@ -72,7 +72,7 @@ impl Gcm {
 }
 
 enum Cipher {
-    Gcm(Gcm),
+    Gcm(Box<Gcm>),
     Cbc(Vec<u8>),
     Secretbox(Box<XSalsa20Poly1305>),
 }
@@ -90,7 +90,7 @@ impl Keyed {
     /// The key has the wrong size.
     pub fn new(form: &str, name: &str, key: &[u8]) -> Result<Self, String> {
         let cipher = match (form, key.len()) {
-            ("aesgcm", _) => Cipher::Gcm(Gcm::new(key)?),
+            ("aesgcm", _) => Cipher::Gcm(Box::new(Gcm::new(key)?)),
             ("aescbc", 16 | 24 | 32) => Cipher::Cbc(key.to_vec()),
             ("secretbox", 32) => {
                 let cipher = XSalsa20Poly1305::new_from_slice(key).map_err(|error| error.to_string())?;

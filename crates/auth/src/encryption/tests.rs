@@ -32,7 +32,7 @@ fn config(providers: &str, resources: &str) -> String {
 }
 
 fn keyed(form: &str, name: &str, size: usize) -> String {
-    let key = STANDARD.encode(secret::sha256_hex(name.as_bytes())[..size].as_bytes());
+    let key = STANDARD.encode(&secret::sha256_hex(name.as_bytes()).as_bytes()[..size]);
     format!("  - {form}: {{keys: [{{name: {name}, secret: {key}}}]}}\n")
 }
 
