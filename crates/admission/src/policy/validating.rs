@@ -251,7 +251,8 @@ fn annotate<'a>(policy: &'a Policy, scene: &Scene<'a>, budget: &mut u64, found: 
         match expression.run(scene, budget) {
             Ok(value) => {
                 let mut text = value.as_str().unwrap_or_default().trim().to_owned();
-                text.truncate(text.floor_char_boundary(MAX_ANNOTATION));
+                let end = (0..=MAX_ANNOTATION.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+                text.truncate(end.unwrap_or_default());
                 if !text.is_empty() {
                     found.annotations.push((key.clone(), text));
                 }
