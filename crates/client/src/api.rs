@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use futures_util::Stream;
-use meta::{GroupVersionResource, Status};
+use meta::{GroupVersionResource, ObjectMeta, Status};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -142,7 +143,13 @@ pub struct List {
     pub continue_token: Option<String>,
     pub remaining: Option<i64>,
     pub items: Vec<Bytes>,
+    /// Of each item; empty where nothing was read ahead.
+    pub metadata: Vec<ReadAhead>,
 }
+
+/// An object's metadata, where the sender shares them: within a process they are read once, however
+/// many caches hold the object.
+pub type ReadAhead = Option<Arc<ObjectMeta>>;
 
 /// Ends when the server ends it; an error item is the last.
 pub type Watch = Pin<Box<dyn Stream<Item = Result<Event, Error>> + Send>>;
@@ -152,6 +159,7 @@ pub struct Event {
     pub kind: EventType,
     /// The object as JSON, with its resourceVersion.
     pub object: Bytes,
+    pub metadata: ReadAhead,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -287,7 +287,7 @@ impl State {
             meta["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
         }
         self.objects.insert(place.clone(), new.clone());
-        self.publish(&place.0, Event { kind, object: bytes(&new) });
+        self.publish(&place.0, Event { kind, object: bytes(&new), metadata: None });
         new
     }
 
@@ -295,7 +295,7 @@ impl State {
         let Some(mut old) = self.objects.remove(place) else { return };
         self.version += 1;
         old["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.publish(&place.0, Event { kind: EventType::Deleted, object: bytes(&old) });
+        self.publish(&place.0, Event { kind: EventType::Deleted, object: bytes(&old), metadata: None });
     }
 
     fn publish(&mut self, resource: &GroupVersionResource, event: Event) {

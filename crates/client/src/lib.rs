@@ -18,8 +18,8 @@ pub mod typed;
 pub mod webhook;
 
 pub use api::{
-    Api, BoxFuture, DeleteOptions, Error, Event, EventType, List, Options, PatchType, Preconditions, Request, Response,
-    Verb, Watch,
+    Api, BoxFuture, DeleteOptions, Error, Event, EventType, List, Options, PatchType, Preconditions, ReadAhead,
+    Request, Response, Verb, Watch,
 };
 pub use cache::{Cache, Caches, Change, Item, Key, Projection, Selection};
 pub use events::{ObjectRef, Recorder};

@@ -1,5 +1,6 @@
 //! An object's metadata, read without the rest of it: servers write it before spec and status, which
-//! are most of an object and the projection's to look at. Every cache reads every object this way.
+//! are most of an object and the projection's to look at. Caches read objects this way, and servers on
+//! behalf of the caches of their process.
 
 use meta::ObjectMeta;
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use std::fmt;
 
 /// # Errors
 /// What stands before the metadata, or it, is no JSON or of the wrong types.
-pub(super) fn read(object: &[u8]) -> Result<ObjectMeta, serde_json::Error> {
+pub fn read(object: &[u8]) -> Result<ObjectMeta, serde_json::Error> {
     let mut found = None;
     let outcome = serde_json::Deserializer::from_slice(object).deserialize_map(UpToMetadata(&mut found));
     match found {

@@ -12,9 +12,10 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
+pub use metadata::read as read_metadata;
 pub use registry::{Caches, Selection};
 
-use crate::BoxFuture;
+use crate::{BoxFuture, ReadAhead};
 use bytes::Bytes;
 use meta::ObjectMeta;
 use serde::de::DeserializeOwned;
@@ -99,7 +100,8 @@ pub struct Item<P> {
     pub key: Key,
     /// The whole object as JSON.
     pub bytes: Bytes,
-    pub meta: ObjectMeta,
+    /// In process one copy for all caches that hold the object.
+    pub meta: Arc<ObjectMeta>,
     /// The resource version as a number; 0 where the server's is none.
     pub version: u64,
     pub view: P,
@@ -114,7 +116,15 @@ impl<P> Item<P> {
 
 impl<P: Projection> Item<P> {
     pub fn read(bytes: Bytes) -> Result<Self, serde_json::Error> {
-        let metadata = metadata::read(&bytes)?;
+        Self::read_on(bytes, None)
+    }
+
+    /// The same where the metadata may have been read.
+    fn read_on(bytes: Bytes, metadata: ReadAhead) -> Result<Self, serde_json::Error> {
+        let metadata = match metadata {
+            Some(metadata) => metadata,
+            None => Arc::new(metadata::read(&bytes)?),
+        };
         let view = P::project(&bytes)?;
         let version = parse_version(&metadata.resource_version);
         Ok(Item { key: Key::of(&metadata), bytes, meta: metadata, version, view })

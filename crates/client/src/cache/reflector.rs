@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::{Projection, Selection, parse_version};
-use crate::{Api, Error, Event, EventType, Options, Request, Response, Verb, Watch};
+use crate::{Api, Error, Event, EventType, Options, ReadAhead, Request, Response, Verb, Watch};
 use base::{Backoff, Env};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -68,7 +68,7 @@ impl<P: Projection> Reflector<P> {
         }
     }
 
-    async fn list_pages(&self) -> Result<(Vec<Bytes>, String), Error> {
+    async fn list_pages(&self) -> Result<(Vec<(Bytes, ReadAhead)>, String), Error> {
         let mut items = Vec::new();
         let mut token = None;
         loop {
@@ -77,7 +77,7 @@ impl<P: Projection> Reflector<P> {
                 Response::List(page) => page,
                 _ => return Err(Error::Decode("a LIST was not answered with a list".to_owned())),
             };
-            items.extend(page.items);
+            items.extend(page.items.into_iter().zip(page.metadata.into_iter().chain(std::iter::repeat(None))));
             match page.continue_token.filter(|token| !token.is_empty()) {
                 Some(next) => token = Some(next),
                 None => return Ok((items, page.resource_version)),
@@ -129,8 +129,8 @@ impl<P: Projection> Reflector<P> {
 
     fn apply(&self, event: Event) -> Option<String> {
         match event.kind {
-            EventType::Added | EventType::Modified => self.shared.put(event.object),
-            EventType::Deleted => self.shared.delete(event.object),
+            EventType::Added | EventType::Modified => self.shared.put(event.object, event.metadata),
+            EventType::Deleted => self.shared.delete(event.object, event.metadata),
             EventType::Bookmark => {
                 let seen = bookmark_version(&event.object)?;
                 self.shared.advance(parse_version(&seen));

@@ -1,6 +1,7 @@
 //! The state behind a cache: items, indices, subscribers. Only the reflector changes it.
 
 use super::{CONTROLLER, Change, Item, Key, ORPHANS, OWNED, Projection};
+use crate::ReadAhead;
 use base::Latest;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,8 +111,8 @@ impl<P: Projection> Shared<P> {
     }
 
     /// Takes the result of a LIST: what is not in it is gone.
-    pub fn replace(&self, objects: Vec<Bytes>, version: u64) {
-        let items = objects.into_iter().filter_map(read::<P>);
+    pub fn replace(&self, objects: Vec<(Bytes, ReadAhead)>, version: u64) {
+        let items = objects.into_iter().filter_map(|(object, metadata)| read::<P>(object, metadata));
         let fresh: BTreeMap<Key, Arc<Item<P>>> = items.map(|item| (item.key.clone(), item)).collect();
         let gone: Vec<Key> = self.state().items.keys().filter(|key| !fresh.contains_key(*key)).cloned().collect();
         for key in gone {
@@ -129,8 +130,8 @@ impl<P: Projection> Shared<P> {
     }
 
     /// Takes an ADDED or MODIFIED event; returns the object's version where it can be read.
-    pub fn put(&self, object: Bytes) -> Option<String> {
-        let item = read::<P>(object)?;
+    pub fn put(&self, object: Bytes, metadata: ReadAhead) -> Option<String> {
+        let item = read::<P>(object, metadata)?;
         let version = item.meta.resource_version.clone();
         let number = item.version;
         self.apply(&item.key.clone(), Some(item));
@@ -139,8 +140,8 @@ impl<P: Projection> Shared<P> {
     }
 
     /// Takes a DELETED event.
-    pub fn delete(&self, object: Bytes) -> Option<String> {
-        let item = read::<P>(object)?;
+    pub fn delete(&self, object: Bytes, metadata: ReadAhead) -> Option<String> {
+        let item = read::<P>(object, metadata)?;
         self.apply(&item.key, None);
         self.advance(item.version);
         Some(item.meta.resource_version.clone())
@@ -194,8 +195,8 @@ impl<P: Projection> Shared<P> {
     }
 }
 
-fn read<P: Projection>(object: Bytes) -> Option<Arc<Item<P>>> {
-    match Item::<P>::read(object) {
+fn read<P: Projection>(object: Bytes, metadata: ReadAhead) -> Option<Arc<Item<P>>> {
+    match Item::<P>::read_on(object, metadata) {
         Ok(item) => Some(Arc::new(item)),
         Err(error) => {
             warn!(%error, "the API server sent an object that cannot be read; the cache goes on without it");

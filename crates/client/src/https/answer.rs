@@ -104,6 +104,7 @@ pub(super) fn split_list(body: &Bytes) -> Result<List, Error> {
         resource_version: wire.metadata.resource_version,
         continue_token: Some(wire.metadata.continue_).filter(|token| !token.is_empty()),
         remaining: wire.metadata.remaining_item_count,
+        metadata: Vec::new(),
     })
 }
 
@@ -152,7 +153,7 @@ pub(super) fn read_event(line: &Bytes) -> Result<Event, Error> {
     let wire: Wire = serde_json::from_slice(line).map_err(|error| Error::Decode(error.to_string()))?;
     let object = line.slice_ref(wire.object.get().as_bytes());
     match EventType::parse(&wire.kind) {
-        Some(kind) => Ok(Event { kind, object }),
+        Some(kind) => Ok(Event { kind, object, metadata: None }),
         None if wire.kind == "ERROR" => {
             let status: Status = serde_json::from_slice(&object).map_err(|error| Error::Decode(error.to_string()))?;
             Err(status.into())

@@ -230,7 +230,7 @@ impl World {
             let object = |item: Arc<Item<()>>| Object {
                 resource: watched.resource.clone(),
                 kind: watched.kind.clone(),
-                meta: item.meta.clone(),
+                meta: ObjectMeta::clone(&item.meta),
             };
             watched.cache.owned_by(uid).into_iter().map(object).collect::<Vec<_>>()
         };
@@ -262,7 +262,11 @@ impl Room for Garbage {
             Some((watched, item))
         });
         let Some((watched, item)) = found else { return Ok(Plan::nothing()) };
-        let object = Object { resource: watched.resource.clone(), kind: watched.kind.clone(), meta: item.meta.clone() };
+        let object = Object {
+            resource: watched.resource.clone(),
+            kind: watched.kind.clone(),
+            meta: ObjectMeta::clone(&item.meta),
+        };
         let states = item.meta.owner_references.iter();
         let owners: Vec<_> = states.map(|owner| (owner.clone(), self.world.owner_state(&item.meta, owner))).collect();
         let dependents = self.world.dependents(&item.meta.uid);
