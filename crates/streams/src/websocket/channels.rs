@@ -50,16 +50,19 @@ impl Encoding {
         Message::Binary(message.into())
     }
 
-    /// None: not a message with data.
+    /// None: not a message with data. The frame's own type does not matter: Python's client sends
+    /// what somebody types as text.
     fn decode(self, message: Message) -> Option<(u8, Bytes)> {
-        match message {
-            Message::Binary(data) if !self.base64 => Some((*data.first()?, data.slice(1..))),
-            Message::Text(text) if self.base64 => {
-                let (digit, data) = text.as_bytes().split_first()?;
-                Some((digit.checked_sub(b'0')?, STANDARD.decode(data).ok()?.into()))
-            }
-            _ => None,
+        let data = match message {
+            Message::Binary(data) => data,
+            Message::Text(text) => text.into(),
+            _ => return None,
+        };
+        let channel = *data.first()?;
+        if self.base64 {
+            return Some((channel.checked_sub(b'0')?, STANDARD.decode(&data[1..]).ok()?.into()));
         }
+        Some((channel, data.slice(1..)))
     }
 }
 
