@@ -48,5 +48,6 @@ resources! {
     STATEFUL_SETS: "apps" "v1" "statefulsets" "StatefulSet";
     STORAGE_CLASSES: "storage.k8s.io" "v1" "storageclasses" "StorageClass";
     VALIDATING_POLICIES: "admissionregistration.k8s.io" "v1" "validatingadmissionpolicies" "ValidatingAdmissionPolicy";
+    VOLUME_ATTRIBUTES_CLASSES: "storage.k8s.io" "v1" "volumeattributesclasses" "VolumeAttributesClass";
     SUBJECT_ACCESS_REVIEWS: "authorization.k8s.io" "v1" "subjectaccessreviews" "SubjectAccessReview";
 }

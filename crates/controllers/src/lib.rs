@@ -83,6 +83,7 @@ pub const ALL: &[Def] = &[
     storage::BINDER,
     storage::CLAIM_PROTECTION,
     storage::VOLUME_PROTECTION,
+    storage::ATTRIBUTES_PROTECTION,
     storage::EPHEMERAL,
     certificates::SIGNING,
     certificates::APPROVING,

@@ -12,7 +12,7 @@ mod tests;
 
 pub use binder::DEF as BINDER;
 pub use ephemeral::DEF as EPHEMERAL;
-pub use protection::{CLAIMS as CLAIM_PROTECTION, VOLUMES as VOLUME_PROTECTION};
+pub use protection::{ATTRIBUTES as ATTRIBUTES_PROTECTION, CLAIMS as CLAIM_PROTECTION, VOLUMES as VOLUME_PROTECTION};
 
 use serde_json::Value;
 

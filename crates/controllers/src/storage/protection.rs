@@ -1,4 +1,5 @@
-//! Claims stay while pods use them, volumes while claims are bound to them: a finalizer holds each.
+//! Claims stay while pods use them, volumes while claims are bound to them, attribute classes while
+//! either names them: a finalizer holds each.
 
 use super::{claims_of, text};
 use crate::action::{Action, Plan, Update};
@@ -7,7 +8,7 @@ use crate::rig::{Def, Rig, Room, RoomError};
 use crate::views::PodView;
 use base::Timestamp;
 use client::queue::RETRY;
-use client::{Cache, Key};
+use client::{Cache, Item, Key};
 use meta::GroupVersionResource;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -28,6 +29,15 @@ pub const VOLUMES: Def = Def {
     workers: 1,
     retry: RETRY,
     build: build_volumes,
+};
+
+pub const ATTRIBUTES: Def = Def {
+    name: "volumeattributesclass-protection-controller",
+    identity: "volumeattributesclass-protection-controller",
+    component: "volumeattributesclass-protection-controller",
+    workers: 1,
+    retry: RETRY,
+    build: build_attributes,
 };
 
 /// Holds the objects of one kind.
@@ -67,6 +77,38 @@ fn build_claims(rig: &Rig) -> Box<dyn Room> {
     });
     let finalizer = "kubernetes.io/pvc-protection";
     Box::new(Protection { resource: resource::PERSISTENT_VOLUME_CLAIMS, finalizer, objects, in_use })
+}
+
+fn build_attributes(rig: &Rig) -> Box<dyn Room> {
+    let objects = rig.cache::<()>(&resource::VOLUME_ATTRIBUTES_CLASSES);
+    let claims = rig.cache::<()>(&resource::PERSISTENT_VOLUME_CLAIMS);
+    let volumes = rig.cache::<()>(&resource::PERSISTENT_VOLUMES);
+    rig.on_itself(&objects);
+    for users in [&claims, &volumes] {
+        let all = Arc::downgrade(&objects);
+        // Only a class that is going waits for its users, and there is hardly ever one.
+        rig.on(users, move |_, queue| {
+            let classes = all.upgrade().map(|classes| classes.list()).unwrap_or_default();
+            classes.iter().filter(|class| class.meta.is_deleting()).for_each(|class| queue.add(class.key.clone()));
+        });
+    }
+    let in_use = Box::new(move |class: &Value| {
+        let name = text(class, "/metadata/name");
+        let named = |user: Arc<Item<()>>| user.decode::<Value>().is_ok_and(|user| names_attributes(&user, name));
+        claims.list().into_iter().chain(volumes.list()).any(named)
+    });
+    let finalizer = "kubernetes.io/vac-protection";
+    Box::new(Protection { resource: resource::VOLUME_ATTRIBUTES_CLASSES, finalizer, objects, in_use })
+}
+
+/// Whether a claim or volume has this class of attributes, is to have it or is on its way there.
+fn names_attributes(user: &Value, class: &str) -> bool {
+    let places = [
+        "/spec/volumeAttributesClassName",
+        "/status/currentVolumeAttributesClassName",
+        "/status/modifyVolumeStatus/targetVolumeAttributesClassName",
+    ];
+    places.iter().any(|place| text(user, place) == class)
 }
 
 impl Room for Protection {

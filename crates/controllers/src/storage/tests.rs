@@ -1,7 +1,9 @@
 //! Binding, holding and making claims on the fake API server.
 
 use super::*;
-use crate::kinds::resource::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES};
+use crate::kinds::resource::{
+    PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES, VOLUME_ATTRIBUTES_CLASSES,
+};
 use crate::testing::Stage;
 use serde_json::json;
 
@@ -97,6 +99,38 @@ async fn used_claims_and_bound_volumes_stay() {
     stage.api.remove(&PODS, "ns", "p");
     stage.settle(5).await;
     assert_eq!(stage.writes(), ["update persistentvolumeclaims ns/used"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attribute_classes_stay_as_long_as_anybody_names_them() {
+    let going = |name: &str| {
+        let finalizers = json!(["kubernetes.io/vac-protection"]);
+        json!({"metadata": {"name": name, "finalizers": finalizers, "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    };
+    let [mut a, mut b, mut c] = ["a", "b", "c"].map(|name| claim(name, "1Gi", ""));
+    a["spec"]["volumeAttributesClassName"] = json!("a");
+    b["status"]["currentVolumeAttributesClassName"] = json!("b");
+    c["status"]["modifyVolumeStatus"] = json!({"targetVolumeAttributesClassName": "c"});
+    let mut d = volume("d", "1Gi", "");
+    d["spec"]["volumeAttributesClassName"] = json!("d");
+    let (claims, volumes, classes) = (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, VOLUME_ATTRIBUTES_CLASSES);
+    let users = [(&claims, a), (&claims, b), (&claims, c), (&volumes, d)];
+    let mut objects = users.to_vec();
+    objects.extend(["a", "b", "c", "d", "free"].map(|name| (&classes, going(name))));
+    objects.push((&classes, json!({"metadata": {"name": "new"}})));
+    let stage = Stage::new(&ATTRIBUTES_PROTECTION, &objects).await;
+    stage.settle(5).await;
+    let mut writes = stage.writes();
+    writes.sort();
+    assert_eq!(writes, ["update volumeattributesclasses free", "update volumeattributesclasses new"]);
+    let new = stage.api.get(&classes, "", "new").unwrap();
+    assert_eq!(new["metadata"]["finalizers"], json!(["kubernetes.io/vac-protection"]));
+    for (resource, user) in users {
+        let name = text(&user, "/metadata/name");
+        stage.api.remove(resource, text(&user, "/metadata/namespace"), name);
+        stage.settle(5).await;
+        assert_eq!(stage.writes(), [format!("update volumeattributesclasses {name}")]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
