@@ -108,7 +108,7 @@ impl Rig {
     async fn send(&self, request: Request) -> Result<Value, Error> {
         match self.api.call(request).await? {
             Response::Object { body, .. } => Ok(serde_json::from_slice(&body).unwrap()),
-            Response::List(list) => Ok(list.items.iter().map(|item| parse(item)).collect()),
+            Response::List(list) => Ok(list.items.iter().map(parse).collect()),
             Response::Watch(_) => panic!("a watch"),
         }
     }

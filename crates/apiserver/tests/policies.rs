@@ -84,7 +84,7 @@ impl Rig {
     }
 
     async fn cat(&self, verb: Verb, name: &str, object: &Value) -> Result<Value, String> {
-        let mut request = Request::new(verb.clone(), CATS).namespace("home").body(object.to_string());
+        let mut request = Request::new(verb, CATS).namespace("home").body(object.to_string());
         if verb != Verb::Create {
             request = request.name(name);
         }

@@ -127,8 +127,7 @@ async fn idle_levels_lend_their_seats_and_get_them_back() {
     let jane = user("jane", "dev");
     let limit = |name: &str| {
         let level = control.levels().into_iter().find(|level| level.name == name).unwrap();
-        let limit = level.lock().queues.limit.unwrap();
-        limit
+        level.lock().queues.limit.unwrap()
     };
     let entries: Vec<Entry> = (0..90).map(|_| enter(&control, &get(&jane, "a"))).collect();
     assert_eq!(limit("global-default"), 49);

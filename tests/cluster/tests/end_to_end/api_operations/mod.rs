@@ -96,8 +96,8 @@ impl<'a> Subject<'a> {
         let body = answer.map_err(said)?.into_body().collect(1 << 20).await.map_err(said)?;
         let document: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         let named = |name: &str| {
-            let all = document["resources"].as_array().into_iter().flatten();
-            all.cloned().find(|one| one["name"] == name).ok_or_else(|| format!("{name} is not in {path}"))
+            let mut all = document["resources"].as_array().into_iter().flatten();
+            all.find(|one| one["name"] == name).cloned().ok_or_else(|| format!("{name} is not in {path}"))
         };
         let own = named(&self.resource.resource)?;
         let verbs = own["verbs"].as_array().into_iter().flatten();
