@@ -202,6 +202,8 @@ impl Server {
             return Err(Status::conflict(&resource.group_resource(), request.name.as_deref().unwrap_or(""), &why));
         }
         if let Some(metadata) = metadata::metadata_mut(&mut object) {
+            // The version of what is gone means nothing to what takes its place.
+            metadata.remove("resourceVersion");
             metadata.insert("name".to_owned(), request.name.clone().unwrap_or_default().into());
         }
         Box::pin(self.create_object(resource, request, object, caller)).await
