@@ -32,6 +32,7 @@ resources! {
     ENDPOINTS: "" "v1" "endpoints" "Endpoints";
     ENDPOINT_SLICES: "discovery.k8s.io" "v1" "endpointslices" "EndpointSlice";
     HORIZONTAL_POD_AUTOSCALERS: "autoscaling" "v2" "horizontalpodautoscalers" "HorizontalPodAutoscaler";
+    IP_ADDRESSES: "networking.k8s.io" "v1" "ipaddresses" "IPAddress";
     JOBS: "batch" "v1" "jobs" "Job";
     LEASES: "coordination.k8s.io" "v1" "leases" "Lease";
     NAMESPACES: "" "v1" "namespaces" "Namespace";
@@ -43,6 +44,7 @@ resources! {
     REPLICA_SETS: "apps" "v1" "replicasets" "ReplicaSet";
     RESOURCE_QUOTAS: "" "v1" "resourcequotas" "ResourceQuota";
     SECRETS: "" "v1" "secrets" "Secret";
+    SERVICE_CIDRS: "networking.k8s.io" "v1" "servicecidrs" "ServiceCIDR";
     SERVICES: "" "v1" "services" "Service";
     SERVICE_ACCOUNTS: "" "v1" "serviceaccounts" "ServiceAccount";
     STATEFUL_SETS: "apps" "v1" "statefulsets" "StatefulSet";

@@ -35,6 +35,7 @@ mod policy_status;
 mod replicaset;
 mod resource_quota;
 mod rig;
+mod service_cidrs;
 mod services;
 mod statefulset;
 mod storage;
@@ -94,6 +95,7 @@ pub const ALL: &[Def] = &[
     ttl_after_finished::DEF,
     accounts::ROOT_CA,
     policy_status::DEF,
+    service_cidrs::DEF,
 ];
 
 /// What the wiring gives all controllers.
