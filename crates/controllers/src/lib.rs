@@ -82,6 +82,7 @@ pub const ALL: &[Def] = &[
     taint_eviction::DEF,
     node_ttl::DEF,
     storage::BINDER,
+    storage::EXPANDER,
     storage::CLAIM_PROTECTION,
     storage::VOLUME_PROTECTION,
     storage::ATTRIBUTES_PROTECTION,

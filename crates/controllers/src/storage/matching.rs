@@ -67,7 +67,8 @@ fn labels(object: &Value) -> BTreeMap<String, String> {
     serde_json::from_value(object["metadata"]["labels"].clone()).unwrap_or_default()
 }
 
-fn size(amounts: &Value) -> Quantity {
+/// How much storage these amounts speak of.
+pub(super) fn size(amounts: &Value) -> Quantity {
     amounts["storage"].as_str().and_then(|text| Quantity::parse(text).ok()).unwrap_or(Quantity::ZERO)
 }
 

@@ -1,10 +1,11 @@
 //! Volumes and claims: binding one to the other, keeping both while they are used, claims for the
-//! generic ephemeral volumes of pods.
+//! generic ephemeral volumes of pods, word of claims that are to grow.
 //!
 //! Nothing here makes or removes storage: provisioners and nodes do.
 
 mod binder;
 mod ephemeral;
+mod expander;
 mod matching;
 mod protection;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 
 pub use binder::DEF as BINDER;
 pub use ephemeral::DEF as EPHEMERAL;
+pub use expander::DEF as EXPANDER;
 pub use protection::{ATTRIBUTES as ATTRIBUTES_PROTECTION, CLAIMS as CLAIM_PROTECTION, VOLUMES as VOLUME_PROTECTION};
 
 use serde_json::Value;

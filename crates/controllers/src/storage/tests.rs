@@ -144,3 +144,42 @@ async fn pods_get_claims_of_their_own() {
     assert_eq!(claim["metadata"]["ownerReferences"][0]["uid"], json!("u"));
     assert_eq!(claim["spec"]["storageClassName"], json!("fast"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_to_grow_says_who_is_waited_for() {
+    let external = "ExternalExpanding waiting for an external controller to expand this PVC";
+    let cases = [
+        ("csi", "2Gi", "u", Some(external)),
+        ("nfs", "2Gi", "u", Some(external)),
+        (
+            "gcePersistentDisk",
+            "2Gi",
+            "u",
+            Some(
+                "ExternalExpanding CSI migration enabled for kubernetes.io/gce-pd; waiting for external resizer to expand \
+                 the pvc",
+            ),
+        ),
+        ("csi", "1Gi", "u", None),
+        ("csi", "2Gi", "another", None),
+    ];
+    for (kind, size, owner, wanted) in cases {
+        let mut volume = volume("v", "1Gi", "");
+        volume["spec"][kind] = json!({});
+        volume["spec"]["claimRef"] = json!({"uid": owner});
+        let mut small = claim("c", "500Mi", "");
+        small["metadata"]["uid"] = json!("u");
+        small["spec"]["volumeName"] = json!("v");
+        small["status"]["capacity"] = json!({"storage": "1Gi"});
+        let stage = Stage::new(&EXPANDER, &[(&PERSISTENT_VOLUMES, volume), (&PERSISTENT_VOLUME_CLAIMS, small)]).await;
+        stage.edit(&PERSISTENT_VOLUME_CLAIMS, "ns", "c", |claim| {
+            claim["spec"]["resources"]["requests"]["storage"] = json!(size);
+        });
+        stage.settle(5).await;
+        // Other changes are not told of again.
+        stage.edit(&PERSISTENT_VOLUME_CLAIMS, "ns", "c", |claim| claim["metadata"]["labels"] = json!({"a": "b"}));
+        stage.settle(5).await;
+        assert_eq!(stage.events(), wanted.into_iter().collect::<Vec<_>>(), "{kind} {size}");
+        assert!(stage.writes().is_empty());
+    }
+}
