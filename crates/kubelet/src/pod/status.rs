@@ -115,7 +115,7 @@ fn container_status(inputs: &Inputs<'_>, old: &PodStatus, slot: Slot) -> Option<
             status.last_state = before.map(|older| terminated(inputs, older)).or_else(|| known?.last_state.clone());
             status
         }
-        None => unseen(inputs, &container, known),
+        None => unseen(inputs, slot, &container, known),
     };
     show_waiting(inputs, slot, &container, &mut status);
     Some(status)
@@ -146,8 +146,25 @@ fn gone(message: &str) -> ContainerState {
     ContainerState { terminated: Some(terminated), ..ContainerState::default() }
 }
 
+/// Whether a container without a trace must have been lost once its pod is over: what comes after
+/// it was started. One whose turn never came waits for ever.
+fn had_its_turn(inputs: &Inputs<'_>, slot: Slot) -> bool {
+    let ran = |container: &Container| inputs.runtime.history(&container.name).next().is_some();
+    let finished = |container: &Container| match inputs.runtime.history(&container.name).next() {
+        Some(run) => spec::is_sidecar(container) || (run.state == RunState::Exited && run.exit_code == 0),
+        None => false,
+    };
+    let (init, main) = (spec::init_containers(inputs.pod), spec::main_containers(inputs.pod));
+    match slot {
+        Slot::Init(index) => init[index + 1..].iter().chain(main).any(ran),
+        Slot::Main(_) => main.iter().any(ran) || init.iter().all(finished),
+        Slot::Ephemeral(_) => true,
+    }
+}
+
 /// A container the runtime does not know: not made yet, or lost.
-fn unseen(inputs: &Inputs<'_>, container: &Container, known: Option<&ContainerStatus>) -> ContainerStatus {
+fn unseen(inputs: &Inputs<'_>, slot: Slot, container: &Container, known: Option<&ContainerStatus>) -> ContainerStatus {
+    let is_lost = inputs.terminal && inputs.failure.is_none() && had_its_turn(inputs, slot);
     let mut status = ContainerStatus {
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
@@ -156,7 +173,7 @@ fn unseen(inputs: &Inputs<'_>, container: &Container, known: Option<&ContainerSt
         ..ContainerStatus::default()
     };
     let Some(known) = known else {
-        if inputs.terminal && inputs.failure.is_none() {
+        if is_lost {
             status.state = Some(gone(GONE_AT_END));
         }
         return status;
@@ -175,7 +192,7 @@ fn unseen(inputs: &Inputs<'_>, container: &Container, known: Option<&ContainerSt
     } else if state.running.is_some() {
         status.last_state = Some(gone(GONE_WHILE_RUNNING));
     }
-    if inputs.terminal && inputs.failure.is_none() {
+    if is_lost {
         status.state = Some(gone(GONE_AT_END));
     }
     status

@@ -173,6 +173,31 @@ fn the_end_stays_the_end() {
 }
 
 #[test]
+fn a_container_whose_turn_never_came_goes_on_waiting() {
+    let spec = json!({
+        "restartPolicy": "Never", "initContainers": [{"name": "i", "image": "i"}, {"name": "j", "image": "i"}],
+        "containers": [{"name": "a", "image": "i"}],
+    });
+    let states = |runs: Vec<RunStatus>| {
+        let mut over = case(spec.clone(), runs);
+        over.terminal = true;
+        let status = over.status();
+        let reason = |list: &str, index: usize| {
+            let state = &status[list][index]["state"];
+            let reason = |kind: &str| state[kind]["reason"].as_str().map(str::to_owned);
+            reason("waiting").or_else(|| reason("terminated")).unwrap()
+        };
+        [reason("initContainerStatuses", 0), reason("initContainerStatuses", 1), reason("containerStatuses", 0)]
+    };
+    let failed = run("i", RunState::Exited, 1, 0);
+    assert_eq!(states(vec![failed]), ["Error", "PodInitializing", "PodInitializing"]);
+    let later = vec![run("j", RunState::Exited, 0, 0), run("a", RunState::Exited, 0, 0)];
+    assert_eq!(states(later), ["ContainerStatusUnknown", "Completed", "Completed"]);
+    let before = vec![run("i", RunState::Exited, 0, 0), run("j", RunState::Exited, 0, 0)];
+    assert_eq!(states(before), ["Completed", "Completed", "ContainerStatusUnknown"]);
+}
+
+#[test]
 fn a_lost_container_is_told() {
     let mut lost = case(json!({"containers": [{"name": "a", "image": "i"}]}), vec![]);
     lost.pod["status"] = json!({"containerStatuses": [
