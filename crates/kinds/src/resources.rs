@@ -62,7 +62,32 @@ pub enum Stability {
     Legacy,
 }
 
+/// Kinds whose DELETE answers with what was deleted, as upstream's OpenAPI document says; clients made
+/// from it expect no Status there. Groups, and resources in them.
+const SHOWN_WHEN_DELETED: &[(&str, &[&str])] = &[
+    (
+        "",
+        &[
+            "persistentvolumeclaims",
+            "persistentvolumes",
+            "pods",
+            "podtemplates",
+            "resourcequotas",
+            "serviceaccounts",
+            "services",
+        ],
+    ),
+    ("resource.k8s.io", &["deviceclasses", "resourceclaims", "resourceclaimtemplates", "resourceslices"]),
+    ("storage.k8s.io", &["csidrivers", "csinodes", "storageclasses", "volumeattachments", "volumeattributesclasses"]),
+];
+
 impl Kind {
+    /// Whether DELETE answers with the object itself and not with a Status.
+    pub fn is_shown_when_deleted(&self) -> bool {
+        let of = SHOWN_WHEN_DELETED.iter().find(|(group, _)| *group == self.group);
+        of.is_some_and(|(_, resources)| resources.contains(&&*self.resource))
+    }
+
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
     }

@@ -110,13 +110,15 @@ impl Server {
                 Step::Mark(draft) if dry_run => {
                     return Ok(Answer::Object { object: draft.into_unwritten(Some(&current)), created: false });
                 }
-                Step::Remove(_) if dry_run => return Ok(Answer::Status(deleted(resource, &current))),
+                Step::Remove(draft) if dry_run => {
+                    return Ok(deleted(resource, &current, draft.into_unwritten(Some(&current))));
+                }
                 Step::Mark(draft) => draft
                     .put(self, resource, Expect::Revision(current.revision))
                     .await
                     .map(|object| Answer::Object { object, created: false }),
                 Step::Remove(draft) => {
-                    draft.delete(self, resource, &current).await.map(|_| Answer::Status(deleted(resource, &current)))
+                    draft.delete(self, resource, &current).await.map(|last| deleted(resource, &current, last))
                 }
             };
             match outcome {
@@ -280,12 +282,16 @@ fn check_preconditions(resource: &Resource, current: &Object, options: &DeleteOp
     Ok(())
 }
 
-fn deleted(resource: &Resource, object: &Object) -> Status {
-    Status::success().with_details(StatusDetails {
+/// The answer to a DELETE that left nothing: what went, or a Status that names it.
+fn deleted(resource: &Resource, object: &Object, last: Arc<Object>) -> Answer {
+    if resource.kind.is_shown_when_deleted() {
+        return Answer::Object { object: last, created: false };
+    }
+    Answer::Status(Status::success().with_details(StatusDetails {
         name: object.index.name.clone(),
         group: resource.kind.group.to_string(),
         kind: resource.kind.resource.to_string(),
         uid: object.index.uid.clone(),
         ..StatusDetails::default()
-    })
+    }))
 }

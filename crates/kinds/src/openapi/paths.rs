@@ -80,6 +80,7 @@ impl Place<'_> {
             "list" => (None, row.model.as_ref().map(|model| format!("{model}List")).or(row.list_type_id.map(model_of))),
             "post" | "put" => (model.clone(), model),
             "patch" => (Some(format!("{META}.Patch")), model),
+            "delete" if row.is_shown_when_deleted() => (Some(format!("{META}.DeleteOptions")), model),
             "delete" | "deletecollection" => (Some(format!("{META}.DeleteOptions")), Some(format!("{META}.Status"))),
             _ => (None, model),
         };

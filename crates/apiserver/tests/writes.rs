@@ -1,5 +1,5 @@
-//! PUT of what is not there, for the kinds whose updates may create, through the whole path of a
-//! request.
+//! Answers to writes through the whole path of a request: PUT of what is not there, for the kinds
+//! whose updates may create, and what DELETE shows.
 
 #![allow(clippy::unwrap_used)]
 
@@ -63,5 +63,30 @@ async fn a_version_of_something_gone_does_not_hinder_creation() {
         let post = Request::new(Verb::Create, resource).namespace("shop");
         let refusal = send(&root, post, &body).await.unwrap_err().to_string();
         assert!(refusal.contains("resourceVersion should not be set on objects to be created"), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_is_answered_with_the_object_or_a_status() {
+    let root = root().await;
+    for (resource, kind, shown) in
+        [("configmaps", "ConfigMap", "Status"), ("podtemplates", "PodTemplate", "PodTemplate")]
+    {
+        let resource = GroupVersionResource::of("", "v1", resource);
+        let template = json!({"spec": {"containers": [{"name": "c", "image": "i"}]}});
+        let mut body = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "web"}});
+        if kind == "PodTemplate" {
+            body["template"] = template;
+        }
+        let made = Request::new(Verb::Create, resource.clone()).namespace("shop");
+        let (made, _) = send(&root, made, &body).await.unwrap();
+        for dry_run in [true, false] {
+            let delete = Request::new(Verb::Delete, resource.clone()).namespace("shop").name("web");
+            let options = if dry_run { json!({"dryRun": ["All"]}) } else { json!({}) };
+            let (answer, _) = send(&root, delete, &options).await.unwrap();
+            assert_eq!(answer["kind"], shown, "{kind}");
+            let uid = if shown == "Status" { &answer["details"]["uid"] } else { &answer["metadata"]["uid"] };
+            assert_eq!(*uid, made["metadata"]["uid"], "{kind}");
+        }
     }
 }
