@@ -69,6 +69,11 @@ fn waits_for_dependents(meta: &ObjectMeta) -> bool {
     meta.is_deleting() && has_finalizer(meta, FOREGROUND)
 }
 
+/// Is being deleted, and goes when its dependents have been seen to.
+fn ends_by_us(meta: &ObjectMeta) -> bool {
+    meta.is_deleting() && (has_finalizer(meta, FOREGROUND) || has_finalizer(meta, ORPHAN))
+}
+
 /// What is known of an owner without asking.
 #[derive(Debug, Clone, PartialEq)]
 enum OwnerState {
@@ -144,9 +149,7 @@ fn changed(world: &Weak<World>, place: &(String, String), change: &Change<()>, q
     let Some(item) = change.latest() else { return };
     let owners = |item: &Option<Arc<Item<()>>>| item.as_ref().map(|item| item.meta.owner_references.clone());
     let (old, new) = (owners(&change.old), owners(&change.new));
-    let ending = change.new.as_ref().is_some_and(|item| {
-        item.meta.is_deleting() && (has_finalizer(&item.meta, FOREGROUND) || has_finalizer(&item.meta, ORPHAN))
-    });
+    let ending = change.new.as_ref().is_some_and(|item| ends_by_us(&item.meta));
     if ending || (change.new.is_some() && old != new && !item.meta.owner_references.is_empty()) {
         queue.add(queue_key(place, &item.key));
     }
@@ -208,7 +211,7 @@ impl World {
         }
     }
 
-    /// An owner may have waited for this dependent.
+    /// An owner may have waited for this dependent, or failed to cut it loose because it was gone.
     fn wake_waiting_owners<'a>(
         &self,
         item: &Item<()>,
@@ -219,7 +222,7 @@ impl World {
             let Some((place, watched)) = self.find(reference) else { continue };
             let namespace = if watched.namespaced { item.meta.namespace.as_str() } else { "" };
             let owner = watched.cache.get(namespace, &reference.name);
-            if let Some(owner) = owner.filter(|owner| waits_for_dependents(&owner.meta)) {
+            if let Some(owner) = owner.filter(|owner| ends_by_us(&owner.meta)) {
                 queue.add(queue_key(&place, &owner.key));
             }
         }
