@@ -168,11 +168,10 @@ impl Wanted {
 }
 
 /// What counts of an object, for the trace.
-pub fn describe(key: &str, value: &[u8]) -> String {
-    let Ok(object) = serde_json::from_slice::<Value>(value) else { return "no JSON".to_owned() };
+pub fn describe(key: &str, object: &Value) -> String {
     let status = |field: &str| object["status"][field].as_i64().unwrap_or(0);
     if key.starts_with(PODS) {
-        let pod = Pod::read(&object);
+        let pod = Pod::read(object);
         let ready = if pod.is_ready { "ready" } else { "" };
         let deleting = if pod.is_deleting { "deleting" } else { "" };
         format!("{} {ready} {deleting} on {:?}", pod.phase, pod.node)
@@ -192,19 +191,17 @@ pub fn describe(key: &str, value: &[u8]) -> String {
 
 impl Judge {
     /// Takes in a write; says what is wrong about it.
-    pub fn observe(&mut self, now: Instant, key: &Arc<str>, value: Option<&[u8]>) -> Vec<String> {
-        let object = value.and_then(|value| serde_json::from_slice::<Value>(value).ok());
-        let verdict = if key.starts_with(PODS) {
-            self.observe_pod(now, key, object.as_ref().map(Pod::read))
+    pub fn observe(&mut self, now: Instant, key: &Arc<str>, object: Option<&Value>) -> Option<String> {
+        if key.starts_with(PODS) {
+            self.observe_pod(now, key, object.map(Pod::read))
         } else if key.starts_with(SETS) {
-            self.observe_set(now, key, object.as_ref())
+            self.observe_set(now, key, object)
         } else {
             if key.starts_with(DEPLOYMENTS) {
-                self.observe_deployment(now, object.as_ref());
+                self.observe_deployment(now, object);
             }
             None
-        };
-        verdict.into_iter().collect()
+        }
     }
 
     fn observe_deployment(&mut self, now: Instant, object: Option<&Value>) {
@@ -303,13 +300,9 @@ impl Judge {
         self.doomed.insert(uid.to_owned());
     }
 
-    /// A node's pods are nobody's fault, from now on or (found again) no longer.
-    pub fn lose_node(&mut self, node: &str, lost: bool) {
-        if lost {
-            self.lost_nodes.insert(node.to_owned());
-        } else {
-            self.lost_nodes.remove(node);
-        }
+    /// What happens to a node's pods from now on is nobody's fault.
+    pub fn lose_node(&mut self, node: &str) {
+        self.lost_nodes.insert(node.to_owned());
     }
 
     /// What is still missing until the Deployment is as it is wanted; None: nothing.

@@ -181,7 +181,13 @@ impl Kubelet {
     async fn turn(&mut self) -> Instant {
         let items = self.pods.list();
         let here: Vec<&str> = items.iter().map(|item| item.meta.uid.as_str()).collect();
-        self.lives.retain(|uid, _| here.contains(&uid.as_str()));
+        self.lives.retain(|uid, _| {
+            let stays = here.contains(&uid.as_str());
+            if !stays {
+                self.net.machines.end(uid);
+            }
+            stays
+        });
         for item in &items {
             self.move_on(item).await;
         }
@@ -210,7 +216,15 @@ impl Kubelet {
         self.lives.insert(uid, life);
     }
 
+    /// Its containers run from now on, if they do not already.
+    fn starts(&self, item: &Item<Seen>) {
+        if let Some(wrong) = self.net.machines.start(&self.name, &item.key.to_string(), &item.meta.uid) {
+            self.net.ledger.wrong(wrong);
+        }
+    }
+
     fn running(&self, item: &Item<Seen>) -> Life {
+        self.starts(item);
         let fails = self.net.chaos.is_on() && self.env.rng.chance(0.1);
         let due = if fails || item.view.is_task { self.soon(1000..90_000) } else { None };
         let is_settled = item.view.is_ready || item.view.is_bad;
@@ -221,27 +235,22 @@ impl Kubelet {
     async fn act(&mut self, item: &Item<Seen>, life: Life) -> Life {
         let again = Life { due: self.soon(500..1500), ..life };
         match again.stage {
-            Stage::Starting => match self.tell(item, "Running", !item.view.is_bad).await {
-                Ok(()) => {
-                    let fails = self.net.chaos.is_on() && self.env.rng.chance(0.1);
-                    let due = if fails || item.view.is_task { self.soon(1000..90_000) } else { None };
-                    Life { stage: Stage::Running { fails }, due }
-                }
-                Err(_) => again,
-            },
-            Stage::Running { fails } if fails && self.net.chaos.is_on() => {
-                match self.tell(item, "Failed", false).await {
-                    Ok(()) => Life { stage: Stage::Over, due: None },
+            Stage::Starting => {
+                self.starts(item);
+                match self.tell(item, "Running", !item.view.is_bad).await {
+                    Ok(()) => {
+                        let fails = self.net.chaos.is_on() && self.env.rng.chance(0.1);
+                        let due = if fails || item.view.is_task { self.soon(1000..90_000) } else { None };
+                        Life { stage: Stage::Running { fails }, due }
+                    }
                     Err(_) => again,
                 }
             }
+            Stage::Running { fails } if fails && self.net.chaos.is_on() => self.end(item, "Failed", again).await,
             // The answer was lost, but it was told.
             Stage::Running { .. } if item.view.phase == "Succeeded" => Life { stage: Stage::Over, due: None },
             Stage::Running { .. } if item.view.is_task && item.view.is_ready => {
-                match self.tell(item, "Succeeded", false).await {
-                    Ok(()) => Life { stage: Stage::Over, due: None },
-                    Err(_) => again,
-                }
+                self.end(item, "Succeeded", again).await
             }
             Stage::Running { .. } => {
                 let stage = Stage::Running { fails: false };
@@ -254,6 +263,17 @@ impl Kubelet {
                 Err(_) => again,
             },
             Stage::Over => Life { stage: Stage::Over, due: None },
+        }
+    }
+
+    /// Its containers end by themselves.
+    async fn end(&self, item: &Item<Seen>, phase: &str, again: Life) -> Life {
+        match self.tell(item, phase, false).await {
+            Ok(()) => {
+                self.net.machines.end(&item.meta.uid);
+                Life { stage: Stage::Over, due: None }
+            }
+            Err(_) => again,
         }
     }
 
@@ -282,6 +302,7 @@ impl Kubelet {
 
     /// The pod has ended here: its object may go.
     async fn remove(&self, key: &Key, uid: &str) -> Result<(), Error> {
+        self.net.machines.end(uid);
         let options = DeleteOptions {
             grace_period_seconds: Some(0),
             preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),

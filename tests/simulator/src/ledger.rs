@@ -2,15 +2,16 @@
 //! to be wrong.
 //!
 //! It sees writes as the store makes them, so it knows the truth that clients and caches may only
-//! approach. The rules of one workload are the [`Judge`]'s.
+//! approach. The rules of Deployments are the [`Judge`]'s; a scenario adds [`Rule`]s of its own.
 
 use crate::judge::{self, Judge};
 use base::Clock;
 use base::collections::Fx;
-use bytes::Bytes;
 use client::Request;
+use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hasher as _;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Event, Revision};
 use tokio::time::Instant;
@@ -25,14 +26,42 @@ const MAX_LINES: u64 = 400_000;
 pub struct Written {
     pub revision: Revision,
     pub key: Arc<str>,
+    /// There was no object of this key before.
+    pub is_creation: bool,
+}
+
+/// Every object as it was last written, with the revision that wrote it.
+pub type Objects = BTreeMap<Arc<str>, (Revision, Arc<Value>)>;
+
+/// A write as rules see it.
+pub struct Change<'a> {
+    pub now: Instant,
+    pub key: &'a str,
+    pub before: Option<&'a Value>,
+    pub after: Option<&'a Value>,
+    /// Everything, after the write.
+    pub objects: &'a Objects,
+}
+
+/// Says what is wrong about a write.
+pub type Rule = Box<dyn FnMut(&Change<'_>) -> Option<String> + Send>;
+
+/// The objects under a prefix.
+pub fn under<'a>(
+    objects: &'a Objects,
+    prefix: &'a str,
+) -> impl Iterator<Item = (&'a Arc<str>, &'a (Revision, Arc<Value>))> {
+    let from = objects.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+    from.take_while(move |(key, _)| key.starts_with(prefix))
 }
 
 #[derive(Default)]
 struct State {
     seen: Revision,
-    objects: BTreeMap<Arc<str>, (Revision, Bytes)>,
+    objects: Objects,
     history: Vec<Written>,
     judge: Judge,
+    rules: Vec<Rule>,
     hash: Fx,
     lines: u64,
     tail: VecDeque<String>,
@@ -59,23 +88,17 @@ impl Ledger {
     /// Takes in writes; they must follow each other without a gap.
     pub fn observe(&self, events: &[Event]) {
         for event in events {
-            let line = format!("write {} {} {}", event.revision, event.key, digest(event));
-            self.note(&line);
-            let mut state = self.state();
-            if event.revision != state.seen + 1 {
-                let seen = state.seen;
-                state.wrongs.push(format!("the store went from revision {seen} to {}", event.revision));
-            }
-            state.seen = event.revision;
-            state.history.push(Written { revision: event.revision, key: event.key.clone() });
-            let found = state.judge.observe(self.clock.instant(), &event.key, event.value.as_deref());
-            match &event.value {
-                Some(value) => drop(state.objects.insert(event.key.clone(), (event.revision, value.clone()))),
-                None => drop(state.objects.remove(&event.key)),
-            }
-            drop(state);
+            let object = event.value.as_deref().map(|value| serde_json::from_slice::<Value>(value).unwrap_or_default());
+            self.note(&format!("write {} {} {}", event.revision, event.key, digest(event, object.as_ref())));
+            let now = self.clock.instant();
+            let found = self.state().take_in(now, event, object.map(Arc::new));
             found.into_iter().for_each(|wrong| self.wrong(wrong));
         }
+    }
+
+    /// From now on every write is shown to this rule too.
+    pub fn keep(&self, rule: Rule) {
+        self.state().rules.push(rule);
     }
 
     /// Adds a line to the trace.
@@ -146,20 +169,18 @@ impl Ledger {
         state.history[at..].to_vec()
     }
 
-    /// The objects under a prefix, with the revisions that wrote them.
-    pub fn under(&self, prefix: &str) -> BTreeMap<Arc<str>, Revision> {
-        let state = self.state();
-        let from = state.objects.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
-        let own = from.take_while(|(key, _)| key.starts_with(prefix));
-        own.map(|(key, (revision, _))| (key.clone(), *revision)).collect()
+    /// The revisions that last wrote the objects under a prefix.
+    pub fn revisions(&self, prefix: &str) -> Vec<Revision> {
+        under(&self.state().objects, prefix).map(|(_, (revision, _))| *revision).collect()
     }
 
     /// The objects under a prefix.
-    pub fn values(&self, prefix: &str) -> Vec<Bytes> {
-        let state = self.state();
-        let from = state.objects.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
-        let own = from.take_while(|(key, _)| key.starts_with(prefix));
-        own.map(|(_, (_, value))| value.clone()).collect()
+    pub fn values(&self, prefix: &str) -> Vec<Arc<Value>> {
+        under(&self.state().objects, prefix).map(|(_, (_, value))| value.clone()).collect()
+    }
+
+    pub fn value(&self, key: &str) -> Option<Arc<Value>> {
+        self.state().objects.get(key).map(|(_, value)| value.clone())
     }
 
     /// Asks or tells the judge.
@@ -168,10 +189,31 @@ impl Ledger {
     }
 }
 
+impl State {
+    fn take_in(&mut self, now: Instant, event: &Event, after: Option<Arc<Value>>) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if event.revision != self.seen + 1 {
+            wrong.push(format!("the store went from revision {} to {}", self.seen, event.revision));
+        }
+        self.seen = event.revision;
+        let before = match &after {
+            Some(value) => self.objects.insert(event.key.clone(), (event.revision, value.clone())),
+            None => self.objects.remove(&event.key),
+        };
+        let is_creation = before.is_none() && after.is_some();
+        self.history.push(Written { revision: event.revision, key: event.key.clone(), is_creation });
+        wrong.extend(self.judge.observe(now, &event.key, after.as_deref()));
+        let before = before.as_ref().map(|(_, value)| &**value);
+        let change = Change { now, key: &event.key, before, after: after.as_deref(), objects: &self.objects };
+        wrong.extend(self.rules.iter_mut().filter_map(|rule| rule(&change)));
+        wrong
+    }
+}
+
 /// A short form of what an event wrote.
-fn digest(event: &Event) -> String {
-    let Some(value) = &event.value else { return "gone".to_owned() };
+fn digest(event: &Event, object: Option<&Value>) -> String {
+    let (Some(value), Some(object)) = (&event.value, object) else { return "gone".to_owned() };
     let mut hash = Fx::default();
     hash.write(value);
-    format!("{:016x} {}", hash.finish(), judge::describe(&event.key, value))
+    format!("{:016x} {}", hash.finish(), judge::describe(&event.key, object))
 }

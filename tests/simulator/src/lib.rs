@@ -6,31 +6,31 @@
 //! that plays its seed again, with the trace:
 //!
 //! ```text
-//! SIM_SEED=123 cargo test -p simulator deployment -- --nocapture
+//! SIM_SCENARIO=deployment SIM_SEED=123 cargo test -p simulator every_ -- --nocapture
 //! ```
 //!
-//! `SIM_SEEDS=1000` plays more seeds, `SIM_FIRST=5000` others; `SIM_TRACE=1` prints the whole trace
-//! of a replay as it happens, `KUTTER_LOG=debug` what the rooms log.
+//! `SIM_SEEDS=1000` plays more seeds, `SIM_SEEDS=forever` until it is stopped or three have failed,
+//! `SIM_FIRST=5000` others, `SIM_SCENARIO=quota,garbage` only these; `SIM_TRACE=1` prints the whole
+//! trace of a replay as it happens, `KUTTER_LOG=debug` what the rooms log.
 //!
 //! How it is built: [`world`] wires the rooms as the program does. Each talks to the server through
-//! a [`wire`] that [`chaos`] makes bad; [`witness`] shows every durable write to the [`ledger`],
-//! whose [`judge`] knows the rules. [`kubelet`] is a node without containers, [`recorder`] a client
-//! that must miss nothing. [`deployment`] and [`scheduling`] are scenarios; [`seeds`] plays
-//! them. Anything that makes a
-//! replay differ (std's hash maps, unbiased `select!`, the system's clock or randomness) is a bug
-//! wherever it stands.
+//! a [`wire`] that [`chaos`] makes bad; [`witness`] shows every durable write to the [`ledger`], whose
+//! [`judge`] and rules know what is wrong. [`kubelet`] is a node without containers, [`machines`]
+//! what truly runs, [`recorder`] a client that must miss nothing. [`scenario`] plays one of
+//! [`scenarios`], [`seeds`] many. Anything that makes a replay differ (std's hash maps, unbiased
+//! `select!`, the system's clock or randomness) is a bug wherever it stands.
 
 pub mod chaos;
-pub mod deployment;
 pub mod door;
 pub mod judge;
 pub mod kubelet;
 pub mod ledger;
+pub mod machines;
 pub mod player;
 pub mod recorder;
-pub mod scheduling;
+pub mod scenario;
+pub mod scenarios;
 pub mod seeds;
 pub mod wire;
 pub mod witness;
-pub mod workloads;
 pub mod world;

@@ -7,13 +7,13 @@
 use crate::chaos::{Chaos, Victim, Weather};
 use crate::door::Door;
 use crate::ledger::Ledger;
+use crate::machines::Machines;
 use apiserver::Local;
 use base::Clock;
 use client::{Api, BoxFuture, Error, Event, Request, Response, Verb, Watch};
 use futures_util::StreamExt as _;
 use meta::{ObjectMeta, User};
 use std::sync::Arc;
-
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ pub struct Net {
     pub chaos: Arc<Chaos>,
     pub door: Door,
     pub ledger: Arc<Ledger>,
+    pub machines: Machines,
 }
 
 /// A component's way to the server, under its identity.

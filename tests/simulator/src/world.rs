@@ -65,7 +65,13 @@ impl World {
         let chaos = Chaos::new(env.rng.fork(), env.clock.clone(), crashes);
         let ledger = Ledger::new(env.clock.clone(), prints);
         let store = MemoryStore::with_faults(&env, Arc::new(StoreFaults(chaos.clone())));
-        let net = Arc::new(Net { clock: env.clock.clone(), chaos, door: Door::default(), ledger, machines: Machines::default() });
+        let net = Arc::new(Net {
+            clock: env.clock.clone(),
+            chaos,
+            door: Door::default(),
+            ledger,
+            machines: Machines::default(),
+        });
         let world = Arc::new(World { env: env.clone(), net, store: Mutex::new(store), running: Mutex::default() });
         world.start_server().await?;
         world.start_controllers();

@@ -27,7 +27,7 @@ impl Scene {
 
     fn write(&mut self, prefix: &str, name: &str, object: &Value) -> Vec<String> {
         let key: Arc<str> = format!("{prefix}default/{name}").into();
-        self.judge.observe(self.clock.instant(), &key, Some(object.to_string().as_bytes()))
+        self.judge.observe(self.clock.instant(), &key, Some(object)).into_iter().collect()
     }
 
     fn delete(&mut self, name: &str) -> Vec<String> {

@@ -1,0 +1,25 @@
+//! The scenarios: a room each, and one line in [`ALL`]. They say what the user does and what must
+//! hold; playing is [`crate::scenario`]'s.
+
+mod deployment;
+mod eviction;
+mod garbage;
+mod quota;
+mod scheduling;
+mod workloads;
+
+use crate::scenario::Def;
+
+pub const ALL: &[Def] = &[
+    Def::of::<deployment::Deployment>("deployment"),
+    Def::of::<workloads::Workloads>("workloads"),
+    Def::of::<scheduling::Scheduling>("scheduling"),
+    Def::of::<quota::Quota>("quota"),
+    Def::of::<eviction::Eviction>("eviction"),
+    Def::of::<garbage::Garbage>("garbage"),
+];
+
+/// The scenario of a name.
+pub fn find(name: &str) -> Option<&'static Def> {
+    ALL.iter().find(|def| def.name == name)
+}
