@@ -48,6 +48,8 @@ pub struct Failure {
 
 pub type Verdict = Result<Summary, Failure>;
 
+type Played = Pin<Box<dyn Future<Output = Verdict>>>;
+
 /// How a seed is played.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Mode {
@@ -60,7 +62,7 @@ pub struct Mode {
 /// A scenario as [`crate::scenarios::ALL`] lists it.
 pub struct Def {
     pub name: &'static str,
-    play: fn(&'static str, u64, Mode) -> Pin<Box<dyn Future<Output = Verdict>>>,
+    play: fn(&'static str, u64, Mode) -> Played,
 }
 
 impl Def {
