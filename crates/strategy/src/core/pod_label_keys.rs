@@ -50,8 +50,10 @@ mod tests {
 
     #[test]
     fn keys_narrow_the_selectors_beside_them() {
-        let term = |selector: Value| json!({"topologyKey": "zone", "labelSelector": selector,
-            "matchLabelKeys": ["rev", "absent"], "mismatchLabelKeys": ["tenant"]});
+        let term = |selector: Value| {
+            json!({"topologyKey": "zone", "labelSelector": selector,
+            "matchLabelKeys": ["rev", "absent"], "mismatchLabelKeys": ["tenant"]})
+        };
         let merged = json!({"matchLabels": {"app": "a"}, "matchExpressions": [
             {"key": "rev", "operator": "In", "values": ["2"]}, {"key": "tenant", "operator": "NotIn", "values": ["x"]},
         ]});
