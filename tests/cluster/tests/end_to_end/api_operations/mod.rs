@@ -120,10 +120,11 @@ impl<'a> Subject<'a> {
         expect("the generation, as only metadata changed", &read["metadata"]["generation"], &generation)
     }
 
-    /// Through `/status`: the status changes, by patch and by update, and the spec does not.
+    /// Through `/status`: the status changes, by patch and by update, and the spec stays though the
+    /// patch would take it away. Its fields may change meanwhile, as controllers see the object.
     async fn change_status(&self, status: &Value) -> Tried {
         let spec = self.read().await?["spec"].clone();
-        let patch = json!({"spec": {"strange": "field"}, "status": status}).to_string();
+        let patch = json!({"spec": null, "status": status}).to_string();
         let request = || self.request(Verb::Get, 0).name("a").subresource("status");
         let merging = Request { verb: Verb::Patch(client::PatchType::Merge), ..request() };
         let patched = self.object(merging.body(patch)).await?;
@@ -143,7 +144,15 @@ impl<'a> Subject<'a> {
                 }
             }
         }
-        expect("the spec", &self.read().await?["spec"], &spec)
+        let after = self.read().await?;
+        let lost: Vec<&String> = spec
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(field, _)| field)
+            .filter(|field| after["spec"][field].is_null())
+            .collect();
+        expect("what the spec has lost", &json!(lost), &json!([]))
     }
 
     /// Through `/scale`: the replicas change, by update and by patch.
