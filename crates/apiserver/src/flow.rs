@@ -103,7 +103,7 @@ impl Gate {
     /// Waits for seats, as long as a part of `limit`. `work` is asked for only where it counts.
     ///
     /// # Errors
-    /// There are none.
+    /// There are no seats, and no room to wait for any or none came free in time.
     pub async fn enter(
         &self,
         asked: &Asked<'_>,

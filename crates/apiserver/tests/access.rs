@@ -2,16 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-use apiserver::{Access, Apis, Identity, Limits, Local, Server, Settings};
+mod started;
+
+use apiserver::{Identity, Limits, Local};
 use auth::authn::{Issuer, Verifier};
 use auth::pki::Key;
 use base::Env;
 use client::{Api, Request, Response, Verb};
 use meta::{GroupVersionResource, User};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::MemoryStore;
 
 const ACCOUNTS: GroupVersionResource = GroupVersionResource::of("", "v1", "serviceaccounts");
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -24,19 +24,7 @@ async fn root() -> Local {
         Verifier { keys: vec![key.public().clone()], issuers: audiences.clone(), audiences: audiences.clone() };
     let issuer = Issuer { key, issuer: ISSUER.to_owned(), audiences: audiences.clone() };
     let identity = Identity { verifier: Some(verifier), issuer: Some(issuer), ..Identity::default() };
-    let setup = admission::Setup { clock: env.clock.clone(), rng: env.rng.clone(), gates: Default::default() };
-    let chain = admission::Chain::from_flags(&setup, &[], &["ServiceAccount"]).unwrap();
-    let settings = Settings {
-        service_cidr: "10.96.0.0/16".to_owned(),
-        cluster_domain: "cluster.local".to_owned(),
-        ca_pem: String::new(),
-        feature_gates: BTreeMap::new(),
-        apis: Apis::default(),
-        limits: Limits::default(),
-        audiences,
-    };
-    let store = Arc::new(MemoryStore::new(&env));
-    let server = Server::start(env, store, chain, Access::standard(), identity, settings).await.unwrap();
+    let server = started::server(&env, identity, &["ServiceAccount"], Limits::default()).await;
     let root = Local::new(server, User::new("root", &["system:masters"]));
     let namespaces = GroupVersionResource::of("", "v1", "namespaces");
     let shop = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});

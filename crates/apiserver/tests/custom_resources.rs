@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod started;
+
 use apiserver::http::Front;
-use apiserver::{Access, Identity, Server, Settings};
+use apiserver::{Identity, Limits, Server};
 use auth::authn::TokenFile;
 use base::Env;
 use base64::Engine as _;
@@ -15,10 +17,8 @@ use http_body_util::{BodyExt as _, Full};
 use meta::GroupVersionResource;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::MemoryStore;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -35,27 +35,11 @@ struct Rig {
 impl Rig {
     async fn start() -> Self {
         let env = Env::real();
-        let setup = admission::Setup {
-            clock: env.clock.clone(),
-            rng: env.rng.clone(),
-            gates: base::collections::HashSet::default(),
-        };
-        let chain = admission::Chain::from_flags(&setup, &[], &[]).unwrap();
-        let settings = Settings {
-            service_cidr: "10.96.0.0/16".to_owned(),
-            cluster_domain: "cluster.local".to_owned(),
-            ca_pem: String::new(),
-            feature_gates: BTreeMap::new(),
-            apis: apiserver::Apis::default(),
-            limits: apiserver::Limits::default(),
-            audiences: Vec::new(),
-        };
         let tokens = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(tokens.path(), "secret,admin,1,system:masters\n").unwrap();
         let token_file = Some(TokenFile::load(tokens.path()).unwrap());
         let identity = Identity { token_file, ..Identity::default() };
-        let store = Arc::new(MemoryStore::new(&env));
-        let server = Server::start(env.clone(), store, chain, Access::standard(), identity, settings).await.unwrap();
+        let server = started::server(&env, identity, &[], Limits::default()).await;
         env.tasks.spawn("upkeep", server.clone().upkeep());
         let (url, pem) = listen(&env, server).await;
         let options = HttpsOptions::new(url, Roots::Pem(pem.into_bytes())).token("secret".to_owned());

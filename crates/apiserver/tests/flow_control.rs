@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod started;
+
 use apiserver::http::{Drain, Front, Measure};
-use apiserver::{Access, Apis, Identity, Limits, Server, Settings};
+use apiserver::{Identity, Limits};
 use audit::{Audit, LogOptions, Policy};
 use auth::authn::TokenFile;
 use base::Env;
@@ -15,10 +17,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use meta::GroupVersionResource;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::MemoryStore;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -55,20 +55,7 @@ impl Rig {
         let tokens = folder.path().join("tokens");
         std::fs::write(&tokens, "secret,admin,1,system:masters\nweak,jane,2,\n").unwrap();
         let identity = Identity { token_file: Some(TokenFile::load(&tokens).unwrap()), ..Identity::default() };
-        let gates = base::collections::HashSet::default();
-        let setup = admission::Setup { clock: env.clock.clone(), rng: env.rng.clone(), gates };
-        let chain = admission::Chain::from_flags(&setup, &[], &[]).unwrap();
-        let settings = Settings {
-            service_cidr: "10.96.0.0/16".to_owned(),
-            cluster_domain: "cluster.local".to_owned(),
-            ca_pem: String::new(),
-            feature_gates: BTreeMap::new(),
-            apis: Apis::default(),
-            limits,
-            audiences: Vec::new(),
-        };
-        let store = Arc::new(MemoryStore::new(&env));
-        let server = Server::start(env.clone(), store, chain, Access::standard(), identity, settings).await.unwrap();
+        let server = started::server(&env, identity, &[], limits).await;
         env.tasks.spawn("upkeep", server.clone().upkeep());
         let log = folder.path().join("audit.log");
         let options = LogOptions { path: log.display().to_string(), ..LogOptions::default() };

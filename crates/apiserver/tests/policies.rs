@@ -3,15 +3,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use apiserver::{Access, Identity, Local, Server, Settings};
+mod started;
+
+use apiserver::{Identity, Limits, Local};
 use base::Env;
 use client::{Api as _, Error, Options, PatchType, Request, Response, Verb};
 use meta::{GroupVersionResource, User};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
-use store::MemoryStore;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 const VALIDATING: GroupVersionResource = GroupVersionResource::of(GROUP, "v1", "validatingadmissionpolicies");
@@ -33,24 +32,7 @@ struct Rig {
 impl Rig {
     async fn start() -> Self {
         let env = Env::real();
-        let setup = admission::Setup {
-            clock: env.clock.clone(),
-            rng: env.rng.clone(),
-            gates: base::collections::HashSet::default(),
-        };
-        let chain = admission::Chain::from_flags(&setup, &[], &[]).unwrap();
-        let settings = Settings {
-            service_cidr: "10.96.0.0/16".to_owned(),
-            cluster_domain: "cluster.local".to_owned(),
-            ca_pem: String::new(),
-            feature_gates: BTreeMap::new(),
-            apis: apiserver::Apis::default(),
-            limits: apiserver::Limits::default(),
-            audiences: Vec::new(),
-        };
-        let store = Arc::new(MemoryStore::new(&env));
-        let identity = Identity::default();
-        let server = Server::start(env.clone(), store, chain, Access::standard(), identity, settings).await.unwrap();
+        let server = started::server(&env, Identity::default(), &[], Limits::default()).await;
         env.tasks.spawn("upkeep", server.clone().upkeep());
         let rig = Rig { env, api: Local::new(server, User::new("admin", &["system:masters"])) };
         let namespaces = GroupVersionResource::of("", "v1", "namespaces");

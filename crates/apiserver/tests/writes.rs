@@ -3,30 +3,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use apiserver::{Access, Apis, Identity, Limits, Local, Server, Settings};
+mod started;
+
+use apiserver::{Identity, Limits, Local};
 use base::Env;
 use client::{Api, Error, Request, Response, Verb};
 use meta::{GroupVersionResource, Reason, User};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use store::MemoryStore;
 
 async fn root() -> Local {
     let env = Env::real();
-    let setup = admission::Setup { clock: env.clock.clone(), rng: env.rng.clone(), gates: Default::default() };
-    let chain = admission::Chain::from_flags(&setup, &[], &["ServiceAccount"]).unwrap();
-    let settings = Settings {
-        service_cidr: "10.96.0.0/16".to_owned(),
-        cluster_domain: "cluster.local".to_owned(),
-        ca_pem: String::new(),
-        feature_gates: BTreeMap::new(),
-        apis: Apis::default(),
-        limits: Limits::default(),
-        audiences: Vec::new(),
-    };
-    let store = Arc::new(MemoryStore::new(&env));
-    let server = Server::start(env, store, chain, Access::standard(), Identity::default(), settings).await.unwrap();
+    let server = started::server(&env, Identity::default(), &["ServiceAccount"], Limits::default()).await;
     let root = Local::new(server, User::new("root", &["system:masters"]));
     let namespaces = GroupVersionResource::of("", "v1", "namespaces");
     let shop = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
@@ -89,4 +76,29 @@ async fn a_deletion_is_answered_with_the_object_or_a_status() {
             assert_eq!(*uid, made["metadata"]["uid"], "{kind}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_scale_without_a_version_is_for_whatever_is_there() {
+    let root = root().await;
+    let resource = GroupVersionResource::of("apps", "v1", "replicasets");
+    let labels = json!({"app": "web"});
+    let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let spec = json!({"replicas": 1, "selector": {"matchLabels": labels}, "template": template});
+    let body = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web"}, "spec": spec});
+    let (made, _) = send(&root, Request::new(Verb::Create, resource.clone()).namespace("shop"), &body).await.unwrap();
+    let scale = |replicas: u32, version: Option<&Value>| {
+        let metadata = json!({"name": "web", "namespace": "shop", "resourceVersion": version});
+        let request = Request::new(Verb::Update, resource.clone()).namespace("shop").name("web").subresource("scale");
+        let body = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata,
+            "spec": {"replicas": replicas}});
+        let root = &root;
+        async move { send(root, request, &body).await }
+    };
+    // All start from the same state, so that all but one find another when they commit.
+    for outcome in futures_util::future::join_all((2..6).map(|replicas| scale(replicas, None))).await {
+        outcome.unwrap();
+    }
+    let stale = scale(7, Some(&made["metadata"]["resourceVersion"])).await.unwrap_err();
+    assert!(stale.is(Reason::Conflict), "{stale}");
 }

@@ -131,9 +131,9 @@ fn with_replicas(resource: &Resource, current: &Value, scale: &Value) -> Value {
         Some(path) => path.set(&mut object, wanted),
         None => object["spec"]["replicas"] = wanted,
     }
-    let revision = scale.pointer("/metadata/resourceVersion").cloned();
-    if let Some(revision) = revision {
-        object["metadata"]["resourceVersion"] = revision;
+    // Without one, the change is for whatever is there.
+    if let Some(revision) = scale.pointer("/metadata/resourceVersion") {
+        object["metadata"]["resourceVersion"] = revision.clone();
     }
     object
 }

