@@ -12,6 +12,7 @@ use client::{Api, Request, Response, Verb};
 use meta::{GroupVersionResource, User};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use store::MemoryStore;
 
 const ACCOUNTS: GroupVersionResource = GroupVersionResource::of("", "v1", "serviceaccounts");
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -24,7 +25,7 @@ async fn root() -> Local {
         Verifier { keys: vec![key.public().clone()], issuers: audiences.clone(), audiences: audiences.clone() };
     let issuer = Issuer { key, issuer: ISSUER.to_owned(), audiences: audiences.clone() };
     let identity = Identity { verifier: Some(verifier), issuer: Some(issuer), ..Identity::default() };
-    let server = started::server(&env, identity, &["ServiceAccount"], Limits::default()).await;
+    let server = started::server(&env, MemoryStore::new(&env), identity, &["ServiceAccount"], Limits::default()).await;
     let root = Local::new(server, User::new("root", &["system:masters"]));
     let namespaces = GroupVersionResource::of("", "v1", "namespaces");
     let shop = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});

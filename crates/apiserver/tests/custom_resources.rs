@@ -19,6 +19,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use store::MemoryStore;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -39,7 +40,7 @@ impl Rig {
         std::fs::write(tokens.path(), "secret,admin,1,system:masters\n").unwrap();
         let token_file = Some(TokenFile::load(tokens.path()).unwrap());
         let identity = Identity { token_file, ..Identity::default() };
-        let server = started::server(&env, identity, &[], Limits::default()).await;
+        let server = started::server(&env, MemoryStore::new(&env), identity, &[], Limits::default()).await;
         env.tasks.spawn("upkeep", server.clone().upkeep());
         let (url, pem) = listen(&env, server).await;
         let options = HttpsOptions::new(url, Roots::Pem(pem.into_bytes())).token("secret".to_owned());

@@ -19,6 +19,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use store::MemoryStore;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -55,7 +56,7 @@ impl Rig {
         let tokens = folder.path().join("tokens");
         std::fs::write(&tokens, "secret,admin,1,system:masters\nweak,jane,2,\n").unwrap();
         let identity = Identity { token_file: Some(TokenFile::load(&tokens).unwrap()), ..Identity::default() };
-        let server = started::server(&env, identity, &[], limits).await;
+        let server = started::server(&env, MemoryStore::new(&env), identity, &[], limits).await;
         env.tasks.spawn("upkeep", server.clone().upkeep());
         let log = folder.path().join("audit.log");
         let options = LogOptions { path: log.display().to_string(), ..LogOptions::default() };

@@ -11,6 +11,7 @@ use client::{Api as _, Error, Options, PatchType, Request, Response, Verb};
 use meta::{GroupVersionResource, User};
 use serde_json::{Value, json};
 use std::time::Duration;
+use store::MemoryStore;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 const VALIDATING: GroupVersionResource = GroupVersionResource::of(GROUP, "v1", "validatingadmissionpolicies");
@@ -32,7 +33,7 @@ struct Rig {
 impl Rig {
     async fn start() -> Self {
         let env = Env::real();
-        let server = started::server(&env, Identity::default(), &[], Limits::default()).await;
+        let server = started::server(&env, MemoryStore::new(&env), Identity::default(), &[], Limits::default()).await;
         env.tasks.spawn("upkeep", server.clone().upkeep());
         let rig = Rig { env, api: Local::new(server, User::new("admin", &["system:masters"])) };
         let namespaces = GroupVersionResource::of("", "v1", "namespaces");

@@ -10,10 +10,14 @@ use base::Env;
 use client::{Api, Error, Request, Response, Verb};
 use meta::{GroupVersionResource, Reason, User};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Fault, Faults, MemoryStore, Write};
 
-async fn root() -> Local {
+async fn root(faults: Option<Arc<dyn Faults>>) -> Local {
     let env = Env::real();
-    let server = started::server(&env, Identity::default(), &["ServiceAccount"], Limits::default()).await;
+    let store = faults.map_or_else(|| MemoryStore::new(&env), |faults| MemoryStore::with_faults(&env, faults));
+    let server = started::server(&env, store, Identity::default(), &["ServiceAccount"], Limits::default()).await;
     let root = Local::new(server, User::new("root", &["system:masters"]));
     let namespaces = GroupVersionResource::of("", "v1", "namespaces");
     let shop = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
@@ -31,7 +35,7 @@ async fn send(api: &Local, request: Request, body: &Value) -> Result<(Value, boo
 
 #[tokio::test]
 async fn a_version_of_something_gone_does_not_hinder_creation() {
-    let root = root().await;
+    let root = root(None).await;
     for (resource, kind, creates) in [("endpoints", "Endpoints", true), ("configmaps", "ConfigMap", false)] {
         let resource = GroupVersionResource::of("", "v1", resource);
         let metadata = json!({"name": "web", "resourceVersion": "4711"});
@@ -55,7 +59,7 @@ async fn a_version_of_something_gone_does_not_hinder_creation() {
 
 #[tokio::test]
 async fn a_deletion_is_answered_with_the_object_or_a_status() {
-    let root = root().await;
+    let root = root(None).await;
     for (resource, kind, shown) in
         [("configmaps", "ConfigMap", "Status"), ("podtemplates", "PodTemplate", "PodTemplate")]
     {
@@ -80,25 +84,34 @@ async fn a_deletion_is_answered_with_the_object_or_a_status() {
 
 #[tokio::test]
 async fn a_scale_without_a_version_is_for_whatever_is_there() {
-    let root = root().await;
+    let root = root(Some(Arc::new(Unhurried))).await;
     let resource = GroupVersionResource::of("apps", "v1", "replicasets");
     let labels = json!({"app": "web"});
     let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
     let spec = json!({"replicas": 1, "selector": {"matchLabels": labels}, "template": template});
     let body = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web"}, "spec": spec});
     let (made, _) = send(&root, Request::new(Verb::Create, resource.clone()).namespace("shop"), &body).await.unwrap();
+    let put = Request::new(Verb::Update, resource).namespace("shop").name("web").subresource("scale");
     let scale = |replicas: u32, version: Option<&Value>| {
         let metadata = json!({"name": "web", "namespace": "shop", "resourceVersion": version});
-        let request = Request::new(Verb::Update, resource.clone()).namespace("shop").name("web").subresource("scale");
-        let body = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata,
-            "spec": {"replicas": replicas}});
-        let root = &root;
-        async move { send(root, request, &body).await }
+        let spec = json!({"replicas": replicas});
+        json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": spec})
     };
     // All start from the same state, so that all but one find another when they commit.
-    for outcome in futures_util::future::join_all((2..6).map(|replicas| scale(replicas, None))).await {
+    let wanted = (2..6).map(|replicas| scale(replicas, None)).collect::<Vec<_>>();
+    let race = wanted.iter().map(|body| send(&root, put.clone(), body));
+    for outcome in futures_util::future::join_all(race).await {
         outcome.unwrap();
     }
-    let stale = scale(7, Some(&made["metadata"]["resourceVersion"])).await.unwrap_err();
+    let stale = send(&root, put, &scale(7, Some(&made["metadata"]["resourceVersion"]))).await.unwrap_err();
     assert!(stale.is(Reason::Conflict), "{stale}");
+}
+
+/// A disk that takes its time, so that writes meet.
+struct Unhurried;
+
+impl Faults for Unhurried {
+    fn before_commit(&self, _: &Write) -> Fault {
+        Fault::Slow(Duration::from_millis(1))
+    }
 }

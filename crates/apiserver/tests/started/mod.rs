@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::MemoryStore;
 
-pub async fn server(env: &Env, identity: Identity, off: &[&str], limits: Limits) -> Arc<Server> {
+pub async fn server(env: &Env, store: MemoryStore, identity: Identity, off: &[&str], limits: Limits) -> Arc<Server> {
     let gates = base::collections::HashSet::default();
     let setup = admission::Setup { clock: env.clock.clone(), rng: env.rng.clone(), gates };
     let chain = admission::Chain::from_flags(&setup, &[], off).unwrap();
@@ -21,6 +21,5 @@ pub async fn server(env: &Env, identity: Identity, off: &[&str], limits: Limits)
         limits,
         audiences,
     };
-    let store = Arc::new(MemoryStore::new(env));
-    Server::start(env.clone(), store, chain, Access::standard(), identity, settings).await.unwrap()
+    Server::start(env.clone(), Arc::new(store), chain, Access::standard(), identity, settings).await.unwrap()
 }
