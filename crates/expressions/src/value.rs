@@ -55,6 +55,8 @@ pub enum List<'a> {
 #[derive(Debug, Clone)]
 pub enum Map<'a> {
     Own(Arc<BTreeMap<Key, (Value<'a>, Value<'a>)>>),
+    /// The same, which has an empty map under every key that it lacks.
+    Open(Arc<BTreeMap<Key, (Value<'a>, Value<'a>)>>),
     /// A value of the named type, which the expression built.
     Built(Arc<str>, Arc<BTreeMap<Key, (Value<'a>, Value<'a>)>>),
     Json(&'a serde_json::Map<String, Json>, &'a Type),
@@ -251,7 +253,7 @@ impl<'a> List<'a> {
 impl<'a> Map<'a> {
     pub fn len(&self) -> usize {
         match self {
-            Map::Own(entries) | Map::Built(_, entries) => entries.len(),
+            Map::Own(entries) | Map::Open(entries) | Map::Built(_, entries) => entries.len(),
             Map::Json(entries, _) => entries.len(),
             Map::Object(entries, object) => object
                 .fields
@@ -267,7 +269,7 @@ impl<'a> Map<'a> {
 
     pub fn field(&self, name: &str) -> Option<Value<'a>> {
         match self {
-            Map::Own(_) | Map::Built(..) => self.get(&Value::string(name)),
+            Map::Own(_) | Map::Open(_) | Map::Built(..) => self.get(&Value::string(name)),
             Map::Json(entries, kind) => entries.get(name).map(|value| Value::from_json(value, kind)),
             Map::Object(entries, object) => {
                 let field = object.fields.get(name)?;
@@ -283,14 +285,26 @@ impl<'a> Map<'a> {
             (Map::Own(entries) | Map::Built(_, entries), key) => {
                 entries.get(&Key::of(key)?).map(|(_, value)| value.clone())
             }
+            (Map::Open(entries), key) => {
+                let found = entries.get(&Key::of(key)?).map(|(_, value)| value.clone());
+                Some(found.unwrap_or_else(|| Value::Map(Map::Own(Arc::default()))))
+            }
             (_, Value::String(name)) => self.field(name),
             _ => None,
         }
     }
 
+    /// Whether the key is truly there.
+    pub fn has(&self, key: &Value<'_>) -> bool {
+        match self {
+            Map::Open(entries) => Key::of(key).is_some_and(|key| entries.contains_key(&key)),
+            _ => self.get(key).is_some(),
+        }
+    }
+
     pub fn entries(&self) -> Vec<(Value<'a>, Value<'a>)> {
         match self {
-            Map::Own(entries) | Map::Built(_, entries) => entries.values().cloned().collect(),
+            Map::Own(entries) | Map::Open(entries) | Map::Built(_, entries) => entries.values().cloned().collect(),
             Map::Json(entries, kind) => {
                 entries.iter().map(|(key, value)| (Value::text(key), Value::from_json(value, kind))).collect()
             }

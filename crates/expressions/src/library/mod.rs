@@ -10,7 +10,7 @@ mod operators;
 mod optional;
 mod quantity;
 mod regexes;
-mod semver;
+pub mod semver;
 mod strings;
 pub mod time;
 mod url;

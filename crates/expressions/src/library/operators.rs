@@ -229,7 +229,7 @@ fn contains<'a>(meter: &mut Meter, values: &[Value<'a>]) -> Result<'a> {
             }
             Ok(Value::Bool(false))
         }
-        [wanted, Value::Map(map)] => Ok(Value::Bool(map.get(wanted).is_some())),
+        [wanted, Value::Map(map)] => Ok(Value::Bool(map.has(wanted))),
         _ => Err(Fault::no_overload()),
     }
 }

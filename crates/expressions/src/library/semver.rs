@@ -27,7 +27,7 @@ pub struct Version {
 
 impl Version {
     /// Strict, or as people write it: a leading v, missing parts, leading zeros.
-    fn parse(text: &str, normalize: bool) -> std::result::Result<Version, String> {
+    pub fn parse(text: &str, normalize: bool) -> std::result::Result<Version, String> {
         let text = if normalize { text.trim().strip_prefix('v').unwrap_or(text.trim()) } else { text };
         let (text, build) = text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
         let (core, before) = text.split_once('-').map_or((text, None), |(core, before)| (core, Some(before)));
