@@ -21,6 +21,7 @@ mod print;
 mod session;
 mod shared_flags;
 mod targets;
+pub mod templates;
 mod terminal;
 
 use std::ffi::OsString;
