@@ -78,7 +78,7 @@ async fn run(bench: &Bench, kind: Kind) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-async fn add_nodes(served: &mut Served<'_>, first: u64, upto: u64) -> anyhow::Result<()> {
+pub(super) async fn add_nodes(served: &mut Served<'_>, first: u64, upto: u64) -> anyhow::Result<()> {
     let until = Until::Done(upto - first);
     let now = now(&served.bench.env);
     let make: Make = Arc::new(move |number| {
@@ -121,42 +121,62 @@ const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// Pods a second from the first create until the last one runs.
 async fn pods_run(served: &mut Served<'_>, nodes: u64) -> anyhow::Result<f64> {
-    let env = served.bench.env.child();
-    let target = served.side.target.clone();
     let namespace = format!("hollow-{nodes}");
     served.namespace(&namespace).await?;
-    let running = Arc::new(AtomicU64::new(0));
-    let kubelets = kubelets(env.clone(), target.clone(), namespace.clone(), running.clone()).await?;
-    env.tasks.spawn("kubelets", async move { drop(kubelets.await) });
-    let began = env.clock.instant();
+    let kubelets = Kubelets::start(served, &namespace, PODS).await?;
+    let began = served.bench.env.clock.instant();
     let path = objects::pods_path(&namespace);
     let make: Make = Arc::new(move |number| {
         Shot::create(&path, objects::plain_pod(&namespace, &objects::pod_name(number)).to_string(), MARK)
     });
-    load::run(&env, &target, Load::http1(16, Until::Done(PODS)), make).await?;
-    let mut seen = (0, env.clock.instant());
-    while seen.0 < PODS {
-        let now = running.load(Ordering::Relaxed);
-        if now > seen.0 {
-            seen = (now, env.clock.instant());
-        }
-        anyhow::ensure!(seen.1.elapsed() < STUCK_AFTER, "only {now} of {PODS} pods run");
-        env.clock.sleep(Duration::from_millis(1)).await;
-    }
+    load::run(&served.bench.env, &served.side.target, Load::http1(16, Until::Done(PODS)), make).await?;
+    kubelets.until_running(PODS).await?;
     let rate = PODS as f64 / began.elapsed().as_secs_f64();
-    env.tasks.stop().await;
     served.side.check()?;
     Ok(rate)
 }
 
-/// Stands for all kubelets: says of every pod that has got a node that it runs.
+/// Stand for the kubelets of all nodes: they say of every pod of a namespace that has got a node that
+/// it runs.
+pub(super) struct Kubelets {
+    env: Env,
+    running: Arc<AtomicU64>,
+}
+
+impl Kubelets {
+    /// For `most` pods at most.
+    pub(super) async fn start(served: &Served<'_>, namespace: &str, most: u64) -> anyhow::Result<Self> {
+        let env = served.bench.env.child();
+        let running = Arc::new(AtomicU64::new(0));
+        let path = objects::pods_path(namespace);
+        let work = kubelets(env.clone(), served.side.target.clone(), path, running.clone(), most).await?;
+        env.tasks.spawn("kubelets", async move { drop(work.await) });
+        Ok(Kubelets { env, running })
+    }
+
+    /// Waits for so many pods, then ends.
+    pub(super) async fn until_running(self, wanted: u64) -> anyhow::Result<()> {
+        let mut seen = (0, self.env.clock.instant());
+        while seen.0 < wanted {
+            let now = self.running.load(Ordering::Relaxed);
+            if now > seen.0 {
+                seen = (now, self.env.clock.instant());
+            }
+            anyhow::ensure!(seen.1.elapsed() < STUCK_AFTER, "only {now} of {wanted} pods run");
+            self.env.clock.sleep(Duration::from_millis(1)).await;
+        }
+        self.env.tasks.stop().await;
+        Ok(())
+    }
+}
+
 async fn kubelets(
     env: Env,
     target: Target,
-    namespace: String,
+    path: String,
     running: Arc<AtomicU64>,
+    most: u64,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
-    let path = objects::pods_path(&namespace);
     let (mut watching, driver) = load::connect(&target, Protocol::Http1).await?;
     env.tasks.spawn("connection", driver);
     let shot = Shot::get(format!("{path}?watch=true&fieldSelector=spec.nodeName!=,status.phase=Pending"), "");
@@ -165,7 +185,7 @@ async fn kubelets(
     for _ in 0..KUBELETS {
         let (sender, driver) = load::connect(&target, Protocol::Http1).await?;
         env.tasks.spawn("connection", driver);
-        let (names, queue) = mpsc::channel(usize::try_from(PODS)?);
+        let (names, queue) = mpsc::channel(usize::try_from(most)?);
         let work = kubelet(sender, target.clone(), path.clone(), now(&env), queue, running.clone());
         env.tasks.spawn("kubelet", async move { drop(work.await) });
         workers.push(names);

@@ -16,6 +16,7 @@ mod schedule_large;
 mod services;
 mod statuses;
 mod watches;
+mod workloads;
 
 use crate::bench::Bench;
 use crate::report::short;
@@ -113,6 +114,7 @@ pub const ROWS: &[Row] = &[
     kubectl::ROW,
     growth::ROW,
     hollow::ROW,
+    workloads::ROW,
 ];
 
 #[cfg(test)]
