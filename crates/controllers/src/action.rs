@@ -92,6 +92,9 @@ pub enum Action {
     /// Asks the server whatever it is, all at once; [`Outcome::answers`] has what it said to each,
     /// refusals too, which end nothing.
     Ask(Vec<Request>),
+    /// Asks the server for one page of a collection; [`Outcome::pages`] has it, refusals too, which
+    /// end nothing.
+    Page(Request),
     /// Records an Event.
     Event(Event),
 }
@@ -235,6 +238,8 @@ pub struct Outcome {
     pub lists: Vec<Result<Vec<Bytes>, Error>>,
     /// What each request of an [`Action::Ask`] was answered: an object, or the items of a list.
     pub answers: Vec<Result<Vec<Bytes>, Error>>,
+    /// What each [`Action::Page`] was answered.
+    pub pages: Vec<Result<client::List, Error>>,
     /// The objects as written, in order.
     pub written: Vec<Bytes>,
     /// Whether an [`Action::DeleteAll`] was refused, each.

@@ -21,6 +21,7 @@ macro_rules! resources {
 
 resources! {
     CERTIFICATE_REQUESTS: "certificates.k8s.io" "v1" "certificatesigningrequests" "CertificateSigningRequest";
+    CLUSTER_TRUST_BUNDLES: "certificates.k8s.io" "v1" "clustertrustbundles" "ClusterTrustBundle";
     CLUSTER_ROLES: "rbac.authorization.k8s.io" "v1" "clusterroles" "ClusterRole";
     CUSTOM_RESOURCE_DEFINITIONS: "apiextensions.k8s.io" "v1" "customresourcedefinitions" "CustomResourceDefinition";
     CONFIG_MAPS: "" "v1" "configmaps" "ConfigMap";
@@ -42,12 +43,15 @@ resources! {
     PODS: "" "v1" "pods" "Pod";
     REPLICATION_CONTROLLERS: "" "v1" "replicationcontrollers" "ReplicationController";
     REPLICA_SETS: "apps" "v1" "replicasets" "ReplicaSet";
+    RESOURCE_CLAIMS: "resource.k8s.io" "v1" "resourceclaims" "ResourceClaim";
+    RESOURCE_CLAIM_TEMPLATES: "resource.k8s.io" "v1" "resourceclaimtemplates" "ResourceClaimTemplate";
     RESOURCE_QUOTAS: "" "v1" "resourcequotas" "ResourceQuota";
     SECRETS: "" "v1" "secrets" "Secret";
     SERVICE_CIDRS: "networking.k8s.io" "v1" "servicecidrs" "ServiceCIDR";
     SERVICES: "" "v1" "services" "Service";
     SERVICE_ACCOUNTS: "" "v1" "serviceaccounts" "ServiceAccount";
     STATEFUL_SETS: "apps" "v1" "statefulsets" "StatefulSet";
+    STORAGE_VERSION_MIGRATIONS: "storagemigration.k8s.io" "v1" "storageversionmigrations" "StorageVersionMigration";
     STORAGE_CLASSES: "storage.k8s.io" "v1" "storageclasses" "StorageClass";
     VALIDATING_POLICIES: "admissionregistration.k8s.io" "v1" "validatingadmissionpolicies" "ValidatingAdmissionPolicy";
     VOLUME_ATTRIBUTES_CLASSES: "storage.k8s.io" "v1" "volumeattributesclasses" "VolumeAttributesClass";

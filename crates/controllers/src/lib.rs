@@ -33,12 +33,14 @@ mod ownership;
 mod podgc;
 mod policy_status;
 mod replicaset;
+mod resource_claim;
 mod resource_quota;
 mod rig;
 mod service_cidrs;
 mod services;
 mod statefulset;
 mod storage;
+mod storage_migration;
 mod taint_eviction;
 mod template;
 #[cfg(test)]
@@ -87,6 +89,7 @@ pub const ALL: &[Def] = &[
     storage::VOLUME_PROTECTION,
     storage::ATTRIBUTES_PROTECTION,
     storage::EPHEMERAL,
+    resource_claim::DEF,
     certificates::SIGNING,
     certificates::APPROVING,
     certificates::CLEANER,
@@ -95,8 +98,11 @@ pub const ALL: &[Def] = &[
     bootstrap::CLEANER,
     ttl_after_finished::DEF,
     accounts::ROOT_CA,
+    certificates::BUNDLES,
+    accounts::TOKEN_CLEANER,
     policy_status::DEF,
     service_cidrs::DEF,
+    storage_migration::DEF,
 ];
 
 /// What the wiring gives all controllers.

@@ -25,7 +25,7 @@ pub const TOKENS: Def = Def {
 
 const TYPE: &str = "kubernetes.io/service-account-token";
 const ACCOUNT: &str = "kubernetes.io/service-account.name";
-const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
+pub(super) const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 
 /// Makes the tokens that do not end, as they stand in Secrets.
 pub trait TokenIssuer: Send + Sync {
@@ -34,8 +34,13 @@ pub trait TokenIssuer: Send + Sync {
 }
 
 /// Which account a token Secret is for.
-struct SecretView {
-    account: String,
+pub(super) struct SecretView {
+    pub account: String,
+}
+
+/// The Secrets that hold tokens.
+pub(super) fn token_secrets() -> Selection {
+    Selection::all(resource::SECRETS).fields(format!("type={TYPE}"))
 }
 
 const BY_ACCOUNT: &str = "account";
@@ -73,7 +78,7 @@ struct Tokens {
 /// Keys are accounts.
 fn build(rig: &Rig) -> Box<dyn Room> {
     let accounts = rig.cache::<()>(&resource::SERVICE_ACCOUNTS);
-    let secrets = rig.cache_of::<SecretView>(Selection::all(resource::SECRETS).fields(format!("type={TYPE}")));
+    let secrets = rig.cache_of::<SecretView>(token_secrets());
     rig.on_itself(&accounts);
     rig.on(&secrets, |change, queue| {
         let accounts = change.states().filter(|secret| !secret.view.account.is_empty());

@@ -1,14 +1,17 @@
 //! Certificate signing requests: approve those of nodes, sign what is approved, clear old ones away.
+//! And the bundle by which pods know the API server.
 //!
 //! The authority's key stays outside: a [`Signer`] given by the wiring reads and signs.
 
 mod approve;
+mod bundles;
 mod clean;
 mod sign;
 #[cfg(test)]
 mod tests;
 
 pub use approve::APPROVING;
+pub use bundles::BUNDLES;
 pub use clean::CLEANER;
 pub use sign::SIGNING;
 

@@ -233,6 +233,13 @@ impl Executor {
         }
     }
 
+    pub(super) async fn page(&self, request: Request) -> Result<client::List, Error> {
+        match self.api.call(request).await? {
+            Response::List(list) => Ok(list),
+            _ => Err(Error::Decode("a list was expected".to_owned())),
+        }
+    }
+
     async fn object(&self, request: Request) -> Result<Bytes, Error> {
         match self.api.call(request).await? {
             Response::Object { body, .. } => Ok(body),
