@@ -4,7 +4,7 @@
 
 use crate::cycle::{Lane, Scheduler};
 use crate::failure;
-use crate::plugins::{Decision, SELECTED_NODE};
+use crate::plugins::{Decision, Reservation, SELECTED_NODE};
 use crate::pod::PodItem;
 use crate::preemption::Candidate;
 use crate::queue::{Failure, Next};
@@ -32,6 +32,7 @@ pub(crate) struct Placement {
     pub pod: PodItem,
     pub node: String,
     pub decision: Decision,
+    pub reservations: Vec<Reservation>,
     /// Of its profile.
     pub place: usize,
     pub began: Instant,
@@ -44,13 +45,20 @@ fn about(pod: &PodItem) -> ObjectRef {
 
 impl Scheduler {
     pub(crate) async fn bind(self: std::sync::Arc<Self>, placement: Placement) {
-        let Placement { pod, node, decision, place, began, next } = placement;
+        let Placement { pod, node, decision, reservations, place, began, next } = placement;
         let lane = &self.lanes[place];
-        let outcome = match self.prepare_volumes(&pod, &node, &decision, lane).await {
-            Ok(()) => self.write_binding(&pod, &node).await,
-            failed => failed,
-        };
+        let mut outcome = self.prepare_volumes(&pod, &node, &decision, lane).await;
+        if outcome.is_ok() {
+            outcome = self.prepare_claims(&pod, &reservations).await;
+        }
+        if outcome.is_ok() {
+            outcome = self.write_binding(&pod, &node).await;
+        }
         self.keep_promises(&decision);
+        if outcome.is_err() && !pod.view.claims.is_empty() {
+            self.give_back_claims(&pod, lane).await;
+        }
+        self.forget_claims(&reservations);
         let name = &lane.profile.name;
         match outcome {
             Ok(()) => {

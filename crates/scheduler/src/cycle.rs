@@ -11,7 +11,7 @@ use crate::framework::Case;
 use crate::judge::{Diagnosis, Judge};
 use crate::metrics::Metrics;
 use crate::node::NodeView;
-use crate::plugins::{self, Decision};
+use crate::plugins::{self, Decision, Reservation, dynamic_resources};
 use crate::pod::{PodItem, PodView};
 use crate::preemption::{self, Candidate, Search};
 use crate::queue::{Failure, Next, Queue};
@@ -111,7 +111,11 @@ impl Scheduler {
     pub(crate) fn wants(&self, pod: &PodItem) -> bool {
         let view = &pod.view;
         let is_open = view.node_name.is_empty() && !view.is_over && !pod.meta.is_deleting();
-        is_open && self.lane_of(pod).is_some_and(|lane| !(lane.profile.gates && view.spec.is_gated))
+        is_open
+            && self.lane_of(pod).is_some_and(|lane| {
+                let is_gated = lane.profile.gates && view.spec.is_gated;
+                !is_gated && dynamic_resources::is_ready(&Case::new(pod, &lane.profile.args, &self.cluster))
+            })
     }
 
     async fn schedule(self: &Arc<Self>, next: Next) {
@@ -128,9 +132,9 @@ impl Scheduler {
         };
         self.metrics.searched(began.elapsed());
         match outcome {
-            Ok((node, decision)) => {
+            Ok(Chosen { node, decision, reservations }) => {
                 let place = lane.place;
-                let placement = Placement { pod, node, decision, place, began, next };
+                let placement = Placement { pod, node, decision, reservations, place, began, next };
                 let Ok(slot) = self.bindings.clone().acquire_owned().await else { return };
                 let own = self.clone();
                 self.env.tasks.spawn("binding", async move {
@@ -151,7 +155,7 @@ impl Scheduler {
     }
 
     /// Finds the pod's node and counts it there.
-    fn choose(&self, pod: &PodItem, lane: &Lane) -> Result<(String, Decision), Refused> {
+    fn choose(&self, pod: &PodItem, lane: &Lane) -> Result<Chosen, Refused> {
         let case = Case::new(pod, &lane.profile.args, &self.cluster);
         let mut state = self.state();
         let State { snapshot, judges } = &mut *state;
@@ -177,7 +181,7 @@ impl Scheduler {
         pod: &PodItem,
         lane: &Lane,
         extenders: &[&Extender],
-    ) -> Result<(String, Decision), Refused> {
+    ) -> Result<Chosen, Refused> {
         let case = Case::new(pod, &lane.profile.args, &self.cluster);
         let (mut names, mut diagnosis) = {
             let mut state = self.state();
@@ -223,10 +227,13 @@ impl Scheduler {
         snapshot: &mut Snapshot,
         slot: usize,
         mut diagnosis: Diagnosis,
-    ) -> Result<(String, Decision), Refused> {
+    ) -> Result<Chosen, Refused> {
         let node = snapshot.node(slot);
-        let decision = match plugins::decide(case, node) {
-            Ok(decision) => decision,
+        // Claims last: from then on they hold their devices.
+        let decided =
+            plugins::decide(case, node).and_then(|decision| Ok((decision, dynamic_resources::reserve(case, node)?)));
+        let (decision, reservations) = match decided {
+            Ok(decided) => decided,
             Err(rejection) => {
                 diagnosis.rejected.push((slot, Arc::new(rejection)));
                 return Err(Refused::Nodes(diagnosis));
@@ -239,16 +246,21 @@ impl Scheduler {
         if snapshot.has_nominations() {
             snapshot.nominate(case.pod, "");
         }
-        Ok((name, decision))
+        Ok(Chosen { node: name, decision, reservations })
     }
 
     /// A pod that fits nowhere: may be room can be made; it is told, and waits.
     async fn give_up(self: &Arc<Self>, pod: &PodItem, lane: &Lane, diagnosis: &Diagnosis) {
+        let freed = self.free_devices(pod, lane, diagnosis).await;
         let outlook = self.look_for_room(pod, lane, diagnosis).await;
         let by = diagnosis.by();
         self.metrics.kept_out(by, &lane.profile.name);
         self.queue.failed(&pod.key, Failure::Unschedulable { by });
-        let message = failure::message(diagnosis, outlook.said.as_deref());
+        let preemption = outlook.said.filter(|said| !said.is_empty()).map(|said| format!("preemption: {said}"));
+        let said: Vec<String> = freed.into_iter().chain(preemption).collect();
+        // Where room is being made there is nothing more to say.
+        let said = if outlook.victims.is_some() { String::new() } else { said.join(", ") };
+        let message = failure::message(diagnosis, &said);
         self.tell(pod, lane, "Unschedulable", message, outlook.nomination).await;
         if let Some(candidate) = outlook.victims {
             let (own, pod, place) = (self.clone(), pod.clone(), lane.place);
@@ -258,6 +270,23 @@ impl Scheduler {
                 own.evict(&pod, place, candidate).await;
             });
         }
+    }
+
+    /// A pod with claims may be kept off nodes by the devices of one: it is given up.
+    async fn free_devices(&self, pod: &PodItem, lane: &Lane, diagnosis: &Diagnosis) -> Option<String> {
+        if pod.view.claims.is_empty() || diagnosis.nodes == 0 {
+            return None;
+        }
+        if diagnosis.before.is_some() {
+            return Some("no new claims to deallocate".to_owned());
+        }
+        let claim = {
+            let case = Case::new(pod, &lane.profile.args, &self.cluster);
+            let state = self.state();
+            let nodes = diagnosis.rejected.iter().map(|(slot, _)| state.snapshot.node(*slot));
+            dynamic_resources::in_the_way(&case, &nodes.collect::<Vec<_>>())
+        };
+        Some(self.free_claim(claim.as_ref()).await)
     }
 
     /// Where room could be made for the pod, and by evicting whom.
@@ -322,6 +351,13 @@ impl Scheduler {
         };
         self.metrics.standing(self.queue.depth(), nodes, pods);
     }
+}
+
+/// The node of a pod, and what is to be written before it gets there.
+struct Chosen {
+    node: String,
+    decision: Decision,
+    reservations: Vec<Reservation>,
 }
 
 /// Why a pod was given no node.

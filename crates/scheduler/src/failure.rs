@@ -3,9 +3,9 @@
 use crate::judge::Diagnosis;
 use std::collections::BTreeMap;
 
-/// `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.` and, where it was
-/// tried, what evicting others would bring.
-pub fn message(diagnosis: &Diagnosis, preemption: Option<&str>) -> String {
+/// `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.` and what was said
+/// of making room for it.
+pub fn message(diagnosis: &Diagnosis, said: &str) -> String {
     let nodes = diagnosis.nodes;
     if nodes == 0 {
         return "no nodes available to schedule pods".to_owned();
@@ -25,8 +25,8 @@ pub fn message(diagnosis: &Diagnosis, preemption: Option<&str>) -> String {
             }
         }
     }
-    if let Some(preemption) = preemption.filter(|text| !text.is_empty()) {
-        text.push_str(&format!(" preemption: {preemption}"));
+    if !said.is_empty() {
+        text.push_str(&format!(" {said}"));
     }
     text
 }
@@ -69,23 +69,23 @@ mod tests {
         let rejected = rejected.into_iter().map(Arc::new).enumerate().collect();
         let mut diagnosis = Diagnosis { nodes: 3, rejected, ..Diagnosis::default() };
         assert_eq!(
-            message(&diagnosis, Some("not eligible due to preemptionPolicy=Never.")),
+            message(&diagnosis, "preemption: not eligible due to preemptionPolicy=Never."),
             "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. preemption: not eligible due \
              to preemptionPolicy=Never."
         );
         diagnosis.nodes = 5;
         diagnosis.others = Some(Rejection::of("node(s) didn't satisfy plugin(s) [NodeAffinity]"));
         assert_eq!(
-            message(&diagnosis, None),
+            message(&diagnosis, ""),
             "0/5 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s) [NodeAffinity], 2 \
              node(s) were unschedulable."
         );
         diagnosis.before = Some(Rejection::of("pod has unbound immediate PersistentVolumeClaims"));
         assert_eq!(
-            message(&diagnosis, None),
+            message(&diagnosis, ""),
             "0/5 nodes are available: pod has unbound immediate PersistentVolumeClaims."
         );
-        assert_eq!(message(&Diagnosis::default(), None), "no nodes available to schedule pods");
+        assert_eq!(message(&Diagnosis::default(), ""), "no nodes available to schedule pods");
     }
 
     #[test]

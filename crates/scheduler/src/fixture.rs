@@ -34,6 +34,10 @@ const RESOURCES: &[(&str, &str, &str)] = &[
     ("CSIDriver", "storage.k8s.io", "csidrivers"),
     ("CSIStorageCapacity", "storage.k8s.io", "csistoragecapacities"),
     ("PodDisruptionBudget", "policy", "poddisruptionbudgets"),
+    ("ResourceClaim", "resource.k8s.io", "resourceclaims"),
+    ("DeviceClass", "resource.k8s.io", "deviceclasses"),
+    ("ResourceSlice", "resource.k8s.io", "resourceslices"),
+    ("DeviceTaintRule", "resource.k8s.io", "devicetaintrules"),
 ];
 
 pub fn pod(object: &Value) -> PodItem {
@@ -103,7 +107,7 @@ impl Fixture {
     pub fn verdict(&mut self, object: &Value) -> String {
         let ruling = self.rule(&pod(object));
         if ruling.fitting.is_empty() {
-            return failure::message(&ruling.diagnosis, None);
+            return failure::message(&ruling.diagnosis, "");
         }
         let mut names: Vec<&str> = ruling.fitting.iter().map(|slot| self.snapshot.node(*slot).name.as_str()).collect();
         names.sort_unstable();

@@ -6,6 +6,7 @@
 //! Talks to the API server through `client` only; wiring and the simulator start it.
 
 mod binding;
+mod claims;
 mod cluster;
 pub mod config;
 mod cycle;

@@ -1,9 +1,10 @@
 //! What happens in the cluster, as far as it may let a waiting pod in (upstream's cluster events).
 
+use crate::cluster::DeviceClaimView;
 use crate::framework::{Case, Filter};
 use crate::node::{Node, NodeItem};
 use crate::pod::PodItem;
-use client::cache::Key;
+use client::cache::{Item, Key};
 
 pub const NODE_ADD: u32 = 1;
 pub const NODE_DELETE: u32 = 1 << 1;
@@ -22,6 +23,10 @@ pub const CLASS: u32 = 1 << 11;
 pub const CSI_NODE: u32 = 1 << 12;
 pub const CSI_DRIVER: u32 = 1 << 13;
 pub const CAPACITY: u32 = 1 << 14;
+pub const DEVICE_CLAIM: u32 = 1 << 15;
+pub const DEVICE_CLASS: u32 = 1 << 16;
+/// Slices of devices, and taints of these.
+pub const DEVICES: u32 = 1 << 17;
 
 /// Something that happened.
 pub struct News<'n> {
@@ -42,6 +47,11 @@ pub enum Subject<'n> {
         new: Option<&'n PodItem>,
     },
     Claim(&'n Key),
+    /// A claim of devices that is there.
+    DeviceClaim {
+        old: Option<&'n Item<DeviceClaimView>>,
+        new: &'n Item<DeviceClaimView>,
+    },
     Other,
 }
 

@@ -142,6 +142,11 @@ impl Queue {
         }
     }
 
+    /// Whether the pod is here, waiting or being scheduled.
+    pub fn has(&self, key: &Key) -> bool {
+        self.lock().entries.contains_key(key)
+    }
+
     /// A pod that is gone or has a node.
     pub fn remove(&self, key: &Key) {
         self.lock().take(key);

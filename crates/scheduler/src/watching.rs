@@ -1,12 +1,13 @@
 //! What the scheduler does when something changes: the snapshot follows, and pods that wait are
 //! told if it may help them.
 
+use crate::cluster::DeviceClaimView;
 use crate::cycle::Scheduler;
 use crate::framework::Case;
 use crate::news::{self, News, Subject};
 use crate::node::NodeView;
 use crate::plugins::ALL;
-use crate::pod::{PodItem, PodView};
+use crate::pod::{CLAIMING, PodItem, PodView};
 use client::cache::{Cache, Change, Projection};
 use std::sync::Arc;
 
@@ -31,6 +32,21 @@ impl Scheduler {
                 scheduler.pass_on(&News { kinds: news::CLAIM, subject: Subject::Claim(&claim.key) });
             }
         });
+        let own = Arc::downgrade(&self);
+        self.cluster.device_claims.subscribe(move |change| {
+            if let Some(scheduler) = own.upgrade() {
+                scheduler.device_claim_changed(change);
+            }
+        });
+        self.follow(&self.cluster.device_classes, news::DEVICE_CLASS);
+        self.follow(&self.cluster.slices, news::DEVICES);
+        // Where a taint goes, devices are to be had as well.
+        let own = Arc::downgrade(&self);
+        self.cluster.taint_rules.subscribe(move |_| {
+            if let Some(scheduler) = own.upgrade() {
+                scheduler.pass_on(&News { kinds: news::DEVICES, subject: Subject::Other });
+            }
+        });
         self.follow(&self.cluster.volumes, news::VOLUME);
         self.follow(&self.cluster.classes, news::CLASS);
         self.follow(&self.cluster.csi_nodes, news::CSI_NODE);
@@ -45,6 +61,26 @@ impl Scheduler {
                 scheduler.pass_on(&News { kinds, subject: Subject::Other });
             }
         });
+    }
+
+    /// Pods that name the claim come into the queue once all of theirs are there, and leave it with them.
+    fn device_claim_changed(&self, change: &Change<DeviceClaimView>) {
+        let Some(latest) = change.latest() else { return };
+        for pod in self.pods.by_index(CLAIMING, latest.key.as_str()) {
+            match (self.wants(&pod), self.queue.has(&pod.key)) {
+                (true, false) => self.queue.add(pod),
+                (false, true) => self.queue.remove(&pod.key),
+                _ => {}
+            }
+        }
+        match &change.new {
+            Some(new) => {
+                let subject = Subject::DeviceClaim { old: change.old.as_deref(), new };
+                self.pass_on(&News { kinds: news::DEVICE_CLAIM, subject });
+            }
+            // What it had is free, though nobody was told that it was taken back.
+            None => self.pass_on(&News { kinds: news::DEVICE_CLAIM, subject: Subject::Other }),
+        }
     }
 
     pub(crate) fn pass_on(&self, news: &News<'_>) {

@@ -1,19 +1,38 @@
 //! The objects beside nodes and pods that rules look at: namespaces, owners of pods, budgets, and
 //! everything about volumes.
 
+mod devices;
 mod views;
 
+pub use devices::{
+    DeviceClaimView, DeviceClassView, DeviceId, DeviceView, Nodes, Property, Request, SliceView, TaintRuleView, Wanted,
+    owner_is,
+};
 pub use views::{BudgetView, CapacityView, ClaimView, ClassView, CsiDriverView, CsiNodeView, VolumeView};
 
 use crate::pod::PodItem;
 use crate::selectors::{Labels, Matcher};
 use client::cache::{Cache, Item, Key, Projection};
 use client::{Caches, Selection, resource_of};
+use expressions::{Program, device};
 use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, policy::v1 as policy, storage::v1 as storage};
+use meta::GroupVersionResource;
 use meta::labels::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use views::{SELECTING, SelectorView, SetView, place};
+
+/// Where claims of devices are served.
+pub const DEVICE_CLAIMS: GroupVersionResource = GroupVersionResource::of("resource.k8s.io", "v1", "resourceclaims");
+const DEVICE_CLASSES: GroupVersionResource = GroupVersionResource::of("resource.k8s.io", "v1", "deviceclasses");
+const SLICES: GroupVersionResource = GroupVersionResource::of("resource.k8s.io", "v1", "resourceslices");
+const TAINT_RULES: GroupVersionResource = GroupVersionResource::of("resource.k8s.io", "v1", "devicetaintrules");
+
+/// Selectors that are kept ready; beyond that all are compiled anew.
+const SELECTORS: usize = 256;
+
+/// A selector, ready to be asked, or why it is none.
+pub type Compiled = Arc<Result<Program, String>>;
 
 pub struct Cluster {
     namespaces: Arc<Cache<()>>,
@@ -28,6 +47,11 @@ pub struct Cluster {
     pub csi_nodes: Arc<Cache<CsiNodeView>>,
     pub csi_drivers: Arc<Cache<CsiDriverView>>,
     pub capacities: Arc<Cache<CapacityView>>,
+    pub device_claims: Arc<Cache<DeviceClaimView>>,
+    pub device_classes: Arc<Cache<DeviceClassView>>,
+    pub slices: Arc<Cache<SliceView>>,
+    pub taint_rules: Arc<Cache<TaintRuleView>>,
+    selectors: Mutex<BTreeMap<String, Compiled>>,
     assumed: Mutex<Assumed>,
 }
 
@@ -36,6 +60,8 @@ pub struct Cluster {
 pub struct Assumed {
     /// Volumes, with the claims they will be bound to.
     pub volumes: BTreeMap<String, Key>,
+    /// What claims of devices were given, by their uid, until the cache shows it.
+    pub devices: BTreeMap<String, Vec<DeviceId>>,
 }
 
 impl Cluster {
@@ -56,6 +82,11 @@ impl Cluster {
             csi_nodes: watch::<storage::CSINode, _>(caches),
             csi_drivers: watch::<storage::CSIDriver, _>(caches),
             capacities: watch::<storage::CSIStorageCapacity, _>(caches),
+            device_claims: caches.watch(Selection::all(DEVICE_CLAIMS)),
+            device_classes: caches.watch(Selection::all(DEVICE_CLASSES)),
+            slices: caches.watch(Selection::all(SLICES)),
+            taint_rules: caches.watch(Selection::all(TAINT_RULES)),
+            selectors: Mutex::default(),
             assumed: Mutex::default(),
         }
     }
@@ -63,7 +94,7 @@ impl Cluster {
     /// Waits until every first list is in.
     pub async fn synced(&self) {
         use client::cache::Observed;
-        let all: [&dyn Observed; 12] = [
+        let all: [&dyn Observed; 16] = [
             &*self.namespaces,
             &*self.services,
             &*self.replication_controllers,
@@ -76,6 +107,10 @@ impl Cluster {
             &*self.csi_nodes,
             &*self.csi_drivers,
             &*self.capacities,
+            &*self.device_claims,
+            &*self.device_classes,
+            &*self.slices,
+            &*self.taint_rules,
         ];
         for cache in all {
             cache.answered().await;
@@ -135,6 +170,20 @@ impl Cluster {
 
     pub fn class(&self, name: &str) -> Option<Arc<Item<ClassView>>> {
         self.classes.get("", name)
+    }
+
+    /// A selector of devices, compiled once.
+    pub fn selector(&self, source: &str) -> Compiled {
+        let mut selectors = self.selectors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = selectors.get(source) {
+            return known.clone();
+        }
+        if selectors.len() >= SELECTORS {
+            selectors.clear();
+        }
+        let compiled = Arc::new(device::compile(source));
+        selectors.insert(source.to_owned(), compiled.clone());
+        compiled
     }
 
     pub fn assumed(&self) -> MutexGuard<'_, Assumed> {

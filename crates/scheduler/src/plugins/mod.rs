@@ -2,6 +2,7 @@
 
 mod default_binder;
 mod default_preemption;
+pub mod dynamic_resources;
 mod image_locality;
 mod inter_pod_affinity;
 mod node_affinity;
@@ -23,6 +24,7 @@ mod volume_zone;
 
 use crate::framework::Plugin;
 
+pub use dynamic_resources::Reservation;
 pub use volume_binding::{Decision, SELECTED_NODE, decide};
 
 /// Every plugin, in the order filters run. A plugin's place is its bit in masks.
@@ -41,6 +43,7 @@ pub const ALL: &[Plugin] = &[
     volume_zone::PLUGIN,
     pod_topology_spread::PLUGIN,
     inter_pod_affinity::PLUGIN,
+    dynamic_resources::PLUGIN,
     default_preemption::PLUGIN,
     node_resources_balanced_allocation::PLUGIN,
     image_locality::PLUGIN,

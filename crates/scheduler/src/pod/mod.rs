@@ -1,13 +1,15 @@
 //! Pods as the scheduler sees them: what is kept of every pod, read once when it comes in.
 
 mod affinity;
+mod claims;
 mod requests;
 mod spread;
 #[cfg(test)]
 mod tests;
 mod volumes;
 
-pub use affinity::{Affinity, NodeTerm, Term};
+pub use affinity::{Affinity, NodeRequirement, NodeTerm, Term};
+pub use claims::PodClaim;
 pub use requests::HostPort;
 pub use spread::Spread;
 pub use volumes::{Disk, Volume};
@@ -20,6 +22,9 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 pub type PodItem = Arc<Item<PodView>>;
+
+/// The index of pods without a node by the claims of devices (`namespace/name`) that they name.
+pub const CLAIMING: &str = "claiming";
 
 /// What is kept of every pod.
 #[derive(Debug, Clone)]
@@ -34,6 +39,8 @@ pub struct PodView {
     pub started: String,
     /// What the condition PodScheduled says while it is False: reason and message.
     pub unscheduled: Option<(String, String)>,
+    /// Its claims of devices.
+    pub claims: Box<[PodClaim]>,
     pub spec: Arc<PodSpec>,
 }
 
@@ -103,6 +110,7 @@ struct Spec {
     affinity: Option<affinity::Wire>,
     topology_spread_constraints: Vec<spread::Wire>,
     volumes: Vec<volumes::Wire>,
+    resource_claims: Vec<claims::Wire>,
 }
 
 #[derive(Deserialize, Default)]
@@ -113,6 +121,7 @@ struct Status {
     start_time: String,
     conditions: Vec<Condition>,
     container_statuses: Vec<ContainerStatus>,
+    resource_claim_statuses: Vec<claims::Status>,
 }
 
 #[derive(Deserialize, Default)]
@@ -144,8 +153,20 @@ impl Projection for PodView {
             is_preempted,
             started: status.start_time,
             unscheduled,
+            claims: claims::read(std::mem::take(&mut spec.resource_claims), &status.resource_claim_statuses),
             spec: Arc::new(read_spec(&metadata, spec, &status.container_statuses)),
         })
+    }
+
+    fn index(item: &Item<Self>, add: &mut dyn FnMut(&'static str, &str)) {
+        if !item.view.node_name.is_empty() {
+            return;
+        }
+        for claim in &item.view.claims {
+            if let PodClaim::Named { name, .. } = claim {
+                add(CLAIMING, &format!("{}/{name}", item.meta.namespace));
+            }
+        }
     }
 }
 
