@@ -92,7 +92,7 @@ pub const ALL: &[&dyn Strategy] = &[
     &rbac::ROLE_BINDING,
     &resource::DEVICE_CLASS,
     &resource::DEVICE_TAINT_RULE,
-    &resource::RESOURCE_CLAIM,
+    &resource::ResourceClaim,
     &resource::RESOURCE_CLAIM_TEMPLATE,
     &resource::RESOURCE_SLICE,
     &scheduling::PRIORITY_CLASS,

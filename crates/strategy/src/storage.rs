@@ -91,7 +91,7 @@ fn csi_driver_defaults(driver: &mut Value) {
     default(spec, "volumeLifecycleModes", json!(["Persistent"]));
 }
 
-fn driver_name(name: &str, path: &Path, errors: &mut ErrorList) {
+pub fn driver_name(name: &str, path: &Path, errors: &mut ErrorList) {
     if !check::required(errors, path, name) {
         return;
     }

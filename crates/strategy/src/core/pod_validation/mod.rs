@@ -12,6 +12,7 @@ mod update;
 mod volumes;
 
 pub use parts::{keep_all_but, validate as validate_part};
+pub use scheduling::node_selector;
 pub use update::validate_update;
 
 use crate::check;

@@ -31,7 +31,7 @@ fn node_affinity(affinity: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
-fn node_selector(selector: &Value, path: &Path, errors: &mut ErrorList) {
+pub fn node_selector(selector: &Value, path: &Path, errors: &mut ErrorList) {
     let (terms, here) = (items(selector, "nodeSelectorTerms"), path.child("nodeSelectorTerms"));
     if terms.is_empty() {
         errors.push(FieldError::required(&here, "must have at least one node selector term"));
