@@ -11,11 +11,15 @@ use crate::server::{CommitError, Server};
 use admission::Operation;
 use base::Timestamp;
 use client::{DeleteOptions, Request};
+use futures_util::future::join_all;
 use meta::{Status, StatusDetails};
 use serde_json::Value;
 use std::sync::Arc;
 use store::Expect;
 use strategy::Propagation;
+
+/// How many deletes of a collection are under way together.
+const DELETES_AT_ONCE: usize = 64;
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -54,13 +58,10 @@ impl Server {
         let (objects, _) = collection_of(resource, "deletecollection")?.snapshot();
         let doomed: Vec<Arc<Object>> = objects.values().filter(|object| filter.matches(object)).cloned().collect();
         let row = self.stored_row(resource);
-        for object in &doomed {
-            let outcome =
-                self.delete_one(&row, request, &object.index.namespace, &object.index.name, &options, caller).await;
-            match outcome {
-                Err(status) if !status.is(meta::Reason::NotFound) => return Err(status),
-                _ => {}
-            }
+        // What admission notes for audit goes into one record, in turn.
+        let at_once = if caller.record.is_some() { 1 } else { DELETES_AT_ONCE };
+        for some in doomed.chunks(at_once) {
+            self.delete_some(&row, request, some, &options, caller).await?;
         }
         let revision = self.revision();
         let resource = resource.clone();
@@ -71,6 +72,36 @@ impl Server {
             continue_token: None,
             remaining: None,
         }))
+    }
+
+    /// Deletes a part of a collection at once, so that the disk is waited for together. All of it was
+    /// tried when the first failure is told; what is gone meanwhile is none.
+    async fn delete_some(
+        &self,
+        row: &Resource,
+        request: &Request,
+        doomed: &[Arc<Object>],
+        options: &DeleteOptions,
+        caller: &mut Caller<'_>,
+    ) -> Result<(), Status> {
+        let (user, user_agent) = (caller.user, caller.user_agent);
+        let mut record = caller.record.as_deref_mut();
+        let deletions = doomed.iter().map(|object| {
+            let record = record.take();
+            async move {
+                let mut warnings = Vec::new();
+                let mut caller = Caller { user, user_agent, warnings: &mut warnings, record };
+                let (namespace, name) = (&object.index.namespace, &object.index.name);
+                let outcome = self.delete_one(row, request, namespace, name, options, &mut caller).await;
+                (outcome, warnings)
+            }
+        });
+        let mut failure = None;
+        for (outcome, warnings) in join_all(deletions).await {
+            caller.warnings.extend(warnings);
+            failure = failure.or(outcome.err().filter(|status| !status.is(meta::Reason::NotFound)));
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     /// The row that deletes work on: they need no version but the one that is stored.
