@@ -33,6 +33,7 @@ mod ownership;
 mod podgc;
 mod policy_status;
 mod replicaset;
+mod resource_claim;
 mod resource_quota;
 mod rig;
 mod service_cidrs;
@@ -88,6 +89,7 @@ pub const ALL: &[Def] = &[
     storage::VOLUME_PROTECTION,
     storage::ATTRIBUTES_PROTECTION,
     storage::EPHEMERAL,
+    resource_claim::DEF,
     certificates::SIGNING,
     certificates::APPROVING,
     certificates::CLEANER,
