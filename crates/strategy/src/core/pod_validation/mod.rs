@@ -1,5 +1,6 @@
 //! What a pod's spec must be, in pods and in templates of them, in upstream's words.
 
+mod claims;
 mod containers;
 mod env;
 mod parts;
@@ -41,6 +42,7 @@ pub fn validate_create(pod: &Value, errors: &mut ErrorList) {
 pub fn pod_spec(spec: &Value, path: &Path, errors: &mut ErrorList) {
     volumes::validate(spec, path, errors);
     containers::validate(spec, path, errors);
+    claims::validate(spec, path, errors);
     policies(spec, path, errors);
     names(spec, path, errors);
     dns_config(spec, path, errors);
