@@ -368,3 +368,30 @@ async fn a_pod_goes_on_when_its_config_map_is_deleted() {
     let text = "MountVolume.SetUp failed for volume \"v\" : configmap \"m\" not found";
     assert!(node.events("FailedMount").contains(&text.to_owned()));
 }
+
+/// Nobody can make devices ready: the pod must not run as if it had asked for none.
+#[tokio::test(start_paused = true)]
+async fn a_pod_with_devices_waits_for_their_driver() {
+    const CLAIMS: GroupVersionResource = GroupVersionResource::of("resource.k8s.io", "v1", "resourceclaims");
+    let node = Node::new().await;
+    let claim = |devices: Value| {
+        json!({"metadata": {"name": "gpu", "namespace": "default", "uid": "uid-gpu"}, "status": {
+            "reservedFor": [{"resource": "pods", "name": "a", "uid": "uid-a"}],
+            "allocation": {"devices": {"results": devices}}}})
+    };
+    let driver = json!([{"request": "r", "driver": "gpu.example.com", "pool": "p", "device": "d"}]);
+    node.api.put(&CLAIMS, claim(driver));
+    let mut spec = one(json!({}));
+    spec["resourceClaims"] = json!([{"name": "gpu", "resourceClaimName": "gpu"}]);
+    node.create("a", spec);
+    node.wait(5).await;
+    let wanted = "Failed to prepare dynamic resources: prepare dynamic resources: DRA driver gpu.example.com is not \
+                  registered";
+    assert!(node.events("FailedPrepareDynamicResources").iter().any(|text| text == wanted));
+    assert!(node.runtime.state.lock().unwrap().sandboxes.is_empty());
+    assert_eq!(node.status("a")["phase"], "Pending");
+    // A claim without devices needs no driver.
+    node.api.put(&CLAIMS, claim(json!([])));
+    node.wait(60).await;
+    assert_eq!(node.status("a")["phase"], "Running");
+}

@@ -4,6 +4,7 @@
 //! One worker per pod; everything about a pod happens in its worker, one step after the other.
 
 pub mod admit;
+mod claims;
 pub mod plan;
 mod report;
 mod resize;

@@ -217,6 +217,11 @@ async fn try_create_sandbox(
     if !host_network && let Err(error) = agent.options.network.ready() {
         return Err(("NetworkNotReady", format!("network is not ready: {error}")));
     }
+    let prepared = super::claims::prepare(agent, pod, pod_ref).await;
+    prepared.map_err(|why| {
+        let text = format!("Failed to prepare dynamic resources: prepare dynamic resources: {why}");
+        ("FailedPrepareDynamicResources", text)
+    })?;
     let failed = |error: String| ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"));
     let config = sandbox_config(agent, pod, pod_ref, attempt).map_err(failed)?;
     let directories = [config.log_directory.clone(), agent.pod_directory(&pod_ref.uid).join("containers")];
