@@ -27,6 +27,7 @@ pub const DEVICE_CLAIM: u32 = 1 << 15;
 pub const DEVICE_CLASS: u32 = 1 << 16;
 /// Slices of devices, and taints of these.
 pub const DEVICES: u32 = 1 << 17;
+pub const NODE_FEATURES: u32 = 1 << 18;
 
 /// Something that happened.
 pub struct News<'n> {
@@ -70,6 +71,7 @@ impl<'n> News<'n> {
                 bit(room, NODE_ALLOCATABLE)
                     | bit(taint, NODE_TAINT)
                     | bit(old.meta.labels != new.meta.labels, NODE_LABEL)
+                    | bit(before.features != after.features, NODE_FEATURES)
             }
         };
         (kinds != 0).then_some(News { kinds, subject: Subject::Node { old, new } })

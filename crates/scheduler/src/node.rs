@@ -19,6 +19,8 @@ pub struct NodeView {
     pub max_pods: usize,
     /// Names of the images there, with their sizes.
     pub images: BTreeMap<String, i64>,
+    /// What the kubelet says that it can do, of what not all can.
+    pub features: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
@@ -75,10 +77,11 @@ struct Spec {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Status {
     allocatable: Quantities,
     images: Vec<Image>,
+    declared_features: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -96,6 +99,7 @@ impl Projection for NodeView {
         Ok(NodeView {
             unschedulable: spec.unschedulable,
             taints: spec.taints,
+            features: status.declared_features,
             allocatable: Resources::of(&status.allocatable),
             max_pods: pods.and_then(|pods| usize::try_from(pods.value()).ok()).unwrap_or(0),
             images: images.flat_map(|one| one.names.into_iter().map(move |name| (name, one.size_bytes))).collect(),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// Plugins of upstream that this scheduler does not have; a profile may turn them off.
-const ABSENT: &[&str] = &["DynamicResources", "NodeDeclaredFeatures", "GangScheduling"];
+const ABSENT: &[&str] = &["GangScheduling"];
 
 fn place(name: &str) -> Option<usize> {
     ALL.iter().position(|plugin| plugin.name == name)

@@ -6,6 +6,7 @@ pub mod dynamic_resources;
 mod image_locality;
 mod inter_pod_affinity;
 mod node_affinity;
+mod node_declared_features;
 mod node_name;
 mod node_ports;
 mod node_resources_balanced_allocation;
@@ -48,6 +49,7 @@ pub const ALL: &[Plugin] = &[
     node_resources_balanced_allocation::PLUGIN,
     image_locality::PLUGIN,
     default_binder::PLUGIN,
+    node_declared_features::PLUGIN,
 ];
 
 /// The bit that stands for the plugin at this place of [`ALL`].

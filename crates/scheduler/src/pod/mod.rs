@@ -64,6 +64,8 @@ pub struct PodSpec {
     pub affinity: Affinity,
     pub spread: Vec<Spread>,
     pub volumes: Vec<Volume>,
+    /// What its node must declare that it can do.
+    pub features: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +112,8 @@ struct Spec {
     affinity: Option<affinity::Wire>,
     topology_spread_constraints: Vec<spread::Wire>,
     volumes: Vec<volumes::Wire>,
+    host_network: bool,
+    host_users: Option<bool>,
     resource_claims: Vec<claims::Wire>,
 }
 
@@ -174,7 +178,13 @@ fn read_spec(metadata: &Metadata, spec: Spec, statuses: &[ContainerStatus]) -> P
     let images = spec.init_containers.iter().chain(&spec.containers).map(|one| full_image_name(&one.image));
     let rules = spec.affinity.unwrap_or_default();
     let (required_nodes, preferred_nodes) = rules.nodes();
+    let all = || spec.containers.iter().chain(&spec.init_containers);
+    let features = [
+        ("RestartAllContainersOnContainerExits", all().any(Container::restarts_all)),
+        ("UserNamespacesHostNetworkSupport", spec.host_network && spec.host_users == Some(false)),
+    ];
     PodSpec {
+        features: features.iter().filter(|(_, needed)| *needed).map(|(name, _)| *name).collect(),
         is_gated: !spec.scheduling_gates.is_empty(),
         requests: requests::total(&spec.containers, &spec.init_containers, &spec.resources, &spec.overhead, statuses),
         scored: requests::scored(&spec.containers, &spec.init_containers, &spec.resources, &spec.overhead, statuses),

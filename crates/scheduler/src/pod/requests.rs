@@ -33,6 +33,20 @@ pub(super) struct Container {
     resources: Requirements,
     ports: Vec<Port>,
     restart_policy: String,
+    restart_policy_rules: Vec<RestartRule>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RestartRule {
+    action: String,
+}
+
+impl Container {
+    /// Whether its end may be that of the whole pod's containers.
+    pub fn restarts_all(&self) -> bool {
+        self.restart_policy_rules.iter().any(|rule| rule.action == "RestartAllContainers")
+    }
 }
 
 #[derive(Deserialize, Default)]
