@@ -121,6 +121,13 @@ impl Resource {
         self.kept_as.as_ref().map_or(self, |(hub, _)| hub)
     }
 
+    /// Adds what this row's version refuses beside the rules of the working one.
+    pub fn check_version(&self, new: &Value, old: Option<&Value>, errors: &mut meta::field::ErrorList) {
+        if let Some((_, version)) = &self.kept_as {
+            version.check(new, old, errors);
+        }
+    }
+
     /// An object of this row's version in the working one, defaulted there.
     pub fn up(&self, mut object: Value) -> Value {
         if let Some((hub, version)) = &self.kept_as {

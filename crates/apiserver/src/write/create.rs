@@ -103,6 +103,7 @@ impl Server {
         errors.extend(assigned);
         errors.extend(strategy.validate_create(object, &caller.context(now, "")));
         if !errors.is_empty() {
+        resource.check_version(object, None, &mut errors);
             return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, &name, &errors));
         }
         self.access.check_grant(work, caller.user, object, None)?;

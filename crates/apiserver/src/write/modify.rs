@@ -254,6 +254,7 @@ impl Server {
 /// What clients of this part cannot come to own.
 pub(super) fn reset_fields(resource: &Resource, part: Part) -> &'static [&'static str] {
     match part {
+        resource.check_version(&new, Some(old), &mut errors);
         Part::Main if resource.kind.subresource("status").is_some() => &["status"],
         Part::Status => &["spec"],
         _ => &[],

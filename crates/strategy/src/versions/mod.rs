@@ -11,6 +11,7 @@ mod events;
 mod system;
 mod workloads;
 
+use meta::field::ErrorList;
 use serde_json::{Map, Value};
 
 /// How one version becomes the stored one, and back.
@@ -25,6 +26,7 @@ pub struct Version {
     down: fn(&mut Value),
     /// Field selectors that are called otherwise in the stored version.
     labels: &'static [(&'static str, &'static str)],
+    check: fn(&Value, Option<&Value>, &mut ErrorList),
 }
 
 /// The stored version.
@@ -50,7 +52,17 @@ pub fn find(group: &str, version: &str, kind: &str) -> Option<&'static Version> 
 
 impl Version {
     const fn new(group: &'static str, version: &'static str, kind: &'static str, hub: Hub) -> Self {
-        Version { group, version, kind, hub, defaults: |_| {}, up: |_| {}, down: |_| {}, labels: &[] }
+        Version {
+            group,
+            version,
+            kind,
+            hub,
+            defaults: |_| {},
+            up: |_| {},
+            down: |_| {},
+            labels: &[],
+            check: |_, _, _| {},
+        }
     }
 
     const fn defaults(mut self, defaults: fn(&mut Value)) -> Self {
@@ -67,6 +79,17 @@ impl Version {
     const fn selected_as(mut self, labels: &'static [(&'static str, &'static str)]) -> Self {
         self.labels = labels;
         self
+    }
+
+    const fn checks(mut self, check: fn(&Value, Option<&Value>, &mut ErrorList)) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// Rules that hold for those only who write in this version; both objects are of the stored one.
+    /// It also sees what was found so far.
+    pub fn check(&self, new: &Value, old: Option<&Value>, errors: &mut ErrorList) {
+        (self.check)(new, old, errors);
     }
 
     /// Group, version and plural of what it is kept as.

@@ -32,6 +32,69 @@ fn events_change_their_words() {
     assert_eq!(events::V1.field_label("involvedObject.name"), None);
 }
 
+fn wrong(version: &Version, new: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut errors = meta::field::ErrorList::new();
+    crate::find("", "Event").validate(new, old, &mut errors);
+    version.check(new, old, &mut errors);
+    errors.iter().map(|error| format!("{}: {}", error.path, error.body)).collect()
+}
+
+#[test]
+fn new_events_are_taken_strictly() {
+    let good = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "a", "namespace": "ns"},
+        "involvedObject": {"kind": "Pod", "namespace": "ns"}, "reason": "Made", "action": "Making", "type": "Normal",
+        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingComponent": "example.com/c", "reportingInstance": "c-1"});
+    assert_eq!(wrong(&events::V1, &good, None), [""; 0]);
+    let changed = |field: &str, value: Value| {
+        let mut event = good.clone();
+        event[field] = value;
+        event
+    };
+    for (field, value, told) in [
+        ("eventTime", json!(null), "eventTime: Required value"),
+        ("reportingComponent", json!("a/b/c"), "reportingController: Invalid value"),
+        ("reportingInstance", json!(""), "reportingInstance: Required value"),
+        ("reportingInstance", json!("x".repeat(129)), "can have at most 128 characters"),
+        ("action", json!(null), "action: Required value"),
+        ("reason", json!(""), "reason: Required value"),
+        ("message", json!("x".repeat(1025)), "can have at most 1024 characters"),
+        ("type", json!("Bad"), "type: Invalid value: \"\": has invalid value: Bad"),
+        ("count", json!(1), "count: Invalid value: \"\": needs to be unset"),
+        ("firstTimestamp", json!("2026-01-01T00:00:00Z"), "firstTimestamp: Invalid value: \"\": needs to be unset"),
+        ("source", json!({"component": "c"}), "source: Invalid value: \"\": needs to be unset"),
+        (
+            "series",
+            json!({"count": 1, "lastObservedTime": "x"}),
+            "series.count: Invalid value: \"\": should be at least 2",
+        ),
+        ("series", json!({"count": 2}), "series.lastObservedTime: Required value"),
+        (
+            "involvedObject",
+            json!({"kind": "Node"}),
+            "involvedObject.namespace: Invalid value: \"\": does not match event.namespace",
+        ),
+    ] {
+        let errors = wrong(&events::V1, &changed(field, value), None);
+        assert!(errors.len() == 1 || field == "eventTime", "{errors:?}");
+        assert!(errors.iter().any(|error| error.contains(told)), "{told}: {errors:?}");
+    }
+    let counted = changed("series", json!({"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}));
+    assert_eq!(wrong(&events::V1, &counted, Some(&good)), [""; 0]);
+    let errors = wrong(&events::V1, &changed("message", json!("other")), Some(&good));
+    assert!(errors.len() == 1 && errors[0].starts_with("message: Invalid value"), "{errors:?}");
+    // The core group takes events of old, which only must be where their object is.
+    let mut old =
+        json!({"metadata": {"name": "a", "namespace": "ns"}, "involvedObject": {"namespace": "ns"}, "count": 3});
+    let lax = |event: &Value| {
+        let mut errors = meta::field::ErrorList::new();
+        crate::find("", "Event").validate(event, None, &mut errors);
+        errors.len()
+    };
+    assert_eq!(lax(&old), 0);
+    old["involvedObject"]["namespace"] = json!("other");
+    assert_eq!(lax(&old), 1);
+}
+
 #[test]
 fn what_an_old_autoscaler_cannot_say_stands_in_annotations() {
     let own = json!({"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
