@@ -3,8 +3,9 @@
 use super::Call;
 use crate::answer::Answer;
 use crate::object::timestamp;
-use crate::write::{Expected, Part, decode};
-use meta::{GroupResource, Status};
+use crate::write::{Expected, Judged, Part, decode, is_dry_run};
+use admission::Operation;
+use meta::{GroupResource, GroupVersionKind, Status};
 use serde_json::{Value, json};
 
 pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
@@ -17,7 +18,21 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
         kind: "Binding",
         is_custom: false,
     };
-    let binding = decode(&expected, &request.body, media, &request.options, caller)?;
+    let mut binding = decode(&expected, &request.body, media, &request.options, caller)?;
+    let kind = GroupVersionKind::of("", "v1", "Binding");
+    let judged = Judged {
+        operation: Operation::Create,
+        resource,
+        sent: Some(&kind),
+        subresource: "binding",
+        namespace: request.namespace.as_deref().unwrap_or_default(),
+        name: request.name.as_deref().unwrap_or_default(),
+        user: caller.user,
+        dry_run: is_dry_run(&request.options)?,
+        asked: Some(request),
+    };
+    server.admit(&judged, &mut binding, None, caller).await?;
+    server.judge(&judged, &mut binding, None, caller).await?;
     let text = |path: &str| binding.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let node = text("/target/name").to_owned();
     let kind = text("/target/kind");

@@ -4,17 +4,35 @@ use super::Call;
 use crate::answer::Answer;
 use crate::object::Object;
 use crate::resources::Resource;
-use crate::write::{Expected, Part, decode, patched};
-use client::Verb;
-use meta::{Reason, Status};
+use crate::server::Server;
+use crate::write::{Caller, Expected, Judged, Part, TRIES, conflict, decode, is_dry_run, patched};
+use admission::Operation;
+use client::{Request, Verb};
+use meta::{GroupVersionKind, Reason, Status};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use strategy::custom::JsonPath;
 use strategy::custom::definition::Scale;
 use wire::schema::TypeId;
 
-pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
-    let Call { server, resource, request, media, caller } = call;
+pub(super) async fn handle(mut call: Call<'_, '_>) -> Result<Answer, Status> {
     let type_id = kinds::type_of("autoscaling", "v1", "Scale").ok_or_else(Status::no_such_path)?;
+    let object = match call.request.verb {
+        Verb::Update | Verb::Patch(_) => write(&mut call, type_id).await?,
+        _ => {
+            let name = call.request.name.as_deref().unwrap_or_default();
+            let namespace = call.request.namespace.as_deref().unwrap_or_default();
+            call.server.get(call.resource, namespace, name).map_err(|status| missing(call.resource, name, status))?
+        }
+    };
+    let shown = call.server.show(call.resource.work(), &object).await?;
+    answer(call.resource, &shown, type_id)
+}
+
+/// Admission sees the Scale, as the client does, and not the object that it is a part of. What it was
+/// asked about is what is written: when something newer is there by then, it is asked again.
+async fn write(call: &mut Call<'_, '_>, type_id: TypeId) -> Result<Arc<Object>, Status> {
+    let Call { server, resource, request, media, caller } = call;
     let expected = Expected {
         schema: kinds::schema(),
         type_id,
@@ -22,34 +40,65 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
         kind: "Scale",
         is_custom: false,
     };
-    let name = request.name.as_deref().unwrap_or_default();
-    let namespace = request.namespace.as_deref().unwrap_or_default();
-    let object = match request.verb {
-        Verb::Update => {
-            let wanted = decode(&expected, &request.body, media, &request.options, caller)?;
-            let answer = server
-                .modify(resource, request, Part::Sub("scale"), caller, &mut |current, _| {
-                    let current = current.ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
-                    Ok(with_replicas(resource, current, &wanted))
-                })
-                .await?;
-            written(answer)?
-        }
-        Verb::Patch(patch) => {
-            let answer = server
-                .modify(resource, request, Part::Sub("scale"), caller, &mut |current, caller| {
-                    let current = current.ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
-                    let scale = scale_of(resource, current);
-                    let wanted = patched(&expected, &scale, patch, &request.body, &request.options, caller)?;
-                    Ok(with_replicas(resource, current, &wanted))
-                })
-                .await?;
-            written(answer)?
-        }
-        _ => server.get(resource, namespace, name).map_err(|status| missing(resource, name, status))?,
+    let (namespace, name) =
+        (request.namespace.as_deref().unwrap_or_default(), request.name.as_deref().unwrap_or_default());
+    let sent = match request.verb {
+        Verb::Update => Some(decode(&expected, &request.body, *media, &request.options, caller)?),
+        _ => None,
     };
-    let shown = server.show(resource.work(), &object).await?;
-    answer(resource, &shown, type_id)
+    let warned = caller.warnings.len();
+    for _ in 0..TRIES {
+        caller.warnings.truncate(warned);
+        let current = server.get(resource, namespace, name)?;
+        let old = scale_of(resource, &server.show(resource.work(), &current).await?.value()?);
+        let mut scale = match (&sent, request.verb) {
+            (None, Verb::Patch(patch)) => patched(&expected, &old, patch, &request.body, &request.options, caller)?,
+            (sent, _) => sent.clone().unwrap_or_default(),
+        };
+        let version = scale["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        if !version.is_empty() && version != "0" && version != current.revision.to_string() {
+            return Err(conflict(resource, name));
+        }
+        admit(server, resource, request, &mut scale, &old, caller).await?;
+        scale["metadata"]["resourceVersion"] = current.revision.to_string().into();
+        let written = server
+            .modify(resource, request, Part::Sub("scale"), caller, &mut |current, _| {
+                let current = current.ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
+                Ok(with_replicas(resource, current, &scale))
+            })
+            .await;
+        match written {
+            Ok(Answer::Object { object, .. }) => return Ok(object),
+            Ok(_) => return Err(Status::internal("a change of scale did not answer with an object")),
+            Err(status) if status.is(Reason::Conflict) => {}
+            Err(status) => return Err(status),
+        }
+    }
+    Err(conflict(resource, name))
+}
+
+async fn admit(
+    server: &Server,
+    resource: &Resource,
+    request: &Request,
+    scale: &mut Value,
+    old: &Value,
+    caller: &mut Caller<'_>,
+) -> Result<(), Status> {
+    let kind = GroupVersionKind::of("autoscaling", "v1", "Scale");
+    let judged = Judged {
+        operation: Operation::Update,
+        resource: resource.work(),
+        sent: Some(&kind),
+        subresource: "scale",
+        namespace: request.namespace.as_deref().unwrap_or_default(),
+        name: request.name.as_deref().unwrap_or_default(),
+        user: caller.user,
+        dry_run: is_dry_run(&request.options)?,
+        asked: Some(request),
+    };
+    server.admit(&judged, scale, Some(old), caller).await?;
+    server.judge(&judged, scale, Some(old), caller).await
 }
 
 /// Upstream's name for what is not there.
@@ -60,13 +109,6 @@ fn missing(resource: &Resource, name: &str, status: Status) -> Status {
     let mut what = resource.group_resource();
     what.resource = format!("{}/scale", what.resource).into();
     Status::not_found(&what, name)
-}
-
-fn written(answer: Answer) -> Result<std::sync::Arc<Object>, Status> {
-    match answer {
-        Answer::Object { object, .. } => Ok(object),
-        _ => Err(Status::internal("a change of scale did not answer with an object")),
-    }
 }
 
 fn answer(resource: &Resource, object: &Object, type_id: TypeId) -> Result<Answer, Status> {
@@ -131,9 +173,6 @@ fn with_replicas(resource: &Resource, current: &Value, scale: &Value) -> Value {
         Some(path) => path.set(&mut object, wanted),
         None => object["spec"]["replicas"] = wanted,
     }
-    // Without one, the change is for whatever is there.
-    if let Some(revision) = scale.pointer("/metadata/resourceVersion") {
-        object["metadata"]["resourceVersion"] = revision.clone();
-    }
+    object["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"].clone();
     object
 }

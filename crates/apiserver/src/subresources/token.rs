@@ -3,12 +3,14 @@
 use super::Call;
 use crate::answer::Answer;
 use crate::object::{Object, timestamp};
+use crate::resources::Resource;
 use crate::server::Server;
-use crate::write::{Expected, decode, default_type};
+use crate::write::{Caller, Expected, Judged, decode, default_type, is_dry_run};
+use admission::Operation;
 use auth::authn::{Bound, TokenSpec};
 use client::Request;
 use meta::field::{FieldError, Path, invalid};
-use meta::{GroupResource, Status};
+use meta::{GroupResource, GroupVersionKind, Status};
 use serde_json::{Value, json};
 
 /// Upstream's bounds on a token's life, in seconds.
@@ -26,6 +28,7 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     let (namespace, name) =
         (request.namespace.as_deref().unwrap_or_default(), request.name.as_deref().unwrap_or_default());
     let account = server.get(resource, namespace, name)?;
+    admit(server, resource, request, &mut review, caller).await?;
     let seconds = review.pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(USUAL);
     check_seconds(name, seconds)?;
     let audiences = review.pointer("/spec/audiences").and_then(Value::as_array);
@@ -57,6 +60,29 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
     review["status"] = json!({"token": issued.token, "expirationTimestamp": timestamp(issued.expires)});
     let json = wire::encode::to_json(&review, resource.schema(), type_id).into();
     Ok(Answer::Other { json, type_id, created: true })
+}
+
+async fn admit(
+    server: &Server,
+    resource: &Resource,
+    request: &Request,
+    review: &mut Value,
+    caller: &mut Caller<'_>,
+) -> Result<(), Status> {
+    let kind = GroupVersionKind::of("authentication.k8s.io", "v1", "TokenRequest");
+    let judged = Judged {
+        operation: Operation::Create,
+        resource,
+        sent: Some(&kind),
+        subresource: "token",
+        namespace: request.namespace.as_deref().unwrap_or_default(),
+        name: request.name.as_deref().unwrap_or_default(),
+        user: caller.user,
+        dry_run: is_dry_run(&request.options)?,
+        asked: Some(request),
+    };
+    server.admit(&judged, review, None, caller).await?;
+    server.judge(&judged, review, None, caller).await
 }
 
 fn check_seconds(name: &str, seconds: i64) -> Result<(), Status> {

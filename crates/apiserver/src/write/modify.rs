@@ -40,6 +40,11 @@ impl Part {
 }
 
 /// Computes the wanted object from the current one (None where there is none).
+
+    /// Admission has judged it already, in the form that the client sent.
+    fn is_admitted(self) -> bool {
+        matches!(self, Part::Sub("scale" | "binding"))
+    }
 pub(crate) type Change<'c> = &'c mut (dyn FnMut(Option<&Value>, &mut Caller<'_>) -> Result<Value, Status> + Send);
 
 impl Server {
@@ -232,7 +237,11 @@ impl Server {
             dry_run: is_dry_run(&request.options)?,
             asked: Some(request),
         };
-        self.admit(&judged, &mut new, Some(old), caller).await?;
+        if !part.is_admitted() {
+            self.admit(&judged, &mut new, Some(old), caller).await?;
+        }
+        // After admission, as upstream: what webhooks change counts, and only where it may be changed.
+        prepare(work, part, &mut new, old, caller, now);
         self.track(resource, request, part, &mut new, Some(old), caller, now);
         let assigned = if part == Part::Main { self.assign(work, &mut new, Some(old)) } else { Vec::new() };
         let mut errors = metadata::validate_update(&new, old);
@@ -245,8 +254,12 @@ impl Server {
             return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, name, &errors));
         }
         self.access.check_grant(work, caller.user, &new, Some(old))?;
-        caller.warnings.extend(strategy.warnings(&new, Some(old)));
-        self.judge(&judged, &mut new, Some(old), caller).await?;
+        if part == Part::Main {
+            caller.warnings.extend(strategy.warnings(&new, Some(old)));
+        }
+        if !part.is_admitted() {
+            self.judge(&judged, &mut new, Some(old), caller).await?;
+        }
         Ok(Draft::new(work, self.to_stored(work, new).await?))
     }
 }
