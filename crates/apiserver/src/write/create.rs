@@ -102,8 +102,8 @@ impl Server {
         let mut errors = metadata::validate(object, work);
         errors.extend(assigned);
         errors.extend(strategy.validate_create(object, &caller.context(now, "")));
-        if !errors.is_empty() {
         resource.check_version(object, None, &mut errors);
+        if !errors.is_empty() {
             return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, &name, &errors));
         }
         self.access.check_grant(work, caller.user, object, None)?;

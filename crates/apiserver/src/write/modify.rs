@@ -37,14 +37,14 @@ impl Part {
             Part::Sub(name) => name,
         }
     }
-}
-
-/// Computes the wanted object from the current one (None where there is none).
 
     /// Admission has judged it already, in the form that the client sent.
     fn is_admitted(self) -> bool {
         matches!(self, Part::Sub("scale" | "binding"))
     }
+}
+
+/// Computes the wanted object from the current one (None where there is none).
 pub(crate) type Change<'c> = &'c mut (dyn FnMut(Option<&Value>, &mut Caller<'_>) -> Result<Value, Status> + Send);
 
 impl Server {
@@ -240,8 +240,6 @@ impl Server {
         if !part.is_admitted() {
             self.admit(&judged, &mut new, Some(old), caller).await?;
         }
-        // After admission, as upstream: what webhooks change counts, and only where it may be changed.
-        prepare(work, part, &mut new, old, caller, now);
         self.track(resource, request, part, &mut new, Some(old), caller, now);
         let assigned = if part == Part::Main { self.assign(work, &mut new, Some(old)) } else { Vec::new() };
         let mut errors = metadata::validate_update(&new, old);
@@ -250,13 +248,12 @@ impl Server {
             Part::Main => strategy.validate_update(&new, old, &caller.context(now, "")),
             part => strategy.validate_status_update(&new, old, &caller.context(now, part.subresource())),
         });
+        resource.check_version(&new, Some(old), &mut errors);
         if !errors.is_empty() {
             return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, name, &errors));
         }
         self.access.check_grant(work, caller.user, &new, Some(old))?;
-        if part == Part::Main {
-            caller.warnings.extend(strategy.warnings(&new, Some(old)));
-        }
+        caller.warnings.extend(strategy.warnings(&new, Some(old)));
         if !part.is_admitted() {
             self.judge(&judged, &mut new, Some(old), caller).await?;
         }
@@ -267,7 +264,6 @@ impl Server {
 /// What clients of this part cannot come to own.
 pub(super) fn reset_fields(resource: &Resource, part: Part) -> &'static [&'static str] {
     match part {
-        resource.check_version(&new, Some(old), &mut errors);
         Part::Main if resource.kind.subresource("status").is_some() => &["status"],
         Part::Status => &["spec"],
         _ => &[],
