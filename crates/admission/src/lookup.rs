@@ -13,6 +13,16 @@ pub trait Lookup: Send + Sync {
     /// An empty `namespace` means all of them.
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>>;
 
+    /// As [`Lookup::get`], in the version asked for where that can be told without waiting.
+    fn get_as(&self, resource: &GroupVersionResource, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.get(&resource.group, &resource.resource, namespace, name)
+    }
+
+    /// As [`Lookup::list`], in the version asked for where that can be told without waiting.
+    fn list_as(&self, resource: &GroupVersionResource, namespace: &str) -> Vec<Arc<Value>> {
+        self.list(&resource.group, &resource.resource, namespace)
+    }
+
     /// Whether the authorizers allow it.
     fn allows(&self, user: &User, check: &AccessCheck<'_>) -> bool;
 

@@ -1,6 +1,7 @@
 //! Admission's view of other objects: straight from memory.
 
 use crate::object::Object;
+use crate::resources::Resource;
 use crate::server::Server;
 use admission::AccessCheck;
 use auth::Attributes;
@@ -44,6 +45,24 @@ pub(crate) struct Memory<'s> {
     pub server: &'s Server,
 }
 
+impl Memory<'_> {
+    fn row(&self, resource: &GroupVersionResource) -> Option<Arc<Resource>> {
+        self.server.resources.find(&resource.group, &resource.version, &resource.resource)
+    }
+
+    /// The object in the row's version; as it is stored where a webhook would have to convert it.
+    fn read(&self, row: &Resource, object: &Arc<Object>) -> Option<Arc<Value>> {
+        if row.converts_elsewhere() {
+            return self.server.decoded.of(object);
+        }
+        let shown = row.show(object).ok()?;
+        match Arc::ptr_eq(&shown, object) {
+            true => self.server.decoded.of(object),
+            false => shown.value().ok().map(Arc::new),
+        }
+    }
+}
+
 impl admission::Lookup for Memory<'_> {
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let resource = self.server.resources.find_any_version(group, resource)?;
@@ -59,6 +78,21 @@ impl admission::Lookup for Memory<'_> {
             return collection.in_namespace(namespace).iter().filter_map(read).collect();
         }
         collection.snapshot().0.values().filter_map(read).collect()
+    }
+
+    fn get_as(&self, resource: &GroupVersionResource, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        let row = self.row(resource)?;
+        let object = row.collection.as_ref()?.get(&Object::key(namespace, name))?;
+        self.read(&row, &object)
+    }
+
+    fn list_as(&self, resource: &GroupVersionResource, namespace: &str) -> Vec<Arc<Value>> {
+        let Some(row) = self.row(resource) else { return Vec::new() };
+        let Some(collection) = row.collection.clone() else { return Vec::new() };
+        if !namespace.is_empty() {
+            return collection.in_namespace(namespace).iter().filter_map(|object| self.read(&row, object)).collect();
+        }
+        collection.snapshot().0.values().filter_map(|object| self.read(&row, object)).collect()
     }
 
     fn decide(&self, user: &User, check: &expressions::Check) -> expressions::Decision {

@@ -34,13 +34,12 @@ pub(super) fn collect(
             return Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".to_owned());
         }
     };
-    let (group, plural) = (&*resource.group, &*resource.resource);
     let found: Vec<Arc<Value>> = match &given.selector {
         Some(selector) => {
-            let all = lookup.list(group, plural, namespace);
+            let all = lookup.list_as(&resource, namespace);
             all.into_iter().filter(|object| matches_labels(selector, object)).collect()
         }
-        None => lookup.get(group, plural, namespace, &given.name).into_iter().collect(),
+        None => lookup.get_as(&resource, namespace, &given.name).into_iter().collect(),
     };
     match found.is_empty() && !given.may_be_missing {
         true => Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned()),
