@@ -162,7 +162,7 @@ impl Server {
         remember(&resources, store.as_ref(), at, oldest).await?;
         let directory = Arc::new(crate::directory::Known(resources.clone()));
         let authenticator = auth::authn::Authenticator::new(directory, identity.token_file, identity.verifier);
-        let authenticator = authenticator.with_outside(identity.outside);
+        let authenticator = authenticator.with_outside(identity.outside).counting(&env.metrics);
         Ok(Arc::new_cyclic(|own| Server {
             own: own.clone(),
             env,

@@ -23,7 +23,7 @@ async fn root() -> Local {
     let audiences = vec![ISSUER.to_owned()];
     let verifier =
         Verifier { keys: vec![key.public().clone()], issuers: audiences.clone(), audiences: audiences.clone() };
-    let issuer = Issuer { key, issuer: ISSUER.to_owned(), audiences: audiences.clone() };
+    let issuer = Issuer { key, issuer: ISSUER.to_owned(), audiences: audiences.clone(), extends: true };
     let identity = Identity { verifier: Some(verifier), issuer: Some(issuer), ..Identity::default() };
     let server = started::server(&env, MemoryStore::new(&env), identity, &["ServiceAccount"], Limits::default()).await;
     let root = Local::new(server, User::new("root", &["system:masters"]));

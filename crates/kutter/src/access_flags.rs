@@ -78,6 +78,11 @@ const FLAGS: &[Flag] = &[
     many("service-account-issuer", "URL", "Issuer of service account tokens; further ones are only believed"),
     many("service-account-key-file", "FILE", "Public keys that service account tokens may be signed with"),
     flag("service-account-signing-key-file", "FILE", "Private key that signs service account tokens"),
+    flag(
+        "service-account-extend-token-expiration",
+        "BOOL",
+        "Let tokens of pods last a year, and count those used after their time [default: true]",
+    ),
     many("api-audiences", "AUDIENCE,…", "What service account tokens are meant for [default: the issuer]"),
 ];
 
@@ -120,6 +125,8 @@ impl AccessOptions {
             account_issuers: all("service-account-issuer"),
             account_keys: all("service-account-key-file").into_iter().map(PathBuf::from).collect(),
             account_signing_key: path("service-account-signing-key-file"),
+    account_tokens_last: bool,
+            account_tokens_last: flag_value(matches, "service-account-extend-token-expiration")?.unwrap_or(true),
             audiences: all("api-audiences"),
         };
         anyhow::ensure!(
@@ -201,7 +208,7 @@ impl AccessOptions {
             }
         }
         let verifier = Verifier { keys, issuers, audiences: audiences.clone() };
-        Ok((Issuer { key, issuer, audiences }, verifier))
+        Ok((Issuer { key, issuer, audiences, extends: self.account_tokens_last }, verifier))
     }
 
     /// What is sealed on its way to the disk; follows its file where that is wanted.

@@ -101,6 +101,10 @@ impl Front {
         let who = self.authenticate(peer, &request);
         if let Some(audit) = &self.audit {
             visit.record = recording::begin(audit, peer, &request, found.as_ref(), visit, who.as_ref().ok());
+            let stale = bearer(&request).and_then(|token| self.server.authenticator.stale_note(token));
+            if let (Some(record), Some(note)) = (&mut visit.record, stale) {
+                record.annotate("authentication.k8s.io/stale-token", &*note);
+            }
         }
         let Who { user, .. } = who?;
         // What a user has others answer comes before what is answered here.
@@ -168,12 +172,10 @@ impl Front {
     }
 
     fn authenticate(&self, peer: &Peer, request: &HttpRequest) -> Result<Who, Status> {
-        let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")));
         let method = request.method().as_str().to_ascii_lowercase();
         let credentials = Credentials {
             certificate: peer.certificate.as_deref(),
-            bearer: bearer.map(str::trim),
+            bearer: bearer(request),
             method: &method,
             path: request.uri().path(),
         };
@@ -288,6 +290,9 @@ impl Front {
             return Ok(text_response(StatusCode::NOT_FOUND, "404 page not found\n"));
         };
         let mut response = json_response(&value);
+        if parts[0] == "openid" {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+        }
         if let Some(version) = value["apiVersion"].as_str().and_then(|text| text.strip_prefix("apidiscovery.k8s.io/")) {
             let media = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
             if let Ok(media) = HeaderValue::from_str(&media) {
@@ -365,6 +370,12 @@ impl Front {
         );
         serde_json::json!({"paths": paths})
     }
+}
+
+/// The token that a request carries.
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")).map(str::trim)
 }
 
 /// Who asks, and as whom he came where he acts as another.

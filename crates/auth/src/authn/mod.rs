@@ -20,11 +20,13 @@ pub use service_account::{Bound, Issuer, TokenSpec, Verifier};
 pub use token_file::TokenFile;
 
 use crate::names;
-use base::Timestamp;
 use base::collections::HashMap;
+use base::metrics::Counter;
+use base::{Metrics, Timestamp};
 use jiff::SignedDuration;
 use meta::User;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::debug;
 
@@ -79,8 +81,38 @@ pub struct Credentials<'a> {
 #[error("Unauthorized")]
 pub struct Unauthorized;
 
-/// Tokens found good, by their digest, with the time until which they need not be looked into again.
-type Remembered = HashMap<[u8; 32], (Arc<User>, Timestamp)>;
+/// Tokens found good, by their digest.
+type Remembered = HashMap<[u8; 32], Known>;
+
+#[derive(Clone)]
+struct Known {
+    user: Arc<User>,
+    /// Until then it need not be looked into again.
+    until: Timestamp,
+    /// What the audit log shall tell of a token that should have been replaced.
+    stale: Option<Arc<str>>,
+}
+
+/// What a token was found to be.
+struct Good {
+    user: User,
+    expires: Option<Timestamp>,
+    /// As in [`service_account::Verified`].
+    stale: Option<i64>,
+}
+
+impl From<(User, Option<Timestamp>)> for Good {
+    fn from((user, expires): (User, Option<Timestamp>)) -> Self {
+        Good { user, expires, stale: None }
+    }
+}
+
+/// How many tokens of service accounts were looked into.
+#[derive(Clone, Default)]
+struct Counts {
+    valid: Counter,
+    stale: Counter,
+}
 
 pub struct Authenticator {
     directory: Arc<dyn Directory>,
@@ -88,6 +120,8 @@ pub struct Authenticator {
     accounts: Option<Verifier>,
     outside: Option<Arc<Outside>>,
     remembered: Mutex<Remembered>,
+    counts: Counts,
+    any_stale: AtomicBool,
     anonymous: Arc<User>,
 }
 
@@ -99,6 +133,8 @@ impl Authenticator {
             accounts,
             outside: None,
             remembered: Mutex::default(),
+            counts: Counts::default(),
+            any_stale: AtomicBool::new(false),
             anonymous: Arc::new(User::new(names::ANONYMOUS, &[names::UNAUTHENTICATED])),
         }
     }
@@ -107,6 +143,31 @@ impl Authenticator {
     #[must_use]
     pub fn with_outside(self, outside: Option<Arc<Outside>>) -> Self {
         Authenticator { outside, ..self }
+    }
+
+    /// Shows how many tokens of service accounts were looked into.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        let counts = Counts {
+            valid: metrics.register(
+                "serviceaccount_valid_tokens",
+                "Cumulative valid projected service account tokens used",
+                Counter::default(),
+            ),
+            stale: metrics.register(
+                "serviceaccount_stale_tokens",
+                "Cumulative stale projected service account tokens used",
+                Counter::default(),
+            ),
+        };
+        Authenticator { counts, ..self }
+    }
+
+    /// For the audit log: that a token which was just found good should have been replaced.
+    pub fn stale_note(&self, token: &str) -> Option<Arc<str>> {
+        // Mostly there are none, and requests need not be hashed again.
+        let known = self.any_stale.load(Ordering::Relaxed).then(|| self.memory().get(&digest(token)).cloned());
+        known.flatten().and_then(|known| known.stale)
     }
 
     /// The public keys of this cluster's service account tokens, as a JSON web key set has them.
@@ -140,20 +201,24 @@ impl Authenticator {
     /// What is wrong with it, for logs and reviews.
     pub fn token(&self, token: &str, now: Timestamp) -> Result<Arc<User>, String> {
         let key = digest(token);
-        if let Some((user, until)) = self.memory().get(&key)
-            && now < *until
+        if let Some(known) = self.memory().get(&key)
+            && now < known.until
         {
-            return Ok(user.clone());
+            return Ok(known.user.clone());
         }
-        let (user, expires) = self.look_into(token, now)?;
+        let Good { user, expires, stale } = self.look_into(token, now)?;
         let user = Arc::new(authenticated(user));
+        let stale = stale.map(|seconds| {
+            self.any_stale.store(true, Ordering::Relaxed);
+            format!("subject: {}, seconds after warning threshold: {seconds}", user.name).into()
+        });
         let until = expires.map_or(now + REMEMBERED_FOR, |expires| expires.min(now + REMEMBERED_FOR));
         let mut memory = self.memory();
         if memory.len() >= REMEMBERED_AT_MOST {
-            memory.retain(|_, (_, until)| now < *until);
+            memory.retain(|_, known| now < known.until);
         }
         if memory.len() < REMEMBERED_AT_MOST {
-            memory.insert(key, (user.clone(), until));
+            memory.insert(key, Known { user: user.clone(), until, stale });
         }
         Ok(user)
     }
@@ -182,22 +247,29 @@ impl Authenticator {
         self.token(token, now).map(|user| (User::clone(&user), fitting))
     }
 
-    fn look_into(&self, token: &str, now: Timestamp) -> Result<(User, Option<Timestamp>), String> {
+    fn look_into(&self, token: &str, now: Timestamp) -> Result<Good, String> {
         if let Some(user) = self.token_file.as_ref().and_then(|file| file.user(token)) {
-            return Ok((user.clone(), None));
+            return Ok((user.clone(), None).into());
         }
         let mut errors = Vec::new();
         if let Some(accounts) = self.accounts.as_ref().filter(|accounts| accounts.is_concerned(token)) {
             match accounts.verify(token, &[], &*self.directory, now) {
-                Ok(verified) => return Ok((verified.user, verified.expires)),
+                Ok(verified) => {
+                    // A token from a Secret has no end, and is of another sort.
+                    if verified.expires.is_some() {
+                        let counter = if verified.stale.is_some() { &self.counts.stale } else { &self.counts.valid };
+                        counter.inc();
+                    }
+                    return Ok(Good { user: verified.user, expires: verified.expires, stale: verified.stale });
+                }
                 Err(why) => errors.push(why.to_string()),
             }
         }
         if let Some(found) = bootstrap_token::user(token, &*self.directory, now) {
-            return Ok(found);
+            return Ok(found.into());
         }
         match self.outside.as_ref().map(|outside| outside.user(token, now)) {
-            Some(Ok(Some(found))) => return Ok(found),
+            Some(Ok(Some(found))) => return Ok(found.into()),
             Some(Err(more)) => errors.extend(more),
             _ => {}
         }

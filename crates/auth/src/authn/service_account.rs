@@ -30,6 +30,8 @@ pub struct Issuer {
     pub issuer: String,
     /// For requests that name none.
     pub audiences: Vec<String>,
+    /// Tokens of pods last longer than they say: see [`WARN_ONLY_SECONDS`].
+    pub extends: bool,
 }
 
 /// A token to be issued.
@@ -70,9 +72,8 @@ impl Issuer {
     pub fn issue(&self, spec: &TokenSpec<'_>, now: Timestamp) -> Result<Issued, pki::Error> {
         let id = secret::uuid()?;
         let seconds = now.as_second();
-        let own_audience =
-            spec.audiences.is_empty() || spec.audiences.iter().any(|asked| self.audiences.contains(asked));
-        let extended = spec.extend && own_audience && spec.expiration_seconds == WARN_ONLY_SECONDS;
+        let own_audience = spec.audiences.iter().all(|asked| self.audiences.contains(asked));
+        let extended = self.extends && spec.extend && own_audience && spec.expiration_seconds == WARN_ONLY_SECONDS;
         let lifetime = if extended { EXTENDED_SECONDS } else { spec.expiration_seconds };
         let reference = |bound: &Bound<'_>| json!({"name": bound.name, "uid": bound.uid});
         let mut private = json!({
@@ -152,6 +153,8 @@ pub struct Verified {
     /// Those asked for that the token is meant for.
     pub audiences: Vec<String>,
     pub expires: Option<Timestamp>,
+    /// How many seconds ago its holder should have had a new one.
+    pub stale: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -221,7 +224,9 @@ impl Verifier {
         if audiences.is_empty() {
             return Err(Refusal::Audience);
         }
-        named(bound(&claims, directory, now)?, subject, audiences, Some(expires))
+        let verified = named(bound(&claims, directory, now)?, subject, audiences, Some(expires))?;
+        let warned = claims["kubernetes.io"]["warnafter"].as_i64().filter(|from| *from > 0 && *from < now.as_second());
+        Ok(Verified { stale: warned.map(|from| now.as_second() - from), ..verified })
     }
 }
 
@@ -230,7 +235,7 @@ fn named(user: User, subject: &str, audiences: Vec<String>, expires: Option<Time
     if user.name != subject {
         return Err(Refusal::Claims);
     }
-    Ok(Verified { user, audiences, expires })
+    Ok(Verified { user, audiences, expires, stale: None })
 }
 
 fn moment(claim: &Value) -> Option<Timestamp> {

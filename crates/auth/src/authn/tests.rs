@@ -54,7 +54,7 @@ fn issuer() -> (Issuer, Verifier) {
     let audiences = vec![AUDIENCE.to_owned()];
     let verifier =
         Verifier { keys: vec![key.public().clone()], issuers: audiences.clone(), audiences: audiences.clone() };
-    (Issuer { key, issuer: AUDIENCE.to_owned(), audiences }, verifier)
+    (Issuer { key, issuer: AUDIENCE.to_owned(), audiences, extends: true }, verifier)
 }
 
 fn spec() -> TokenSpec<'static> {
@@ -131,9 +131,31 @@ fn the_kubelets_default_lasts_a_year_and_warns() {
     assert_eq!(issued.expires, later(WARN_ONLY_SECONDS));
     assert!(verifier.verify(&issued.token, &[], &world(), later(EXTENDED_SECONDS - 1)).is_ok());
     assert_eq!(jwt_claims(&issued.token)["kubernetes.io"]["warnafter"], now().as_second() + WARN_ONLY_SECONDS);
-    let plain = issuer.issue(&TokenSpec { audiences: vec!["vault".to_owned()], ..spec }, now()).unwrap();
+    for audiences in [&["vault"][..], &[AUDIENCE, "vault"]] {
+        let audiences: Vec<String> = audiences.iter().map(|one| (*one).to_owned()).collect();
+        let plain = issuer.issue(&TokenSpec { audiences, ..spec.clone() }, now()).unwrap();
+        assert_eq!(jwt_claims(&plain.token)["exp"], now().as_second() + WARN_ONLY_SECONDS);
+        assert!(verifier.verify(&plain.token, &["vault".to_owned()], &world(), now()).is_ok());
+    }
+    let strict = Issuer { extends: false, ..issuer };
+    let plain = strict.issue(&spec, now()).unwrap();
     assert_eq!(jwt_claims(&plain.token)["exp"], now().as_second() + WARN_ONLY_SECONDS);
-    assert!(verifier.verify(&plain.token, &["vault".to_owned()], &world(), now()).is_ok());
+}
+
+#[test]
+fn stale_tokens_are_counted_and_told() {
+    let (issuer, verifier) = issuer();
+    let spec = TokenSpec { expiration_seconds: WARN_ONLY_SECONDS, extend: true, ..spec() };
+    let token = issuer.issue(&spec, now()).unwrap().token;
+    let metrics = base::Metrics::new();
+    let authenticator = Authenticator::new(Arc::new(world()), None, Some(verifier)).counting(&metrics);
+    let counted = |name: &str| metrics.render().contains(&format!("\nserviceaccount_{name}_tokens_total 1"));
+    authenticator.token(&token, later(WARN_ONLY_SECONDS)).unwrap();
+    assert!(counted("valid") && !counted("stale") && authenticator.stale_note(&token).is_none());
+    authenticator.token(&token, later(WARN_ONLY_SECONDS + 30)).unwrap();
+    assert!(counted("stale"));
+    let note = "subject: system:serviceaccount:shop:web, seconds after warning threshold: 30";
+    assert_eq!(authenticator.stale_note(&token).as_deref(), Some(note));
 }
 
 fn jwt_claims(token: &str) -> serde_json::Value {
