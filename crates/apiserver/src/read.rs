@@ -16,13 +16,16 @@ use std::sync::Arc;
 use store::{Revision, StoreError};
 
 const CONTINUE_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. \
-     You can start a new list without the continue parameter.";
+     You can start a new list without the continue parameter, or use the continue token in this response to retrieve \
+     the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that \
+     were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 /// What a continue token says, in upstream's form.
 #[derive(Serialize, Deserialize)]
 struct Token {
     v: String,
-    rv: Revision,
+    /// Negative: whatever is there now.
+    rv: i64,
     start: String,
 }
 
@@ -45,7 +48,7 @@ impl Server {
         let collection = collection_of(resource, "list")?;
         let token = options.continue_token.as_deref().filter(|token| !token.is_empty()).map(read_token).transpose()?;
         let (objects, revision) = match &token {
-            Some(token) => (self.objects_at(resource, collection, token.rv).await.map_err(too_old)?, token.rv),
+            Some(token) => self.objects_of(resource, collection, token).await?,
             None => self.objects_for(resource, collection, options).await?,
         };
         let start = token.map_or_else(|| filter.key_prefix.clone(), |token| token.start);
@@ -57,10 +60,25 @@ impl Server {
                 remaining = i64::try_from(count_from(&objects, &filter, next)).ok();
             }
             self.snapshots.keep(&resource.prefix, revision, objects.clone());
-            write_token(revision, next)
+            write_token(i64::try_from(revision).unwrap_or(-1), next)
         });
         let resource = resource.clone();
         Ok(Answer::List(Listing { resource, revision, items: page.items, continue_token, remaining }))
+    }
+
+    /// The state that a list goes on in.
+    async fn objects_of(
+        &self,
+        resource: &Resource,
+        collection: &Collection,
+        token: &Token,
+    ) -> Result<(Objects, Revision), Status> {
+        let Ok(revision) = Revision::try_from(token.rv) else { return Ok(collection.snapshot()) };
+        match self.objects_at(resource, collection, revision).await {
+            Ok(objects) => Ok((objects, revision)),
+            Err(StoreError::Compacted { .. }) => Err(too_old(&token.start)),
+            Err(other) => Err(Status::internal(other)),
+        }
     }
 
     /// The state a fresh list asks for by resourceVersion and resourceVersionMatch.
@@ -153,11 +171,11 @@ fn invalid_match(why: &str) -> Status {
     Status::bad_request(why)
 }
 
-fn too_old(error: StoreError) -> Status {
-    match error {
-        StoreError::Compacted { .. } => Status::expired(CONTINUE_TOO_OLD),
-        other => Status::internal(other),
-    }
+/// The state is forgotten, but not where the list was.
+fn too_old(start: &str) -> Status {
+    let mut status = Status::expired(CONTINUE_TOO_OLD);
+    status.metadata.continue_ = write_token(-1, start);
+    status
 }
 
 struct Page {
@@ -190,8 +208,8 @@ fn count_from(objects: &Objects, filter: &Filter, start: &str) -> usize {
     objects.range::<_, str>(bounds).take_while(|(key, _)| key.starts_with(&filter.key_prefix)).count()
 }
 
-fn write_token(revision: Revision, next: &str) -> String {
-    let token = Token { v: TOKEN_VERSION.to_owned(), rv: revision, start: next.to_owned() };
+fn write_token(revision: i64, start: &str) -> String {
+    let token = Token { v: TOKEN_VERSION.to_owned(), rv: revision, start: start.to_owned() };
     // A struct of texts and a number always encodes.
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
 }
@@ -212,8 +230,8 @@ mod tests {
 
     #[test]
     fn tokens_survive_the_round_trip_and_junk_is_refused() {
-        let token = read_token(&write_token(7, "default/web")).unwrap();
-        assert_eq!((token.rv, token.start.as_str()), (7, "default/web"));
+        let read = read_token(&write_token(7, "default/web")).unwrap();
+        assert_eq!((read.rv, read.start.as_str()), (7, "default/web"));
         assert_eq!(read_token("!").map(|_| ()).unwrap_err().code, 400);
     }
 }

@@ -24,6 +24,11 @@ impl Snapshots {
         kept.push_back((prefix.to_owned(), revision, objects));
     }
 
+    /// Lets go of what is older than the history that the store keeps.
+    pub fn forget(&self, before: Revision) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, at, _)| *at >= before);
+    }
+
     pub fn find(&self, prefix: &str, revision: Revision) -> Option<Objects> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|(of, at, _)| of == prefix && *at == revision).map(|(_, _, objects)| objects.clone())

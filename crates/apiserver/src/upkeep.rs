@@ -29,9 +29,7 @@ impl Server {
         loop {
             self.env.clock.sleep(HISTORY).await;
             let now = self.env.clock.instant();
-            if let Err(error) = self.store.compact(older).await {
-                warn!(%error, "cannot compact the store's history");
-            }
+            self.forget_history(older).await;
             older = self.revision();
             marks.push_back((now, older));
             let mut over = None;
@@ -42,6 +40,14 @@ impl Server {
                 self.expire_events(revision).await;
             }
         }
+    }
+
+    /// Forgets what was replaced up to `before`; lists that began earlier cannot go on as they were.
+    pub async fn forget_history(&self, before: Revision) {
+        if let Err(error) = self.store.compact(before).await {
+            warn!(%error, "cannot compact the store's history");
+        }
+        self.snapshots.forget(before);
     }
 
     /// Deletes the Events that were last written at `until` or before.
