@@ -242,12 +242,16 @@ impl Server {
     ) -> Result<Arc<Object>, CommitError> {
         let key = resource.store_key(&index.namespace, &index.name);
         let value = Bytes::from(json);
+        let backing = self.back(resource, &index, &value, &expect).await?;
         let held = self.pending.hold(&value, index.clone());
         let write = Write { key, expect, value: Some(value.clone()), last: None };
         let outcome = self.store.commit(write).await;
         drop(held);
         if outcome.is_err() {
             self.settle(resource, &index.namespace, &index.name);
+        }
+        if let Some(backing) = backing {
+            self.end_backing(resource, backing, outcome.is_ok()).await;
         }
         let revision = outcome.map_err(CommitError::from)?;
         // Mostly the newest state is what was just written: the answer shares its bytes.
@@ -289,6 +293,7 @@ impl Server {
         let outcome = self.store.commit(write).await;
         drop(held);
         let revision = outcome.map_err(CommitError::from)?;
+        self.drop_addresses(resource, &Object::key(&index.namespace, &index.name), current).await;
         Ok(Arc::new(Object::publish(revision, &last, index)))
     }
 }

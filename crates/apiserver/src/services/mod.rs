@@ -1,9 +1,13 @@
 //! Cluster addresses and node ports of Services: gives them out, keeps track of whose they are.
 //!
 //! What is taken follows from the Services themselves, as the store's sink shows them; a write
-//! under way holds what it was given until it is committed or fails. The values are not checked
-//! for form here: that is the strategy's.
+//! under way holds what it was given until it is committed or fails. Each address has an IPAddress
+//! object, written before its Service ([`objects`]) and mended where it is not as it should be
+//! ([`repair`]). The values are not checked for form here: that is the strategy's.
 
+mod objects;
+mod ranges;
+mod repair;
 mod taken;
 
 use crate::access::Observer;
@@ -11,11 +15,13 @@ use crate::object::Object;
 use crate::resources::Resource;
 use base::Rng;
 use meta::field::{ErrorList, FieldError, Path};
+use ranges::{Ranges, Span};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use taken::Taken;
+use taken::{Record, Taken};
+use tokio::sync::Notify;
 
 const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
 /// Dynamic node ports and addresses leave the start of their range to those who choose one
@@ -28,27 +34,30 @@ const RANDOM_TRIES: usize = 32;
 /// Shared by the server and its sink.
 #[derive(Clone)]
 pub struct Services {
-    range: RangeInclusive<u32>,
-    taken: Arc<Mutex<Taken>>,
+    book: Arc<Mutex<Book>>,
+    /// Something was seen that wants repair.
+    damage: Arc<Notify>,
+}
+
+struct Book {
+    ranges: Ranges,
+    taken: Taken,
 }
 
 impl Services {
-    /// `cidr` is the service range; its first and last addresses are not given out.
+    /// `cidr` is the server's own service range.
     ///
     /// # Errors
-    /// Not an IPv4 range.
+    /// Not an IPv4 range, or one too large or too small.
     pub fn new(cidr: &str) -> Result<Self, String> {
-        let bad = || format!("{cidr:?} is no IPv4 range");
-        let (base, bits) = cidr.split_once('/').ok_or_else(bad)?;
-        let base: u32 = base.parse::<Ipv4Addr>().map_err(|_| bad())?.into();
-        let bits: u32 = bits.parse().ok().filter(|bits| (8..=30).contains(bits)).ok_or_else(bad)?;
-        let size = 1u32 << (32 - bits);
-        let first = base & !(size - 1);
-        Ok(Services { range: first + 1..=first + size - 2, taken: Arc::default() })
+        let own = Span::parse(cidr).filter(|span| span.last - span.first < 1 << 24);
+        let ranges = Ranges::new(own.ok_or_else(|| format!("{cidr:?} is no IPv4 range"))?);
+        let book = Book { ranges, taken: Taken::default() };
+        Ok(Services { book: Arc::new(Mutex::new(book)), damage: Arc::default() })
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fills in what `service` shall get and holds it for `key` (`namespace/name`). After a failed
@@ -57,26 +66,40 @@ impl Services {
         if let Some(old) = old {
             keep_assigned(service, old);
         }
-        let mut taken = self.taken();
+        let mut book = self.book();
         let mut errors = ErrorList::new();
-        self.assign_address(&mut taken, service, key, rng, &mut errors);
-        assign_ports(&mut taken, service, key, rng, &mut errors);
+        book.assign_address(service, key, rng, &mut errors);
+        assign_ports(&mut book.taken, service, key, rng, &mut errors);
         if errors.is_empty() {
-            taken.add(key, service);
+            book.taken.add(key, service);
         }
         errors
     }
 
     /// What `key` holds is what its stored object says, and nothing else.
     pub(crate) fn settle(&self, key: &str, stored: Option<&Value>) {
-        let mut taken = self.taken();
+        let taken = &mut self.book().taken;
         taken.release(key);
         if let Some(service) = stored {
             taken.add(key, service);
         }
     }
 
-    fn assign_address(&self, taken: &mut Taken, service: &mut Value, key: &str, rng: &Rng, errors: &mut ErrorList) {
+    fn observe_address(&self, name: &str, object: Option<&Value>) {
+        let Some(address) = name.parse::<Ipv4Addr>().ok().map(u32::from) else { return };
+        let record = object.map(objects::record);
+        let mut book = self.book();
+        let service = record.as_ref().and_then(|record| record.service.clone());
+        let is_wrong = book.taken.address_owner(address).is_some_and(|owner| service.as_deref() != Some(owner));
+        book.taken.observe_object(address, record);
+        if is_wrong {
+            self.damage.notify_one();
+        }
+    }
+}
+
+impl Book {
+    fn assign_address(&self, service: &mut Value, key: &str, rng: &Rng, errors: &mut ErrorList) {
         let spec = &mut service["spec"];
         if spec["type"] == "ExternalName" {
             return;
@@ -88,7 +111,7 @@ impl Services {
         let path = Path::new("spec").child("clusterIPs");
         let chosen = match asked.as_str() {
             "None" => asked,
-            "" => match self.free_address(taken, rng) {
+            "" => match self.free_address(key, rng) {
                 Some(address) => address.to_string(),
                 None => {
                     let why = "failed to allocate a serviceIP: range is full";
@@ -96,15 +119,14 @@ impl Services {
                 }
             },
             text => match text.parse::<Ipv4Addr>().ok().map(u32::from) {
-                Some(address) if !self.range.contains(&address) => {
+                // What was once taken from a range stays, whatever becomes of the range.
+                Some(address) if self.taken.holds(key, address) => asked,
+                Some(address) if !self.ranges.open().any(|span| span.has(address)) => {
                     let why =
                         format!("failed to allocate IP {text}: the provided network does not contain the provided IP");
                     return errors.push(FieldError::invalid(&path, json!([text]), &why));
                 }
-                Some(address) if taken.address_owner(address).is_some_and(|owner| owner != key) => {
-                    let why = format!("failed to allocate IP {text}: provided IP is already allocated");
-                    return errors.push(FieldError::invalid(&path, json!([text]), &why));
-                }
+                Some(address) if !self.taken.is_free_for(address, key) => return errors.push(allocated(text)),
                 // A text that is no address is refused by validation.
                 _ => asked,
             },
@@ -113,24 +135,36 @@ impl Services {
         spec["clusterIPs"] = json!([chosen]);
     }
 
-    fn free_address(&self, taken: &Taken, rng: &Rng) -> Option<Ipv4Addr> {
-        let (first, last) = (*self.range.start(), *self.range.end());
-        let is_free = |address: &u32| taken.address_owner(*address).is_none();
-        let dynamic = first.saturating_add(STATIC_ADDRESSES.min((last - first) / 16));
-        let drawn = (0..RANDOM_TRIES).map(|_| draw(rng, dynamic, last)).find(is_free);
-        drawn.or_else(|| (dynamic..=last).chain(first..dynamic).find(is_free)).map(Ipv4Addr::from)
+    fn free_address(&self, key: &str, rng: &Rng) -> Option<Ipv4Addr> {
+        let is_free = |address: &u32| self.taken.is_free_for(*address, key);
+        let from = |Span { first, last }| {
+            let dynamic = first + STATIC_ADDRESSES.min((last - first) / 16);
+            let drawn = (0..RANDOM_TRIES).map(|_| draw(rng, dynamic, last)).find(is_free);
+            drawn.or_else(|| (dynamic..=last).chain(first..dynamic).find(is_free))
+        };
+        self.ranges.open().find_map(from).map(Ipv4Addr::from)
     }
+}
+
+/// The address is somebody else's.
+fn allocated(address: &str) -> FieldError {
+    let why = format!("failed to allocate IP {address}: provided IP is already allocated");
+    FieldError::invalid(&Path::new("spec").child("clusterIPs"), json!([address]), &why)
 }
 
 impl Observer for Services {
     fn wants(&self, group: &str, resource: &str) -> bool {
-        group.is_empty() && resource == "services"
+        matches!((group, resource), ("", "services") | (objects::GROUP, "ipaddresses" | "servicecidrs"))
     }
 
-    fn observe(&self, _: &Resource, object: &Object, deleted: bool) {
-        let key = Object::key(&object.index.namespace, &object.index.name);
+    fn observe(&self, resource: &Resource, object: &Object, deleted: bool) {
         let value = object.value().ok().filter(|_| !deleted);
-        self.settle(&key, value.as_ref());
+        let name = &object.index.name;
+        match resource.kind.resource.as_ref() {
+            "ipaddresses" => self.observe_address(name, value.as_ref()),
+            "servicecidrs" => self.book().ranges.observe(name, value.as_ref()),
+            _ => self.settle(&Object::key(&object.index.namespace, name), value.as_ref()),
+        }
     }
 }
 

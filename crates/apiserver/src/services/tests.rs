@@ -68,3 +68,43 @@ fn an_update_keeps_what_was_assigned_and_drops_what_its_type_cannot_have() {
     assert_eq!(inside["spec"]["clusterIP"], old["spec"]["clusterIP"]);
     assert!(inside["spec"]["ports"][0].get("nodePort").is_none());
 }
+
+#[test]
+fn a_full_range_is_followed_by_those_that_were_added() {
+    let services = Services::new("10.96.0.0/30").unwrap();
+    let range = |cidr: &str| json!({"spec": {"cidrs": [cidr]}});
+    let mut take = |key: &str| {
+        let mut one = service("ClusterIP", json!([]));
+        let errors = assign(&services, &mut one, key);
+        errors.first().cloned().unwrap_or_else(|| one["spec"]["clusterIP"].as_str().unwrap().to_owned())
+    };
+    let mut first = [take("a/1"), take("a/2")];
+    first.sort();
+    assert_eq!(first, ["10.96.0.1", "10.96.0.2"]);
+    assert!(take("a/3").contains("range is full"));
+    services.book().ranges.observe("six", Some(&range("2001:db8::/112")));
+    assert!(take("a/3").contains("range is full"));
+    services.book().ranges.observe("more", Some(&range("10.97.0.0/30")));
+    assert!(take("a/3").starts_with("10.97.0."));
+    let mut unready = range("10.97.0.0/30");
+    unready["status"] = json!({"conditions": [{"type": "Ready", "status": "False"}]});
+    services.book().ranges.observe("more", Some(&unready));
+    assert!(take("a/4").contains("range is full"));
+    services.book().ranges.observe("more", Some(&range("10.97.0.0/30")));
+    assert!(take("a/4").starts_with("10.97.0."));
+}
+
+#[test]
+fn an_object_of_another_holds_its_address() {
+    let services = Services::new("10.96.0.0/16").unwrap();
+    let object = |resource: &str, name: &str| json!({"spec": {"parentRef": {"resource": resource, "namespace": "a", "name": name}}});
+    services.observe_address("10.96.0.9", Some(&object("services", "own")));
+    services.observe_address("10.96.0.8", Some(&object("gateways", "own")));
+    let asked = |address: &str| json!({"spec": {"type": "ClusterIP", "clusterIP": address}});
+    assert!(assign(&services, &mut asked("10.96.0.9"), "a/own").is_empty());
+    for (address, key) in [("10.96.0.9", "a/other"), ("10.96.0.8", "a/own")] {
+        assert!(assign(&services, &mut asked(address), key)[0].contains("already allocated"), "{address} {key}");
+    }
+    services.observe_address("10.96.0.8", None);
+    assert!(assign(&services, &mut asked("10.96.0.8"), "a/own").is_empty());
+}
