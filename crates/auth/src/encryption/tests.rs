@@ -232,3 +232,25 @@ fn a_key_service_is_asked_once_for_a_seed_and_once_after_a_restart() {
     let why = encryption.seal(SECRET, b"x").unwrap_err();
     assert!(why.contains("dial unix /nowhere/kms.sock"), "{why}");
 }
+
+#[test]
+fn a_key_service_that_never_answers_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("kms.sock");
+    // It takes connections, and that is all.
+    let _deaf = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let endpoint = socket.display();
+    let text = config(
+        &format!("  - kms: {{apiVersion: v2, name: deaf, endpoint: 'unix://{endpoint}', timeout: 2s}}\n"),
+        "secrets",
+    );
+    let encryption = Encryption::new(own());
+    load(&encryption, dir.path(), &text).unwrap();
+    let clock = base::Clock::real();
+    let start = clock.now();
+    for _ in 0..500 {
+        assert!(encryption.seal(SECRET, b"x").is_err());
+    }
+    // Each waiting for itself would take 1000 seconds.
+    assert!(clock.now() < start + jiff::SignedDuration::from_secs(120));
+}
