@@ -17,6 +17,7 @@ mod cluster_trust_bundle_attest;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
+mod device_admin_access;
 mod limit_ranger;
 mod lookup;
 mod matching;
@@ -81,6 +82,7 @@ pub const ALL: &[Def] = &[
     on("CertificateSubjectRestriction", certificate_subject_restriction::build),
     on("DefaultIngressClass", default_ingress_class::build),
     on("PodTopologyLabels", pod_topology_labels::build),
+    on("DeviceAdminAccess", device_admin_access::build),
     on(policy::MUTATING, |_| Box::new(chain::Elsewhere(policy::MUTATING))),
     on(webhook::MUTATING, |_| Box::new(chain::Elsewhere(webhook::MUTATING))),
     on(policy::VALIDATING, |_| Box::new(chain::Elsewhere(policy::VALIDATING))),
