@@ -83,7 +83,7 @@ fn websocket_command<T>(
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let mut ends = Ends { incoming: Vec::new(), outgoing: Vec::new(), ends: false };
+    let mut ends = Ends { incoming: Vec::new(), outgoing: Vec::new(), serves: None };
     let mut incoming = |channel| {
         let (ours, theirs) = pipe();
         ends.incoming.push((channel, ours));

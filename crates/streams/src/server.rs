@@ -1,9 +1,14 @@
 //! The serving side: takes an HTTP request, answers 101, and hands out the streams.
 
+mod forward;
+
+pub(crate) use forward::{FORWARD_PROTOCOL, FORWARD_TUNNEL_PROTOCOL};
+pub use forward::{Forward, ForwardError, Forwards, forward};
+
 use crate::handshake::{self, Accepted};
 use crate::resize::Parser;
 use crate::spdy::{self, CloseOnDrop, Role, Session, SpdyStream};
-use crate::websocket::channels::{self, ERROR, Encoding, Ends, RESIZE, STDERR, STDIN, STDOUT, pipe};
+use crate::websocket::channels::{self, ERROR, Encoding, Ends, RESIZE, STDERR, STDIN, STDOUT, Serves, pipe};
 use crate::websocket::{self, Tunnel};
 use crate::{Input, Outcome, Output, Refused, Resizes, StreamError, Streams, Transport, Upgrade};
 use base::Env;
@@ -20,8 +25,6 @@ use tracing::debug;
 
 /// A client gets so long to create the streams it asked for.
 const STREAM_CREATION: Duration = Duration::from_secs(30);
-/// Forwarded connections of which only one of the two streams is there yet.
-const MAX_HALF_OPEN: usize = 64;
 
 /// What a command's protocol can do.
 struct Protocol {
@@ -55,9 +58,6 @@ const WEBSOCKET_PROTOCOLS: [Protocol; 6] = [
 
 /// For output alone: one message per piece.
 const OUTPUT_PROTOCOLS: [&str; 2] = ["binary.k8s.io", ""];
-
-pub(crate) const FORWARD_PROTOCOL: &str = "portforward.k8s.io";
-pub(crate) const FORWARD_TUNNEL_PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
 
 /// Accepts a WebSocket on which only the server speaks, as that of a log.
 ///
@@ -226,7 +226,7 @@ where
 
 async fn websocket_command(io: TokioIo<Upgraded>, protocol: &Protocol, streams: Streams, env: &Env) -> RemoteCommand {
     let socket = websocket::on(io, WebSocketRole::Server).await;
-    let mut ends = Ends { incoming: Vec::new(), outgoing: Vec::new(), ends: true };
+    let mut ends = Ends { incoming: Vec::new(), outgoing: Vec::new(), serves: None };
     let mut incoming = |channel| {
         let (ours, theirs) = pipe();
         ends.incoming.push((channel, ours));
@@ -246,6 +246,10 @@ async fn websocket_command(io: TokioIo<Upgraded>, protocol: &Protocol, streams: 
     let stdout = streams.stdout.then(|| Box::new(outgoing(STDOUT)) as Output);
     let stderr = streams.stderr.then(|| Box::new(outgoing(STDERR)) as Output);
     let error = outgoing(ERROR);
+    // An empty message tells the client that the connection stands; the result goes last, for a client may
+    // leave as soon as it has it.
+    let first = ends.outgoing.iter().map(|(channel, _)| (*channel, Vec::new())).take(1).collect();
+    ends.serves = Some(Serves { first, last: Some(ERROR) });
     let gone = CancellationToken::new();
     let guard = gone.clone().drop_guard();
     let life = channels::run(socket, protocol.encoding, ends, env.clock.clone());
@@ -258,88 +262,4 @@ async fn websocket_command(io: TokioIo<Upgraded>, protocol: &Protocol, streams: 
     let gone = Gone(GoneSource::WebSocket(gone));
     let finish = Finish { error: ErrorStream::WebSocket(error), status: protocol.status, gone };
     RemoteCommand { stdin, stdout, stderr, resizes, finish }
-}
-
-/// Accepts a port-forward. The request must have come over HTTP/1.1.
-///
-/// # Errors
-/// It asks for no upgrade, or for protocols that are not spoken.
-pub fn forward<B>(request: &mut Request<B>, env: &Env) -> Result<Upgrade<Forwards>, Refused> {
-    // Over WebSocket the same SPDY is spoken inside binary messages.
-    let Accepted { transport, response, upgrade, .. } =
-        handshake::accept(request, &[FORWARD_TUNNEL_PROTOCOL], &[FORWARD_PROTOCOL, ""])?;
-    let env = env.clone();
-    let session = async move {
-        let io = upgraded(upgrade).await?;
-        let session = match transport {
-            Transport::Spdy => start(io, &env),
-            Transport::WebSocket => start(Tunnel::new(websocket::on(io, WebSocketRole::Server).await), &env),
-        };
-        Ok(Forwards { _end: CloseOnDrop(session.closer()), session, half_open: Vec::new() })
-    };
-    Ok(Upgrade { response, session: Box::pin(session) })
-}
-
-/// The connections that a client asks to be forwarded. Dropping it ends them all.
-pub struct Forwards {
-    session: Session,
-    half_open: Vec<(Half, SpdyStream)>,
-    _end: CloseOnDrop,
-}
-
-/// Which connection a stream belongs to, and which of its two it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Half {
-    id: String,
-    port: u16,
-    is_data: bool,
-}
-
-/// One connection to `port` of the pod.
-pub struct Forward {
-    pub port: u16,
-    pub data: SpdyStream,
-    pub error: ForwardError,
-}
-
-/// Where the client is told that the connection failed; dropped, it says that nothing did.
-pub struct ForwardError(SpdyStream);
-
-impl ForwardError {
-    pub async fn report(mut self, message: &str) {
-        // Where the client is gone there is nobody to tell.
-        let _ = self.0.write_all(message.as_bytes()).await;
-    }
-}
-
-impl Forwards {
-    /// The next connection to forward. None: the client has gone.
-    pub async fn next(&mut self) -> Option<Forward> {
-        loop {
-            let stream = self.session.accept().await?;
-            // A stream that says no port is dropped, which the client sees as a reset.
-            let Some(request) = request_of(&stream) else { continue };
-            let other = Half { is_data: !request.is_data, ..request.clone() };
-            let Some(index) = self.half_open.iter().position(|(known, _)| *known == other) else {
-                if self.half_open.len() == MAX_HALF_OPEN {
-                    self.half_open.remove(0);
-                }
-                self.half_open.push((request, stream));
-                continue;
-            };
-            let (_, first) = self.half_open.remove(index);
-            let (data, error) = if request.is_data { (stream, first) } else { (first, stream) };
-            return Some(Forward { port: request.port, data, error: ForwardError(error) });
-        }
-    }
-}
-
-fn request_of(stream: &SpdyStream) -> Option<Half> {
-    let is_data = match stream.header("streamtype")? {
-        "data" => true,
-        "error" => false,
-        _ => return None,
-    };
-    let port = stream.header("port")?.parse().ok().filter(|port| *port > 0)?;
-    Some(Half { id: stream.header("requestid").unwrap_or_default().to_owned(), port, is_data })
 }

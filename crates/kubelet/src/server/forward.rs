@@ -1,6 +1,7 @@
 //! `/portForward`: connections to ports of a pod.
 
 use super::exec::{refused, switching};
+use super::route::Query;
 use super::{Body, pods, text};
 use crate::agent::Agent;
 use http::{Request, Response, StatusCode};
@@ -10,7 +11,13 @@ use streams::server::{Forward, Forwards};
 use tokio::io::AsyncWriteExt;
 use tracing::debug;
 
-pub(super) fn answer(agent: &Arc<Agent>, namespace: &str, pod: &str, mut request: Request<Incoming>) -> Response<Body> {
+pub(super) fn answer(
+    agent: &Arc<Agent>,
+    namespace: &str,
+    pod: &str,
+    query: &Query,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
     let runtime = match pods::find(agent, namespace, pod) {
         Ok((_, runtime)) => runtime,
         Err(refusal) => return *refusal,
@@ -18,7 +25,7 @@ pub(super) fn answer(agent: &Arc<Agent>, namespace: &str, pod: &str, mut request
     let Some(sandbox) = runtime.sandboxes.iter().find(|sandbox| sandbox.ready) else {
         return text(StatusCode::INTERNAL_SERVER_ERROR, "not found");
     };
-    let upgrade = match streams::server::forward(&mut request, &agent.env) {
+    let upgrade = match streams::server::forward(&mut request, ports(query), &agent.env) {
         Ok(upgrade) => upgrade,
         Err(why) => return refused(why),
     };
@@ -32,6 +39,28 @@ pub(super) fn answer(agent: &Arc<Agent>, namespace: &str, pod: &str, mut request
     switching(upgrade.response)
 }
 
+/// The ports that a query names, for clients whose protocol does not.
+fn ports(query: &Query) -> Result<Vec<u16>, String> {
+    let given: Vec<&String> = query.iter().filter(|(name, _)| name == "port").map(|(_, value)| value).collect();
+    if given.is_empty() {
+        return Err("query parameter \"port\" is required".to_owned());
+    }
+    let mut ports = Vec::new();
+    for text in given {
+        if text.is_empty() {
+            return Err("query parameter \"port\" cannot be empty".to_owned());
+        }
+        for part in text.split(',') {
+            match part.parse() {
+                Ok(0) => return Err(format!("port {text:?} must be > 0")),
+                Ok(port) => ports.push(port),
+                Err(error) => return Err(format!("unable to parse {text:?} as a port: {error}")),
+            }
+        }
+    }
+    Ok(ports)
+}
+
 /// Every connection is a task of its own; they end when the client goes.
 async fn serve(agent: &Arc<Agent>, sandbox: &str, mut forwards: Forwards) {
     while let Some(forward) = forwards.next().await {
@@ -41,7 +70,7 @@ async fn serve(agent: &Arc<Agent>, sandbox: &str, mut forwards: Forwards) {
 }
 
 async fn connect(agent: &Agent, sandbox: &str, forward: Forward) {
-    let Forward { port, data, error } = forward;
+    let Forward { port, input: mut from_client, output: mut to_client, error } = forward;
     let (mut from_pod, mut to_pod) = match agent.runtime.port_forward(sandbox, port).await {
         Ok(streams) => streams,
         Err(why) => {
@@ -49,7 +78,6 @@ async fn connect(agent: &Agent, sandbox: &str, forward: Forward) {
             return error.report(&text).await;
         }
     };
-    let (mut from_client, mut to_client) = tokio::io::split(data);
     let inward = async {
         // Either end may close at any time; the other then sees the end.
         let _ = tokio::io::copy(&mut from_client, &mut to_pod).await;
@@ -61,4 +89,21 @@ async fn connect(agent: &Agent, sandbox: &str, forward: Forward) {
     };
     tokio::join!(inward, outward);
     drop(error);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_read_from_the_query() {
+        let ask =
+            |values: &[&str]| ports(&values.iter().map(|value| ("port".to_owned(), (*value).to_owned())).collect());
+        assert_eq!(ask(&["80"]), Ok(vec![80]));
+        assert_eq!(ask(&["80,81", "82"]), Ok(vec![80, 81, 82]));
+        assert_eq!(ask(&[]).unwrap_err(), "query parameter \"port\" is required");
+        assert_eq!(ask(&[""]).unwrap_err(), "query parameter \"port\" cannot be empty");
+        assert_eq!(ask(&["0"]).unwrap_err(), "port \"0\" must be > 0");
+        assert!(ask(&["70000"]).unwrap_err().starts_with("unable to parse \"70000\" as a port"));
+    }
 }

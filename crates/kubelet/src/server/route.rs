@@ -42,7 +42,7 @@ pub(super) async fn answer(agent: &Arc<Agent>, gate: &Gate, peer: &Peer, request
             exec::run(agent, namespace, pod, container, &query).await
         }
         ["portForward", namespace, pod] | ["portForward", namespace, pod, _] => {
-            forward::answer(agent, namespace, pod, request)
+            forward::answer(agent, namespace, pod, &query, request)
         }
         ["stats", "summary"] => metrics::summary(agent).await,
         ["metrics"] if get => text(StatusCode::OK, agent.env.metrics.render()),

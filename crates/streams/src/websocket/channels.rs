@@ -1,4 +1,4 @@
-//! A command's streams as numbered channels: each message begins with the channel's number.
+//! Streams as numbered channels, of a command or of forwarded ports: each message begins with the channel's number.
 //!
 //! One loop for both ends: it reads messages into pipes and pipes into messages. The base64 forms
 //! are text: the number as a digit, the rest encoded.
@@ -72,8 +72,17 @@ pub(crate) struct Ends {
     pub(crate) incoming: Vec<(u8, DuplexStream)>,
     /// Where the data of each outgoing channel comes from.
     pub(crate) outgoing: Vec<(u8, DuplexStream)>,
-    /// A server ends the connection once its outgoing channels have ended, a client never does.
-    pub(crate) ends: bool,
+    /// For a server; a client speaks when it likes, and never ends the connection.
+    pub(crate) serves: Option<Serves>,
+}
+
+/// How a server begins and ends. It ends once its outgoing channels have.
+#[derive(Default)]
+pub(crate) struct Serves {
+    /// The first messages.
+    pub(crate) first: Vec<(u8, Vec<u8>)>,
+    /// The channel whose data is kept back to the end.
+    pub(crate) last: Option<u8>,
 }
 
 /// A pipe: the end for the loop, and the one for the caller.
@@ -90,7 +99,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     let (sink, stream) = socket.split();
     let mut reading = std::pin::pin!(read(stream, encoding, ends.incoming));
-    let writing = write(sink, encoding, ends.outgoing, ends.ends);
+    let writing = write(sink, encoding, ends.outgoing, ends.serves);
     tokio::select! {
         outcome = &mut reading => outcome,
         outcome = writing => {
@@ -122,18 +131,17 @@ async fn write<T: AsyncRead + AsyncWrite + Unpin>(
     mut sink: SplitSink<WebSocketStream<T>, Message>,
     encoding: Encoding,
     pipes: Vec<(u8, DuplexStream)>,
-    ends: bool,
+    serves: Option<Serves>,
 ) -> io::Result<()> {
-    if ends && let Some((channel, _)) = pipes.first() {
-        // An empty message tells the client that the connection stands.
-        sink.send(encoding.encode(*channel, &[])).await.map_err(super::io_error)?;
+    for (channel, data) in serves.iter().flat_map(|serves| &serves.first) {
+        sink.send(encoding.encode(*channel, data)).await.map_err(super::io_error)?;
     }
     let mut pieces = futures_util::stream::select_all(pipes.into_iter().map(|(channel, pipe)| pieces(channel, pipe)));
+    let last = serves.as_ref().and_then(|serves| serves.last);
     let mut result = None;
     while let Some((channel, data)) = pieces.next().await {
         match data {
-            // The result goes last: a client may leave as soon as it has it.
-            Some(data) if channel == ERROR => result = Some(data),
+            Some(data) if Some(channel) == last => result = Some(encoding.encode(channel, &data)),
             Some(data) => sink.send(encoding.encode(channel, &data)).await.map_err(super::io_error)?,
             None if channel == STDIN && encoding.half_close => {
                 sink.send(encoding.encode(CLOSE, &[channel])).await.map_err(super::io_error)?;
@@ -141,11 +149,11 @@ async fn write<T: AsyncRead + AsyncWrite + Unpin>(
             None => {}
         }
     }
-    if !ends {
+    if serves.is_none() {
         return std::future::pending().await;
     }
     if let Some(result) = result {
-        sink.send(encoding.encode(ERROR, &result)).await.map_err(super::io_error)?;
+        sink.send(result).await.map_err(super::io_error)?;
     }
     let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     sink.send(Message::Close(Some(normal))).await.map_err(super::io_error)

@@ -1,11 +1,13 @@
 //! Our client against our server, both transports.
 
 use crate::pretender::Pretender;
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::Request;
 use streams::client::{self, Command, Forwarder};
 use streams::{Outcome, Size, StreamError, Streams, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
 const BOTH: [Transport; 2] = [Transport::Spdy, Transport::WebSocket];
 const OUTPUT: Streams = Streams { stdin: false, stdout: true, stderr: true, tty: false };
@@ -148,6 +150,23 @@ async fn forward_through(pretender: &Pretender) {
         let message = refused.error.await;
         assert_eq!(message.as_deref(), Some("failed to connect to localhost:81 inside namespace"), "{transport:?}");
     }
+}
+
+/// As the clients of Python and JavaScript do it: two channels per port of the query, no SPDY inside.
+#[tokio::test]
+async fn ports_are_forwarded_over_channels_too() {
+    let pretender = Pretender::start().await;
+    let socket = TcpStream::connect(pretender.address).await.unwrap();
+    let uri = format!("ws://{}/api/v1/namespaces/default/pods/web/portforward", pretender.address);
+    let mut request = uri.into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "v4.channel.k8s.io".parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::client_async(request, socket).await.unwrap();
+    socket.send(Message::Binary(b"\x00loud".as_slice().into())).await.unwrap();
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        heard.push(socket.next().await.unwrap().unwrap().into_data().to_vec());
+    }
+    assert_eq!(heard, [b"\x00\x50\x00".as_slice(), b"\x01\x50\x00", b"\x00LOUD"]);
 }
 
 #[tokio::test]

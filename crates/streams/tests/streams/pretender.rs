@@ -87,7 +87,7 @@ impl Pretender {
                 self.upgrade(&request, upgrade, move |command| run(query.command.join(" "), command, left))
             }
             "/api/v1/namespaces/default/pods/web/portforward" => {
-                let upgrade = server::forward(&mut request, &self.env);
+                let upgrade = server::forward(&mut request, Ok(vec![80]), &self.env);
                 let env = self.env.clone();
                 self.upgrade(&request, upgrade, |forwards| forward(forwards, env))
             }
@@ -201,9 +201,9 @@ async fn forward(mut forwards: Forwards, env: Env) {
                 return forward.error.report(&message).await;
             }
             let mut bytes = vec![0; 4096];
-            while let Ok(read @ 1..) = forward.data.read(&mut bytes).await {
+            while let Ok(read @ 1..) = forward.input.read(&mut bytes).await {
                 bytes[..read].make_ascii_uppercase();
-                if forward.data.write_all(&bytes[..read]).await.is_err() {
+                if forward.output.write_all(&bytes[..read]).await.is_err() {
                     return;
                 }
             }
