@@ -43,7 +43,7 @@ pub async fn forward(
         .timeout(CONNECT, TcpStream::connect(&address))
         .await
         .map_err(|_| unreachable(format!("dial tcp {address}: i/o timeout")))?
-        .map_err(|error| unreachable(format!("dial tcp {address}: {error}")))?;
+        .map_err(|error| unreachable(format!("dial tcp {address}: {}", why(&error))))?;
     let _ = stream.set_nodelay(true);
     let tls = match target.tls {
         Tls::None => return exchange(env, stream, &address, &target, request).await,
@@ -61,6 +61,16 @@ pub async fn forward(
         .map_err(|_| unreachable("TLS handshake timeout".to_owned()))?
         .map_err(|error| unreachable(error.to_string()))?;
     exchange(env, stream, &address, &target, request).await
+}
+
+/// Why there is no connection, in the words that people know.
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 async fn exchange<S>(

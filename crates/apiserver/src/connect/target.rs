@@ -60,7 +60,6 @@ fn pod_stream(server: &Server, asked: &Asked, query: &str) -> Result<Target, Sta
     let pod = object(server, "pods", &asked.namespace, &asked.name)?;
     let node = text(&pod, "/spec/nodeName");
     let given = crate::http::query_pairs(query).find(|(key, _)| key == "container").map(|(_, value)| value);
-    let rest: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("container=")).collect();
     let (namespace, name) = (segment(&asked.namespace), segment(&asked.name));
     let start = match asked.subresource.as_str() {
         "portforward" => {
@@ -82,7 +81,33 @@ fn pod_stream(server: &Server, asked: &Asked, query: &str) -> Result<Target, Sta
         // As upstream: logs of a pod without a node are empty, everything else must wait.
         return Err(Status::bad_request(format!("pod {} does not have a host assigned", asked.name)));
     }
-    kubelet(server, node, start, &rest.join("&"))
+    kubelet(server, node, start, &node_query(&asked.subresource, query))
+}
+
+/// What the API calls the options of a stream, and what kubelets call them.
+const STREAM_OPTIONS: [(&str, &str); 4] =
+    [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
+
+/// The query as kubelets read it, upstream's as well as ours.
+fn node_query(subresource: &str, query: &str) -> String {
+    let mut pairs = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let option = STREAM_OPTIONS.iter().find(|(known, _)| *known == name);
+        match (subresource, name, option) {
+            (_, "container", _) => {}
+            ("portforward", "ports", _) => pairs.push(format!("port={value}")),
+            ("exec" | "attach", _, Some((_, theirs))) if !is_false(value) => pairs.push(format!("{theirs}=1")),
+            ("exec" | "attach", _, Some(_)) => {}
+            _ => pairs.push(pair.to_owned()),
+        }
+    }
+    pairs.join("&")
+}
+
+/// A flag of a query is set by any other word.
+fn is_false(value: &str) -> bool {
+    value == "0" || value.eq_ignore_ascii_case("false")
 }
 
 /// The container meant: the one named, or the only one there is.
@@ -236,6 +261,15 @@ mod tests {
         assert_eq!(split_name("web"), (false, "web", ""));
         assert_eq!(split_name("web:http"), (false, "web", "http"));
         assert_eq!(split_name("https:web:443"), (true, "web", "443"));
+    }
+
+    #[test]
+    fn options_go_to_kubelets_under_their_names() {
+        let exec = "command=sh&command=-c&stdin=true&stdout=1&stderr=false&container=c";
+        assert_eq!(node_query("exec", exec), "command=sh&command=-c&input=1&output=1");
+        assert_eq!(node_query("attach", "tty=True&stderr=true"), "tty=1&error=1");
+        assert_eq!(node_query("portforward", "ports=80%2C81&ports=82"), "port=80%2C81&port=82");
+        assert_eq!(node_query("log", "container=c&follow=true&tailLines=1"), "follow=true&tailLines=1");
     }
 
     #[test]
