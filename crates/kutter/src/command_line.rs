@@ -94,10 +94,23 @@ fn up_command() -> Command {
         .arg(flag("no-node", "Run the control plane alone"))
         .arg(flag("split", "Run server and node as two processes: a server that fails leaves the node running"))
         .arg(flag("no-scheduler", "Leave scheduling to a scheduler of one's own"))
+        .arg(
+            value(
+                "disable",
+                "ROOM",
+                "Leave out a room that another program takes the place of: repeat, or separate by commas",
+            )
+            .action(ArgAction::Append)
+            .value_delimiter(',')
+            .value_parser(ROOMS),
+        )
         .arg(value("scheduler-config", "FILE", "Profiles and extenders: upstream's KubeSchedulerConfiguration"))
         .arg(value("write-kubeconfig", "PATH", "Also write the administrator's kubeconfig here"))
         .args(registries())
 }
+
+/// What `--disable` can leave out.
+const ROOMS: [&str; 3] = ["controllers", "scheduler", "node"];
 
 /// How images are pulled, the same for every command that pulls.
 fn registries() -> [Arg; 3] {
@@ -133,6 +146,7 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
     let needed = |name: &str| text(name).unwrap_or_default();
     let listen = needed("listen");
     let gates = matches.get_many::<String>("feature-gates").into_iter().flatten().map(String::as_str);
+    let is_disabled = |room: &str| matches.get_many::<String>("disable").into_iter().flatten().any(|name| name == room);
     Ok(up::Options {
         data_dir: dir(matches),
         listen: listen.parse::<SocketAddr>().with_context(|| format!("--listen: {listen:?} is no ADDR:PORT"))?,
@@ -148,9 +162,10 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
         access: AccessOptions::read(matches)?,
         feature_gates: up::read_gates(gates)?,
         api: api_flags::read(matches)?,
-        no_node: matches.get_flag("no-node"),
+        no_node: matches.get_flag("no-node") || is_disabled("node"),
         split: matches.get_flag("split"),
-        no_scheduler: matches.get_flag("no-scheduler"),
+        no_scheduler: matches.get_flag("no-scheduler") || is_disabled("scheduler"),
+        no_controllers: is_disabled("controllers"),
         scheduler_config: text("scheduler-config").map(PathBuf::from),
         registries: registry_options(matches)?,
         write_kubeconfig: text("write-kubeconfig").map(PathBuf::from),

@@ -18,6 +18,17 @@ const LEGACY_TOKENS: &str = "LegacyServiceAccountTokenNoAutoGeneration";
 const MANAGER: &str = "kube-controller-manager";
 
 pub fn start(env: &Env, plane: &ControlPlane, options: &Options) -> anyhow::Result<()> {
+    if !options.no_controllers {
+        start_controllers(env, plane, options)?;
+    }
+    if !options.no_scheduler {
+        let scheduler = plane.api(User::new("system:kube-scheduler", &[auth::names::AUTHENTICATED]));
+        scheduler::start(env, scheduler, scheduler_options(options)?);
+    }
+    Ok(())
+}
+
+fn start_controllers(env: &Env, plane: &ControlPlane, options: &Options) -> anyhow::Result<()> {
     let nodes = Range::parse(&options.pod_cidr, Some(options.node_cidr_mask_size.into()))?;
     let caches = Caches::new(plane.api(manager()), env);
     let wanted = controllers::Options {
@@ -29,11 +40,6 @@ pub fn start(env: &Env, plane: &ControlPlane, options: &Options) -> anyhow::Resu
         ..controllers::Options::new(caches)
     };
     controllers::start(env, &|identity| controller_api(plane, identity), wanted);
-    if options.no_scheduler {
-        return Ok(());
-    }
-    let scheduler = plane.api(User::new("system:kube-scheduler", &[auth::names::AUTHENTICATED]));
-    scheduler::start(env, scheduler, scheduler_options(options)?);
     Ok(())
 }
 

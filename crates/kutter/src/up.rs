@@ -46,6 +46,7 @@ pub struct Options {
     pub split: bool,
     pub registries: ImagesOptions,
     pub no_scheduler: bool,
+    pub no_controllers: bool,
     pub scheduler_config: Option<PathBuf>,
     pub write_kubeconfig: Option<PathBuf>,
 }
