@@ -2,8 +2,10 @@
 //!
 //! - `check`: what CI checks, in the order that fails fastest;
 //! - `tidy`: the house rules that no compiler knows;
+//! - `find-bugs [NAME...]`: that the simulator finds the bugs seeded on purpose;
 //! - `new controller|command|strategy NAME`: a room with its first lines.
 
+mod bugs;
 mod new;
 mod tidy;
 
@@ -17,8 +19,9 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["check"] => check(),
         ["tidy"] => tidy::run(&root()),
+        ["find-bugs", names @ ..] => bugs::run(&root(), names),
         ["new", kind, name] => new::run(&root(), kind, name),
-        _ => Err(anyhow::anyhow!("usage: cargo xtask check | tidy | new KIND NAME")),
+        _ => Err(anyhow::anyhow!("usage: cargo xtask check | tidy | find-bugs [NAME...] | new KIND NAME")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

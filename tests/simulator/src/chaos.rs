@@ -167,7 +167,8 @@ impl Chaos {
         }
         fate.crash = victim.filter(|victim| self.is_last(*victim)).map(|_| self.rng.chance(0.5));
         let dice = self.dice();
-        if dice < 0.02 {
+        let is_watch = request.verb == Verb::Watch;
+        if dice < 0.02 || is_watch && dice < 0.06 {
             fate.refusal = Some(self.refusal(request));
         } else if dice < 0.04 {
             fate.lost = true;
@@ -182,6 +183,10 @@ impl Chaos {
 
     fn refusal(&self, request: &Request) -> Error {
         let changes = matches!(request.verb, Verb::Update | Verb::Patch(_));
+        if request.verb == Verb::Watch && self.rng.chance(0.5) {
+            // Its past is forgotten: the client has to list again.
+            return Status::expired("too old resource version").into();
+        }
         match self.rng.u64(0..4) {
             // Of a deletion a conflict would mean that another object has the name now.
             0 if changes => {

@@ -5,6 +5,8 @@
 //! - controllers never take an available pod away when fewer than replicas − maxUnavailable stay,
 //!   but for what injected failures took.
 //!
+//! It looks at the namespace `default` only.
+//!
 //! Components act on what they saw a moment ago, so a limit counts for [`WINDOW`] after it changed.
 //! As upstream counts, pods that are being deleted are gone.
 
@@ -192,6 +194,9 @@ pub fn describe(key: &str, object: &Value) -> String {
 impl Judge {
     /// Takes in a write; says what is wrong about it.
     pub fn observe(&mut self, now: Instant, key: &Arc<str>, object: Option<&Value>) -> Option<String> {
+        if !key.contains("/default/") {
+            return None;
+        }
         if key.starts_with(PODS) {
             self.observe_pod(now, key, object.map(Pod::read))
         } else if key.starts_with(SETS) {
@@ -231,11 +236,14 @@ impl Judge {
         self.asked.entry(set.uid.clone()).or_default().set(now, set.replicas);
         let before = self.sets.insert(key.clone(), set.clone()).map_or(0, |before| before.replicas);
         let deployment = self.deployment.as_ref().filter(|deployment| deployment.uid == set.owner)?;
+        let total: i64 = self.sets.values().filter(|set| set.owner == deployment.uid).map(|set| set.replicas).sum();
         if set.replicas < before {
             let known = self.sets.values().filter(|other| other.owner == set.owner).map(|other| other.available).sum();
+            let is_beyond = |wanted: Wanted| total - set.replicas + before > wanted.replicas + wanted.surge;
+            // Sets that together ask for too much, as after a smaller surge, are shrunk by their sizes.
+            let known = if self.wanted.all(now).last().is_some_and(is_beyond) { 0 } else { known };
             self.known.insert(set.uid.clone(), known);
         }
-        let total: i64 = self.sets.values().filter(|set| set.owner == deployment.uid).map(|set| set.replicas).sum();
         let limit = self.wanted.all(now).map(|wanted| wanted.replicas + wanted.surge).max()?;
         (set.replicas > before && total > limit).then(|| {
             format!("{key} grew to {}: its Deployment's sets ask for {total}, {limit} are allowed", set.replicas)

@@ -179,6 +179,11 @@ impl Ledger {
         under(&self.state().objects, prefix).map(|(_, (_, value))| value.clone()).collect()
     }
 
+    /// The same with their keys.
+    pub fn entries(&self, prefix: &str) -> Vec<(Arc<str>, Arc<Value>)> {
+        under(&self.state().objects, prefix).map(|(key, (_, value))| (key.clone(), value.clone())).collect()
+    }
+
     pub fn value(&self, key: &str) -> Option<Arc<Value>> {
         self.state().objects.get(key).map(|(_, value)| value.clone())
     }

@@ -146,7 +146,13 @@ impl Player {
 
 /// Trying again would not change the answer.
 fn is_settled(error: &Error) -> bool {
-    [Reason::AlreadyExists, Reason::NotFound, Reason::Conflict, Reason::Invalid, Reason::BadRequest]
-        .into_iter()
-        .any(|reason| error.is(reason))
+    let settled = [
+        Reason::AlreadyExists,
+        Reason::NotFound,
+        Reason::Conflict,
+        Reason::Invalid,
+        Reason::BadRequest,
+        Reason::Forbidden,
+    ];
+    settled.into_iter().any(|reason| error.is(reason))
 }

@@ -8,7 +8,7 @@ use simulator::seeds::{Game, play, play_all};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Of each scenario; more by `SIM_SEEDS`.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 75;
 const SABOTAGED: Mode = Mode { prints: false, is_sabotaged: true };
 
 #[test]

@@ -21,12 +21,14 @@ struct Work {
     now: Timestamp,
     draft: Draft,
     actions: Vec<Action>,
+    /// Jobs that make room for the next one.
+    replaced: Vec<Job>,
 }
 
 pub(super) fn plan(observed: Observed, now: Timestamp) -> Plan {
     let about = observed.owner.about(&observed.cron_job.metadata);
     let draft = Draft::of(&observed.cron_job);
-    let mut work = Work { observed, about, now, draft, actions: Vec::new() };
+    let mut work = Work { observed, about, now, draft, actions: Vec::new(), replaced: Vec::new() };
     work.take_note();
     let missing = work.missing();
     if missing.is_empty() {
@@ -138,8 +140,7 @@ impl Work {
             return false;
         }
         if spec.concurrency_policy == "Replace" {
-            let running: Vec<Job> = self.observed.jobs.iter().filter(|job| self.draft.has(job)).cloned().collect();
-            self.delete(&running);
+            self.replaced = self.observed.jobs.iter().filter(|job| self.draft.has(job)).cloned().collect();
         }
         true
     }
@@ -156,7 +157,6 @@ impl Work {
         if !jobs.is_empty() {
             self.actions.push(Action::Delete(jobs.iter().map(delete).collect()));
         }
-        jobs.iter().for_each(|job| self.draft.drop_uid(&job.meta.uid));
     }
 
     /// Jobs that are over beyond the limits, those first that started first.
@@ -173,14 +173,26 @@ impl Work {
         }
     }
 
+    /// The next job is made once those it replaces are on their way: as long as they are not, they run
+    /// and stay listed.
     fn start(mut self, at: Timestamp, timetable: Timetable) -> Plan {
+        let replaced = std::mem::take(&mut self.replaced);
+        self.delete(&replaced);
+        Plan::of(std::mem::take(&mut self.actions)).then(move |outcome| match outcome.failure {
+            Some(_) => self.finish(None),
+            None => {
+                replaced.iter().for_each(|job| self.draft.drop_uid(&job.meta.uid));
+                self.create(at, timetable)
+            }
+        })
+    }
+
+    fn create(self, at: Timestamp, timetable: Timetable) -> Plan {
         let job = self.job(at, &timetable);
         let namespace = self.observed.owner.key.namespace().to_owned();
         let create = Create::new(&resource::JOBS, &namespace, job).announce_as(&self.about, Voice::Job).or_exists();
-        let mut actions = std::mem::take(&mut self.actions);
-        actions.push(Action::Create(vec![create]));
         let key = Key::new(&namespace, &self.job_name(at));
-        Plan::of(actions).then(move |outcome| match outcome.written.last() {
+        Plan::of(vec![Action::Create(vec![create])]).then(move |outcome| match outcome.written.last() {
             Some(body) => self.note_start(body, at, &timetable),
             None if outcome.failure.is_some() => self.finish(None),
             // It is there already: whose is it?

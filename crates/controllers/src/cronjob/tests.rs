@@ -171,3 +171,16 @@ async fn a_job_that_went_missing_is_taken_off_the_list() {
     assert_eq!(status(&stage)["active"], json!([]));
     assert!(stage.events().iter().any(|event| event.starts_with("MissingJob Active job went missing: tick-")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_cannot_be_replaced_stays_listed_and_alone() {
+    let stage = stage(&json!({"concurrencyPolicy": "Replace"})).await;
+    stage.settle(65).await;
+    let first = names(&stage);
+    assert_eq!(first.len(), 1);
+    let error: client::Error = meta::Status::internal("not now").into();
+    stage.refuse("delete jobs", error);
+    stage.settle(200).await;
+    assert_eq!(names(&stage), first);
+    assert_eq!(status(&stage)["active"][0]["name"], json!(first[0]));
+}

@@ -7,7 +7,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use crate::action::Plan;
+use crate::action::{Action, Plan};
 use crate::kinds::resource;
 use crate::rig::{Def, Rig, Room, RoomError};
 use crate::views::{DefinitionView, PodView};
@@ -104,9 +104,17 @@ impl Room for Namespaces {
         let Some(item) = self.namespaces.get_key(key).filter(|item| item.meta.is_deleting()) else {
             return Ok(Plan::nothing());
         };
-        let unreadable = |why| RoomError::Decode { key: key.clone(), why };
-        let namespace: Namespace = item.decode().map_err(unreadable)?;
-        let object: Value = item.decode().map_err(unreadable)?;
-        Ok(plan::plan(&Observed { namespace, object, contents: self.contents() }, now))
+        // The cache may be behind: by now another of that name may stand there, which is to keep what it has.
+        let (contents, key, uid) = (self.contents(), key.clone(), item.meta.uid.clone());
+        let read = Action::Read { resource: resource::NAMESPACES, key: key.clone() };
+        Ok(Plan::of(vec![read]).then(move |outcome| {
+            let live = outcome.reads.first().and_then(Option::as_ref);
+            let read =
+                live.and_then(|body| Some((serde_json::from_slice(body).ok()?, serde_json::from_slice(body).ok()?)));
+            let Some((namespace, object)) = read else { return Plan::nothing() };
+            let observed = Observed { namespace, object, contents };
+            let meta = &observed.namespace.metadata;
+            if meta.uid == uid && meta.is_deleting() { plan::plan(&observed, now) } else { Plan::nothing() }
+        }))
     }
 }

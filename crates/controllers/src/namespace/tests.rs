@@ -80,3 +80,19 @@ async fn living_namespaces_are_left_alone() {
     assert!(stage.writes().is_empty());
     assert!(built_in().len() > 20, "the table of kinds must be there");
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_of_the_same_name_keeps_what_it_has() {
+    let mut old = ending();
+    old["metadata"]["uid"] = json!("old");
+    let stage = Stage::new(&DEF, &[(&NAMESPACES, old), (&PODS, bound_pod()), (&CONFIG_MAPS, named("a"))]).await;
+    // The cache will learn of the new one, but not before it was asked about the old one.
+    stage.edit(&NAMESPACES, "", "ns", |namespace| {
+        *namespace = json!({"metadata": {"name": "ns", "uid": "new"}, "spec": {"finalizers": ["kubernetes"]}});
+    });
+    stage.api.remove(&PODS, "ns", "p");
+    stage.writes();
+    stage.settle(60).await;
+    assert!(stage.writes().is_empty());
+    assert_eq!(stage.api.all(&CONFIG_MAPS).len(), 1);
+}

@@ -86,7 +86,8 @@ impl Collector {
         let absent: Vec<_> = named.filter(|node| self.nodes.get("", node).is_none()).cloned().collect();
         missing.retain(|node, _| absent.contains(node));
         absent.into_iter().for_each(|node| {
-            missing.entry(node).or_insert(now);
+            // A clock that was set back must not make the wait longer.
+            missing.entry(node).and_modify(|since| *since = now.min(*since)).or_insert(now);
         });
         let long = missing.iter().filter(|(_, since)| now.duration_since(**since) >= QUARANTINE);
         long.map(|(node, _)| node.clone()).collect()

@@ -68,3 +68,12 @@ fn of_too_many_ended_pods_the_oldest_go() {
     let gone: Vec<_> = ended_beyond(&pods, 1).iter().map(|it| it.pod.meta.name.clone()).collect();
     assert_eq!(gone, ["b", "d"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_makes_no_pod_stay() {
+    let stage = Stage::new(&DEF, &[(&PODS, pod("a", "n1", "Running"))]).await;
+    stage.settle(25).await;
+    stage.env.clock.jump(-jiff::SignedDuration::from_mins(10));
+    stage.settle(100).await;
+    assert!(names(&stage).is_empty());
+}

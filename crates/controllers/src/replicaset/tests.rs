@@ -222,3 +222,13 @@ async fn replication_controllers_are_kept_likewise() {
     assert_eq!(stage.api.all(&PODS)[0]["metadata"]["ownerReferences"][0]["kind"], "ReplicationController");
     assert!(stage.api.get(&controllers, "ns", "rc").unwrap()["status"]["terminatingReplicas"].is_null());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_clock_is_ahead_does_not_keep_its_pods_from_being_available() {
+    let mut early = pod("a", Some("web"));
+    ready(&mut early, "2026-01-01T00:10:00Z");
+    let stage = Stage::new(&REPLICA_SET, &[(&SETS, set("web", 1)), (&PODS, early)]).await;
+    stage.settle(1).await;
+    let set = stage.api.get(&SETS, "ns", "web").unwrap();
+    assert_eq!(set["status"]["availableReplicas"], json!(1));
+}

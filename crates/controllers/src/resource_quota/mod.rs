@@ -12,17 +12,17 @@ use crate::action::{Action, Plan};
 use crate::kinds::resource;
 use crate::rig::{Def, Rig, Room, RoomError};
 use crate::views::PodView;
-use base::Timestamp;
+use base::{Clock, Timestamp};
 use bytes::Bytes;
 use client::queue::RETRY;
 use client::{Cache, Change, Item, Key, Projection, WorkQueue};
-use jiff::SignedDuration;
 use meta::GroupVersionResource;
 use quota::Subject;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 pub const DEF: Def = Def {
     name: "resourcequota-controller",
@@ -38,7 +38,7 @@ const RESYNC: Duration = Duration::from_secs(300);
 /// Kinds without a cache are looked at this often.
 const POLL: Duration = Duration::from_secs(15);
 /// What was charged is written by then.
-const QUIET: SignedDuration = SignedDuration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(1);
 
 type Place = (&'static str, &'static str);
 
@@ -64,8 +64,9 @@ impl Counted {
 struct Quotas {
     quotas: Arc<Cache<()>>,
     counted: BTreeMap<Place, Counted>,
-    /// Since when a quota is as it is.
-    since: Mutex<BTreeMap<Key, (String, Timestamp)>>,
+    clock: Clock,
+    /// Since when a quota is as it is, by a clock that nobody sets.
+    since: Mutex<BTreeMap<Key, (String, Instant)>>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
@@ -84,7 +85,7 @@ fn build(rig: &Rig) -> Box<dyn Room> {
         });
         counted.insert((&*kind.group, &*kind.resource), Counted::new(kind.gvr(), cache));
     }
-    Box::new(Quotas { quotas, counted, since: Mutex::default() })
+    Box::new(Quotas { quotas, counted, clock: rig.env.clock.clone(), since: Mutex::default() })
 }
 
 /// Of pods more counts than whether they are there.
@@ -150,9 +151,9 @@ impl Room for Quotas {
         Ok(match plan::verdict(&quota, &hard, &counted) {
             plan::Verdict::Right => Plan::nothing().again(Some(every)),
             plan::Verdict::Write(status) => Plan::of(vec![plan::update(&quota, status)]).again(Some(every)),
-            plan::Verdict::TooMuch => match self.quiet_for(&item, now) {
+            plan::Verdict::TooMuch => match self.quiet_for(&item) {
                 waited if waited >= QUIET => self.recount(quota, &hard, now).again(Some(every)),
-                waited => Plan::nothing().again(Duration::try_from(QUIET - waited).ok()),
+                waited => Plan::nothing().again(Some(QUIET - waited)),
             },
         })
     }
@@ -165,7 +166,8 @@ impl Quotas {
     }
 
     /// How long the quota has been as it is, as far as this room has seen.
-    fn quiet_for(&self, quota: &Item<()>, now: Timestamp) -> SignedDuration {
+    fn quiet_for(&self, quota: &Item<()>) -> Duration {
+        let now = self.clock.instant();
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = since.entry(quota.key.clone()).or_insert_with(|| (quota.meta.resource_version.clone(), now));
         if entry.0 != quota.meta.resource_version {

@@ -4,6 +4,7 @@ use super::plan::{self, Verdict};
 use super::*;
 use crate::kinds::resource::{PODS, RESOURCE_QUOTAS};
 use crate::testing::Stage;
+use jiff::SignedDuration;
 use serde_json::json;
 
 fn quota(hard: Value, used: Value) -> Value {
@@ -81,4 +82,16 @@ fn verdicts() {
         let hard = of(quota["spec"]["hard"].clone());
         assert_eq!(plan::verdict(&quota, &hard, &of(counted)), wanted, "{quota}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_keeps_nothing_charged() {
+    let objects = [(&RESOURCE_QUOTAS, quota(json!({"pods": "5"}), json!({"pods": "1"}))), (&PODS, pod("a", "1"))];
+    let stage = Stage::new(&DEF, &objects).await;
+    stage.settle(5).await;
+    stage.api.remove(&PODS, "ns", "a");
+    stage.env.clock.sleep(Duration::from_millis(100)).await;
+    stage.env.clock.jump(-SignedDuration::from_mins(10));
+    stage.settle(5).await;
+    assert_eq!(used(&stage), json!({"pods": "0"}));
 }

@@ -51,9 +51,10 @@ impl PodView {
         matches!(self.phase, Phase::Succeeded | Phase::Failed)
     }
 
-    /// Ready for at least `seconds`.
+    /// Ready for at least `seconds`. Where none are asked for, times do not matter: its node's clock
+    /// may be ahead.
     pub fn is_available(&self, seconds: i32, now: Timestamp) -> bool {
-        self.ready && self.available_at(seconds).is_some_and(|at| at <= now)
+        self.ready && (seconds == 0 || self.available_at(seconds).is_some_and(|at| at <= now))
     }
 
     /// When a ready pod will have been ready for `seconds`.

@@ -1,9 +1,11 @@
 //! The scenarios: a room each, and one line in [`ALL`]. They say what the user does and what must
 //! hold; playing is [`crate::scenario`]'s.
 
+mod cronjob;
 mod deployment;
 mod eviction;
 mod garbage;
+mod namespace;
 mod quota;
 mod scheduling;
 mod workloads;
@@ -17,6 +19,8 @@ pub const ALL: &[Def] = &[
     Def::of::<quota::Quota>("quota"),
     Def::of::<eviction::Eviction>("eviction"),
     Def::of::<garbage::Garbage>("garbage"),
+    Def::of::<namespace::Namespace>("namespace"),
+    Def::of::<cronjob::CronJobs>("cronjob"),
 ];
 
 /// The scenario of a name.

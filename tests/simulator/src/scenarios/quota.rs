@@ -52,8 +52,6 @@ impl Scenario for Quota {
     const FAULTS: &'static [(u64, Fault)] = FAULTS_OF_SERVERS;
     const ROUNDS: Range<u64> = 15..40;
     const PAUSE: Range<u64> = 50..8_000;
-    /// Seldom the end of a pod is counted only by the next look at everything.
-    const SETTLES_WITHIN: Duration = Duration::from_secs(1800);
 
     async fn start(player: &Player) -> Result<Self, String> {
         player.world.net.ledger.keep(Box::new(rule()));

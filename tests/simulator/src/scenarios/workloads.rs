@@ -2,10 +2,10 @@
 //!
 //! At every moment a node has no more daemons than a surge allows, a Job no more pods under way than
 //! it may, but for those whose creation was not answered, and no ordinal of the StatefulSet runs
-//! twice (see [`crate::machines`]). In the end all is as wanted, no pod that a Job ever made is
+//! twice (see [`crate::machines`]), nor does one start out of order. In the end all is as wanted, no pod that a Job ever made is
 //! counted twice, none that ended is left out, and nobody writes.
 
-use crate::ledger::{Ledger, Written};
+use crate::ledger::{Change, Ledger, Objects, Written};
 use crate::player::{NAMESPACE, Player};
 use crate::scenario::Scenario;
 use meta::{GroupVersionResource, conditions};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const POD: GroupVersionResource = GroupVersionResource::of("", "v1", "pods");
 const DAEMON_SET: GroupVersionResource = GroupVersionResource::of("apps", "v1", "daemonsets");
@@ -25,6 +26,8 @@ const COMPLETIONS: i64 = 12;
 const PARALLELISM: usize = 4;
 /// Pods made twice over a whole run.
 const SURPLUS: i64 = 12;
+/// An older member was well this lately, as far as a controller may know.
+const WELL_LATELY: Duration = Duration::from_secs(60);
 /// Creations that may be under way again because an answer was lost.
 const UNSURE: usize = 4;
 
@@ -60,6 +63,9 @@ impl Scenario for Workloads {
         });
         player.create(&DAEMON_SET, &workload("DaemonSet", "apps/v1", "daemon", spec, "good:1")).await;
         let policy = if player.rng.chance(0.5) { "OrderedReady" } else { "Parallel" };
+        if policy == "OrderedReady" {
+            player.world.net.ledger.keep(Box::new(in_order()));
+        }
         let spec = json!({
             "selector": select("member"), "serviceName": "member", "replicas": MEMBERS,
             "podManagementPolicy": policy,
@@ -164,6 +170,27 @@ fn is_active(pod: &Value) -> bool {
 
 fn is_ready(pod: &Value) -> bool {
     is_active(pod) && conditions::is_true(&pod["status"]["conditions"], "Ready")
+}
+
+/// A member comes only when all before it are well, or were until lately.
+fn in_order() -> impl FnMut(&Change<'_>) -> Option<String> {
+    let mut well: BTreeMap<i64, Instant> = BTreeMap::new();
+    let ordinal = |key: &str| key.strip_prefix(PODS)?.strip_prefix("member-")?.parse::<i64>().ok();
+    let is_well = |objects: &Objects, number: i64| {
+        objects.get(&*format!("{PODS}member-{number}")).is_some_and(|(_, pod)| is_ready(pod))
+    };
+    move |change| {
+        let number = ordinal(change.key)?;
+        if change.before.is_some_and(is_ready) {
+            well.insert(number, change.now);
+        }
+        change.after.filter(|_| change.before.is_none())?;
+        let was_well = |number: &i64| {
+            is_well(change.objects, *number) || well.get(number).is_some_and(|at| change.now - *at <= WELL_LATELY)
+        };
+        let missing = (0..number).find(|number| !was_well(number))?;
+        Some(format!("{} comes before member-{missing} is ready", change.key))
+    }
 }
 
 /// The rules of every moment.
