@@ -15,7 +15,7 @@ pub(crate) use scalar::{is_empty, zero};
 pub(crate) use seed::is_omitted;
 use seed::{Context, Seed};
 use serde::de::DeserializeSeed;
-use serde_json::Value;
+use serde_json::{Map, Value};
 pub use untyped::decode_untyped;
 
 /// What to do about unknown and duplicate fields (`fieldValidation`).
@@ -64,6 +64,51 @@ pub fn from_value(value: Value, schema: &Schema, id: TypeId, strictness: Strictn
     finish(context, value, strictness, || None)
 }
 
+/// The same for a value that was made from `known`, which is canonical: what stands in both stays as
+/// it is, and only what differs is read.
+pub fn from_changed(mut value: Value, known: &Value, schema: &Schema, id: TypeId, strictness: Strictness) -> Decoded {
+    let same = match (&mut value, known) {
+        (Value::Object(value), Value::Object(known)) => take_same(value, known),
+        _ => Map::new(),
+    };
+    let (mut value, found) = from_value(value, schema, id, strictness)?;
+    if let Value::Object(value) = &mut value {
+        put_back(value, same);
+    }
+    Ok((value, found))
+}
+
+/// Takes out of an object what stands in the other one too, as far down as both are objects.
+fn take_same(value: &mut Map<String, Value>, known: &Map<String, Value>) -> Map<String, Value> {
+    let mut same = Map::new();
+    for (name, mut field) in std::mem::take(value) {
+        let before = known.get(&name);
+        if before == Some(&field) {
+            same.insert(name, field);
+            continue;
+        }
+        if let (Value::Object(field), Some(Value::Object(before))) = (&mut field, before) {
+            let inner = take_same(field, before);
+            if !inner.is_empty() {
+                same.insert(name.clone(), Value::Object(inner));
+            }
+        }
+        value.insert(name, field);
+    }
+    same
+}
+
+fn put_back(into: &mut Map<String, Value>, same: Map<String, Value>) {
+    for (name, field) in same {
+        match (into.get_mut(&name), field) {
+            (Some(Value::Object(into)), Value::Object(field)) => put_back(into, field),
+            (_, field) => {
+                into.insert(name, field);
+            }
+        }
+    }
+}
+
 fn finish(
     context: Context<'_>,
     value: serde_json::Result<Value>,
@@ -78,7 +123,7 @@ fn finish(
     if let Some(message) = context.mismatch {
         return Err(DecodeError::Type(message));
     }
-    let value = if value.is_null() { Value::Object(serde_json::Map::new()) } else { value };
+    let value = if value.is_null() { Value::Object(Map::new()) } else { value };
     match strictness {
         Strictness::Strict if !context.strict_errors.is_empty() => Err(DecodeError::Strict(context.strict_errors)),
         _ => Ok((value, context.strict_errors)),

@@ -18,6 +18,7 @@ pub(super) enum Division<'a> {
 pub(super) fn division<'a>(place: &Place<'a>, value: Option<&Value>) -> Division<'a> {
     match place.shape() {
         _ if place.field().is_some_and(|field| field.atomic) => Division::Leaf,
+        _ if place.structure().is_some_and(|structure| structure.atomic) => Division::Leaf,
         // A custom resource may hold anything where its schema says nothing.
         Some(Shape::Struct(_)) if value.is_none_or(|value| value.is_object() || value.is_null()) => Division::Fields,
         Some(Shape::Map(map)) if !map.atomic => Division::Fields,

@@ -68,6 +68,11 @@ impl Entry {
         })
     }
 
+    /// Upstream's order.
+    fn rank(&self) -> (bool, [&str; 4]) {
+        (!self.applied, [&self.time, &self.manager, &self.api_version, &self.subresource])
+    }
+
     fn write(self) -> Value {
         let mut map = Map::new();
         let operation = if self.applied { "Apply" } else { "Update" };
@@ -116,11 +121,7 @@ pub(super) fn take(object: &mut Value) -> Value {
 /// Writes the entries back: none without fields, sorted as upstream sorts them.
 pub(super) fn put(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|entry| !entry.fields.is_empty());
-    entries.sort_by(|a, b| {
-        let key =
-            |entry: &Entry| (!entry.applied, entry.time.clone(), entry.manager.clone(), entry.api_version.clone());
-        key(a).cmp(&key(b)).then_with(|| a.subresource.cmp(&b.subresource))
-    });
+    entries.sort_by(|a, b| a.rank().cmp(&b.rank()));
     let list: Vec<Value> = entries.into_iter().map(Entry::write).collect();
     let Some(map) = object.as_object_mut() else { return };
     let metadata = map.entry("metadata").or_insert_with(|| json!({}));

@@ -22,17 +22,18 @@ const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 /// objects are canonical and of the request's version.
 pub fn track_update(live: Option<&Value>, new: &mut Value, writer: &Writer<'_>, cursor: &Cursor<'_>) {
     let given = take(new);
-    let of_live = || {
-        let list = live.and_then(|live| live.pointer("/metadata/managedFields")).cloned();
-        read(list.unwrap_or_default()).unwrap_or_default()
-    };
-    let mut entries = if !writer.subresource.is_empty() {
-        of_live()
+    let of_live = live.and_then(|live| live.pointer("/metadata/managedFields")).unwrap_or(&Value::Null);
+    let read_live = || read(of_live.clone()).unwrap_or_default();
+    let mut entries = if given == *of_live {
+        // Mostly nobody touches them: then there is nothing to copy.
+        read(given).unwrap_or_default()
+    } else if !writer.subresource.is_empty() {
+        read_live()
     } else if is_reset(&given) {
         Vec::new()
     } else {
         // Clients that do not know managedFields must not delete them by leaving them out.
-        read(given).filter(|entries| !entries.is_empty()).unwrap_or_else(of_live)
+        read(given).filter(|entries| !entries.is_empty()).unwrap_or_else(read_live)
     };
     let mut changes = compare(live, new, Place::of(cursor));
     forget_reset(&mut changes, writer);

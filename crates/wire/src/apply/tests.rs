@@ -56,6 +56,8 @@ fn schema() -> (Schema, TypeId) {
     ]));
     let strategy = schema.add(structure(vec![field("type", text()), field("rolling", text())]));
     let selector = Field { atomic: true, ..field("selector", map(text())) };
+    let reference = Struct { atomic: true, ..structure(vec![field("kind", text()), field("name", text())]) };
+    let reference = Shape::Struct(schema.add(reference));
     let containers = Field { omit: Omit::Never, ..field("containers", keyed(container, &["name"])) };
     let spec = schema.add(structure(vec![
         Field { pointer: true, ..field("replicas", Shape::Int32) },
@@ -63,6 +65,8 @@ fn schema() -> (Schema, TypeId) {
         field("strategy", Shape::Struct(strategy)),
         containers,
         field("nodeName", text()),
+        field("target", reference.clone()),
+        field("owners", list(reference, ListKind::Map { keys: vec!["name".into()] })),
     ]));
     let managed = field("managedFields", list(Shape::Any(crate::schema::AnyForm::Raw), ListKind::Atomic));
     let metadata = schema.add(structure(vec![
@@ -152,6 +156,29 @@ fn a_create_owns_what_it_sets_as_upstream_writes_it() {
         }},
     }]);
     assert_eq!(object["metadata"]["managedFields"], expected);
+}
+
+#[test]
+fn structs_marked_atomic_have_one_owner_and_are_replaced_as_one() {
+    let target = |kind: &str, name: Option<&str>| match name {
+        Some(name) => json!({"target": {"kind": kind, "name": name}}),
+        None => json!({"target": {"kind": kind}}),
+    };
+    let object = created(json!({"target": {"kind": "A", "name": "a"}, "owners": [{"name": "o", "kind": "O"}]}), "a");
+    assert_eq!(owners(&object), ["a Update: .spec.owners[name=\"o\"] .spec.owners .spec.target"]);
+    let changed = updated(&object, |new| new["spec"]["target"]["name"] = json!("b"), &at(200, "b"));
+    assert_eq!(owners(&changed), ["a Update: .spec.owners[name=\"o\"] .spec.owners", "b Update: .spec.target"]);
+    let refused = applied(Some(&changed), target("B", None), &at(300, "c"), false).unwrap_err();
+    assert_eq!(refused.to_string(), r#"Apply failed with 1 conflict: conflict with "b" using apps/v1: .spec.target"#);
+    // What is not named of it is not kept.
+    let taken = applied(Some(&changed), target("B", None), &at(300, "c"), true).unwrap();
+    assert_eq!(taken["spec"]["target"], json!({"kind": "B"}));
+    // Not applied any more: gone as one.
+    let left = applied(Some(&taken), json!({}), &at(400, "c"), false).unwrap();
+    assert!(left["spec"].get("target").is_none(), "{left}");
+    let setting = deployment(target("C", Some("c")));
+    let why = with_cursor(|cursor| merge_applied(&object, setting, cursor)).unwrap_err();
+    assert_eq!(why, "may not mutate atomic arrays, maps or structs: .spec.target");
 }
 
 #[test]

@@ -147,3 +147,31 @@ fn deep_nesting_is_refused() {
     let text = format!("{{\"raw\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(matches!(decode(&text, Strictness::Strict), Err(DecodeError::Syntax(_))));
 }
+
+#[test]
+fn of_a_changed_value_only_what_differs_is_read() {
+    let (schema, id) = schema();
+    let known = json!({
+        "labels": {"a": "b", "c": "d"}, "first": {"name": "x", "limit": "1", "gone": true}, "args": ["1"], "old": 1,
+    });
+    let changed = json!({
+        "labels": {"a": "b", "c": null}, "args": ["2"], "count": null, "new": 1, "old": 1,
+        "first": {"name": "x", "limit": "2000m", "gone": true, "typo": 1},
+    });
+    let read = from_changed(changed.clone(), &known, &schema, id, Strictness::Warn).unwrap();
+    // What stands in both is nobody's to check again, not even where it is unknown.
+    let wanted = json!({
+        "labels": {"a": "b", "c": ""}, "args": ["2"], "old": 1, "first": {"name": "x", "limit": "2", "gone": true},
+    });
+    assert_eq!(read, (wanted, vec!["unknown field \"first.typo\"".to_owned(), "unknown field \"new\"".to_owned()]));
+    // Nothing known: all is read, as it would be without.
+    for known in [Value::Null, json!({}), json!({"labels": [], "first": 1})] {
+        let all = from_changed(changed.clone(), &known, &schema, id, Strictness::Warn);
+        assert_eq!(all, from_value(changed.clone(), &schema, id, Strictness::Warn), "{known}");
+    }
+    let wrong = json!({"labels": {"a": "b"}, "first": {"name": "x", "port": "no"}});
+    assert_eq!(
+        from_changed(wrong.clone(), &known, &schema, id, Strictness::Warn),
+        from_value(wrong, &schema, id, Strictness::Warn),
+    );
+}
