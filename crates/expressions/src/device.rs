@@ -125,7 +125,7 @@ fn value<'a>(device: &Device<'a>) -> Result<Value<'a>, String> {
         attributes.push((*name, value));
     }
     let capacity = device.capacity.iter();
-    let capacity = capacity.map(|(name, amount)| (*name, Value::held(Held::Quantity((*amount).clone()))));
+    let capacity = capacity.map(|(name, amount)| (*name, Value::held(Held::Quantity(**amount))));
     let mut fields = Entries::new();
     insert(&mut fields, "driver", Value::text(device.driver));
     insert(&mut fields, "attributes", by_domain(device.driver, attributes));

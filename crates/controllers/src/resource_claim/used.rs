@@ -98,7 +98,7 @@ fn settle(claim: Value, valid: Vec<Value>, owner: Option<Pod>) -> Plan {
             None => Plan::nothing(),
         });
     }
-    if is_unused && is_deleting || is_unused && owner == Some(Pod::Gone) {
+    if is_unused && (is_deleting || owner == Some(Pod::Gone)) {
         return finish(claim, is_unused, owner);
     }
     Plan::nothing()

@@ -301,7 +301,7 @@ fn valid_range(range: &Value, normal: &Quantity, whole: &Quantity, path: &Path, 
         }
     }
     let Some(step) = amount("step").filter(|step| step.value() != 0) else { return };
-    for value in [Some(normal.clone()), amount("max")].into_iter().flatten() {
+    for value in [Some(*normal), amount("max")].into_iter().flatten() {
         if (value.value() - least.value()) % step.value() != 0 {
             let why = format!("value is not a multiple of a given step ({step}) from ({least})");
             refuse("step", &value, why);

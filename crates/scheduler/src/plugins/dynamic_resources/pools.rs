@@ -78,7 +78,7 @@ pub fn gather<'s>(slices: &'s Slices, node: &Node, taken: &BTreeSet<DeviceId>) -
             let sets = slice.view.counters.iter();
             let counters =
                 sets.flat_map(|(set, counters)| counters.iter().map(move |(name, amount)| ((set, name), amount)));
-            pool.left.extend(counters.map(|((set, name), amount)| ((set.as_str(), name.as_str()), amount.clone())));
+            pool.left.extend(counters.map(|((set, name), amount)| ((set.as_str(), name.as_str()), *amount)));
         }
         for slice in &slices {
             for device in &slice.view.devices {
@@ -105,7 +105,7 @@ pub fn gather<'s>(slices: &'s Slices, node: &Node, taken: &BTreeSet<DeviceId>) -
 pub fn consume<'s>(left: &mut Counters<'s>, device: &'s DeviceView) {
     for (key, amount) in uses(device) {
         if let Some(left) = left.get_mut(&key) {
-            *left -= amount.clone();
+            *left -= *amount;
         }
     }
 }
@@ -113,7 +113,7 @@ pub fn consume<'s>(left: &mut Counters<'s>, device: &'s DeviceView) {
 pub fn give_back<'s>(left: &mut Counters<'s>, device: &'s DeviceView) {
     for (key, amount) in uses(device) {
         if let Some(left) = left.get_mut(&key) {
-            *left += amount.clone();
+            *left += *amount;
         }
     }
 }
