@@ -34,6 +34,8 @@ pub struct AccessOptions {
     pub account_issuers: Vec<String>,
     pub account_keys: Vec<PathBuf>,
     pub account_signing_key: Option<PathBuf>,
+    /// Tokens of pods outlive their time by far, and tell of it.
+    pub account_tokens_last: bool,
     pub audiences: Vec<String>,
 }
 
@@ -125,7 +127,6 @@ impl AccessOptions {
             account_issuers: all("service-account-issuer"),
             account_keys: all("service-account-key-file").into_iter().map(PathBuf::from).collect(),
             account_signing_key: path("service-account-signing-key-file"),
-    account_tokens_last: bool,
             account_tokens_last: flag_value(matches, "service-account-extend-token-expiration")?.unwrap_or(true),
             audiences: all("api-audiences"),
         };
