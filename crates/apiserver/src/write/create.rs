@@ -82,7 +82,6 @@ impl Server {
         let now = self.env.clock.now();
         let work = resource.work();
         let strategy = &*work.strategy;
-        strategy.prepare_create(&mut object, &caller.context(now, ""));
         let name = metadata::text(&object, "name").to_owned();
         let judged = Judged {
             operation: Operation::Create,
@@ -97,6 +96,8 @@ impl Server {
         };
         self.admit(&judged, &mut object, None, caller).await?;
         let object = &mut object;
+        // After admission, as upstream: what is computed follows from what webhooks have made of it.
+        strategy.prepare_create(object, &caller.context(now, ""));
         self.track(resource, request, Part::Main, object, None, caller, now);
         let assigned = self.assign(work, object, None);
         let mut errors = metadata::validate(object, work);

@@ -90,9 +90,11 @@ pub(crate) fn decode(
     Ok(object)
 }
 
-/// Checks a tree that came from a patch.
+/// Checks a tree that a patch made of `known`, which was checked when it came; Null where it was made
+/// of nothing that was.
 pub(crate) fn recheck(
     expected: &Expected<'_>,
+    known: &Value,
     object: Value,
     options: &Options,
     caller: &mut Caller<'_>,
@@ -100,7 +102,7 @@ pub(crate) fn recheck(
     let strictness = strictness(options)?;
     let (mut object, found) = match expected.is_custom {
         true => custom(expected, object, Vec::new(), strictness),
-        false => wire::decode::from_value(object, expected.schema, expected.type_id, strictness),
+        false => wire::decode::from_changed(object, known, expected.schema, expected.type_id, strictness),
     }
     .map_err(|error| {
         let path = meta::field::Path::new("patch");

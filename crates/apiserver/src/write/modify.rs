@@ -95,8 +95,9 @@ impl Server {
         let expected = Expected::of(resource);
         self.modify(resource, request, part, caller, &mut |current, caller| {
             let current = current.ok_or_else(|| not_found(resource, request))?;
-            let patched = patch.on(&resource.shown(current), &expected)?;
-            let mut object = recheck(&expected, patched, &request.options, caller)?;
+            let current = resource.shown(current);
+            let patched = patch.on(&current, &expected)?;
+            let mut object = recheck(&expected, &current, patched, &request.options, caller)?;
             check_path(resource, request, &object)?;
             decode::default(resource, &mut object);
             Ok(resource.up(object))
@@ -228,7 +229,7 @@ impl Server {
         let work = resource.work();
         let strategy = &*work.strategy;
         let name = request.name.as_deref().unwrap_or_default();
-        prepare(work, part, &mut new, old, caller, now);
+        metadata::prepare_update(&mut new, old);
         let judged = Judged {
             operation: Operation::Update,
             resource: work,
@@ -243,6 +244,8 @@ impl Server {
         if !part.is_admitted() {
             self.admit(&judged, &mut new, Some(old), caller).await?;
         }
+        // After admission, as upstream: what webhooks change counts, and only where it may be changed.
+        prepare(work, part, &mut new, old, caller, now);
         self.track(resource, request, part, &mut new, Some(old), caller, now);
         let assigned = if part == Part::Main { self.assign(work, &mut new, Some(old)) } else { Vec::new() };
         let mut errors = metadata::validate_update(&new, old);
@@ -256,7 +259,9 @@ impl Server {
             return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, name, &errors));
         }
         self.access.check_grant(work, caller.user, &new, Some(old))?;
-        caller.warnings.extend(strategy.warnings(&new, Some(old)));
+        if part == Part::Main {
+            caller.warnings.extend(strategy.warnings(&new, Some(old)));
+        }
         if !part.is_admitted() {
             self.judge(&judged, &mut new, Some(old), caller).await?;
         }
@@ -284,7 +289,6 @@ fn what(resource: &Resource, request: &Request) -> String {
 fn prepare(resource: &Resource, part: Part, new: &mut Value, old: &Value, caller: &Caller<'_>, now: Timestamp) {
     let strategy = &*resource.strategy;
     let context = caller.context(now, part.subresource());
-    metadata::prepare_update(new, old);
     match part {
         Part::Status => return strategy.prepare_status_update(new, old, &context),
         Part::Main => strategy.prepare_update(new, old, &context),
@@ -357,7 +361,7 @@ pub(crate) fn patched(
     caller: &mut Caller<'_>,
 ) -> Result<Value, Status> {
     let object = PatchBody::read(patch, body)?.on(current, expected)?;
-    recheck(expected, object, options, caller)
+    recheck(expected, current, object, options, caller)
 }
 
 /// A patch that was read once and may be applied to several states.

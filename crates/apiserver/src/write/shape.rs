@@ -70,7 +70,7 @@ impl admission::webhook::Shape for Shape<'_> {
         let options = Options { field_validation: Some("Ignore".to_owned()), ..Options::default() };
         let mut unheard = Vec::new();
         let mut caller = Caller { user: self.judged.user, user_agent: "", warnings: &mut unheard, record: None };
-        let mut object = decode::recheck(&Expected::of(own), object, &options, &mut caller)?;
+        let mut object = decode::recheck(&Expected::of(own), &Value::Null, object, &options, &mut caller)?;
         decode::default(own, &mut object);
         Ok(object)
     }

@@ -57,7 +57,9 @@ impl Strategy for Pod {
 
     fn validate_status_update(&self, new: &Value, old: &Value, context: &Context<'_>) -> ErrorList {
         let mut errors = ErrorList::new();
-        pod_validation::validate_part(context.subresource, new, &self.defaulted(old), &mut errors);
+        if let part @ ("ephemeralcontainers" | "resize") = context.subresource {
+            pod_validation::validate_part(part, new, &self.defaulted(old), &mut errors);
+        }
         errors
     }
 
