@@ -26,6 +26,8 @@ pub struct Flow {
     pub schema_uid: Bytes,
     pub level_uid: Bytes,
     pub(crate) level: Arc<Level>,
+    /// Whether requests may have to wait, so that it matters whose they are.
+    queues: bool,
     metrics: metrics::Flow,
     inflight: [base::metrics::Gauge; 2],
     inqueue: [base::metrics::Gauge; 2],
@@ -192,6 +194,7 @@ impl FlowControl {
                 schema_uid: schema.uid.clone().into(),
                 level_uid: spec.uid.clone().into(),
                 level: level.clone(),
+                queues: spec.queuing.is_some(),
                 metrics: self.metrics.flow(&schema.name, &level.name),
                 inflight: self.metrics.inflight.clone(),
                 inqueue: self.metrics.inqueue_by_kind.clone(),
@@ -258,7 +261,7 @@ impl FlowControl {
             reads: matches!(asked.verb, "get" | "list" | "watch" | "head" | "options"),
             watches: asked.verb == "watch",
         };
-        let hash = flow.spec.flow(asked, self.seed);
+        let hash = if flow.queues { flow.spec.flow(asked, self.seed) } else { 0 };
         match flow.level.arrive(flow, hash, work, kind, || self.tell(flow, asked)) {
             Came::Seat(seat) => Entry::Begin(seat),
             Came::Wait(place) => Entry::Wait(Waiter {

@@ -133,7 +133,6 @@ pub enum Came {
 
 /// The right to run; others may have it when this is dropped.
 pub struct Seat {
-    level: Arc<Level>,
     flow: Arc<Flow>,
     at: usize,
     work: Work,
@@ -204,7 +203,7 @@ impl Level {
             (Arrival::Start(at), _) => {
                 inner.counts.dispatched += 1;
                 drop(inner);
-                Came::Seat(self.seat(flow.clone(), at, work, kind, now))
+                Came::Seat(seat(flow.clone(), at, work, kind, now))
             }
             (refused, _) => {
                 inner.counts.rejected += 1;
@@ -224,11 +223,6 @@ impl Level {
         inner.drops.record(second)
     }
 
-    fn seat(self: &Arc<Self>, flow: Arc<Flow>, at: usize, work: Work, kind: Kind, now: Instant) -> Seat {
-        flow.starts(kind, work.widest());
-        Seat { level: self.clone(), flow, at, work, kind, started: now }
-    }
-
     /// Starts whatever may start. Seats change hands outside the lock: one that nobody takes any
     /// more is dropped, which asks for the lock again.
     pub fn dispatch(self: &Arc<Self>) {
@@ -245,16 +239,15 @@ impl Level {
         for (at, work, ticket) in started {
             let Ticket { grant, flow, kind, .. } = ticket;
             flow.waits(kind, -1);
-            let _ = grant.send(self.seat(flow, at, work, kind, now));
+            let _ = grant.send(seat(flow, at, work, kind, now));
         }
     }
 
-    fn finish(self: &Arc<Self>, at: usize, work: Work, started: Instant) {
-        let now = self.clock.instant();
+    fn finish(self: &Arc<Self>, at: usize, work: Work, seconds: f64, now: Instant) {
         let has_more = {
             let mut inner = self.lock();
             inner.tick(now);
-            inner.queues.finish(at, &work, now.duration_since(started).as_secs_f64());
+            inner.queues.finish(at, &work, seconds);
             inner.queues.waiting > 0
         };
         if has_more {
@@ -284,6 +277,11 @@ impl Level {
     }
 }
 
+fn seat(flow: Arc<Flow>, at: usize, work: Work, kind: Kind, now: Instant) -> Seat {
+    flow.starts(kind, work.widest());
+    Seat { flow, at, work, kind, started: now }
+}
+
 impl Inner {
     /// Brings the virtual clock and the statistics up to now.
     pub fn tick(&mut self, now: Instant) {
@@ -308,9 +306,11 @@ impl Inner {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let seconds = self.level.clock.instant().duration_since(self.started).as_secs_f64();
+        let level = &self.flow.level;
+        let now = level.clock.instant();
+        let seconds = now.duration_since(self.started).as_secs_f64();
         self.flow.ends(self.kind, self.work.widest(), seconds);
-        self.level.finish(self.at, self.work, self.started);
+        level.finish(self.at, self.work, seconds, now);
     }
 }
 
