@@ -14,7 +14,7 @@ BENCH_PACKAGES := busybox-static iproute2 iptables
 
 install = $(SUDO) tools/install $(1)
 
-.PHONY: run build test lint bench bench-quick conformance conformance-smoke conformance-swap clean
+.PHONY: run build test lint fuzz bench bench-quick conformance conformance-smoke conformance-swap clean
 
 run: build
 	$(SUDO) target/release/kutter up $(ARGS)
@@ -51,6 +51,11 @@ conformance conformance-smoke conformance-swap: build
 	$(CARGO) build --locked --package conformance
 	$(SUDO) env PATH="$$PATH" KUTTER_BINARY="$(CURDIR)/target/release/kutter" \
 	  target/debug/conformance $(filter smoke swap,$(subst -, ,$@))
+
+# TIME= seconds for each target, TARGETS= which of them. docs/fuzzing.md tells what was found.
+fuzz:
+	@$(call install,$(BUILD_PACKAGES) g++)
+	CARGO="$(CARGO)" TIME=$(TIME) tools/fuzz $(TARGETS)
 
 clean:
 	$(CARGO) clean
