@@ -133,3 +133,19 @@ fn values_print_as_kubectl_prints_them() {
         }
     }
 }
+
+#[test]
+fn long_keys_and_those_of_several_lines_are_marked() {
+    // As kubectl 1.33 prints them.
+    let key = |letter: &str, length: usize| letter.repeat(length);
+    let (a, b, c, d, e) = (key("a", 128), key("b", 129), key("c", 140), key("d", 130), key("w ", 70));
+    let value = json!({
+        "m": {a.as_str(): "v", b.as_str(): ["x", {"y": 1}], c.as_str(): {"n": 1, "o": [1]}, d.as_str(): {}, e.as_str(): "1", "k\nl": "v"},
+    });
+    let folded = format!("'{}w\n    {}'", "w ".repeat(38), "w ".repeat(31));
+    let expected = format!(
+        "m:\n  {a}: v\n  ? {b}\n  : - x\n    - \"y\": 1\n  ? {c}\n  : \"n\": 1\n    o:\n    - 1\n  ? {d}\n  : {{}}\n  ? |-\n    k\n    l\n  : v\n  ? {folded}\n  : \"1\"\n"
+    );
+    assert_eq!(to_string(&value), expected);
+    assert_eq!(parse(&expected), Ok(value));
+}

@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 /// Strings go on in the next line at the first blank after this column.
 const WIDTH: usize = 80;
 const INDENT: usize = 2;
+/// Readers look for a key's colon no further than that; longer keys get a mark of their own.
+const SIMPLE_KEY: usize = 128;
 
 pub fn to_string(value: &Value) -> String {
     let mut writer = Writer { out: String::new(), column: 0 };
@@ -63,24 +65,38 @@ impl Writer {
                 self.line();
                 self.indent(indent);
             }
-            self.text(key, indent, true);
-            self.char(':');
-            match value {
-                Value::Object(inner) if !inner.is_empty() => {
-                    self.line();
-                    self.map(inner, indent + INDENT);
-                }
-                Value::Array(list) if !list.is_empty() => {
-                    self.line();
-                    self.list(list, indent);
-                }
-                scalar => {
-                    self.char(' ');
-                    self.scalar(scalar, indent);
-                }
+            if is_simple_key(key) {
+                self.text(key, indent, true);
+                self.char(':');
+                self.value(value, indent);
+            } else {
+                self.put("? ");
+                self.text(key, indent, false);
+                self.line();
+                self.indent(indent);
+                self.put(": ");
+                self.item(value, indent);
             }
         }
         self.line();
+    }
+
+    /// Behind the colon of a key.
+    fn value(&mut self, value: &Value, indent: usize) {
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                self.line();
+                self.map(inner, indent + INDENT);
+            }
+            Value::Array(list) if !list.is_empty() => {
+                self.line();
+                self.list(list, indent);
+            }
+            scalar => {
+                self.char(' ');
+                self.scalar(scalar, indent);
+            }
+        }
     }
 
     fn list(&mut self, list: &[Value], indent: usize) {
@@ -90,13 +106,18 @@ impl Writer {
                 self.indent(indent);
             }
             self.put("- ");
-            match item {
-                Value::Object(map) if !map.is_empty() => self.map(map, indent + INDENT),
-                Value::Array(inner) if !inner.is_empty() => self.list(inner, indent + INDENT),
-                scalar => self.scalar(scalar, indent),
-            }
+            self.item(item, indent);
         }
         self.line();
+    }
+
+    /// Behind a mark and its blank, in the same line.
+    fn item(&mut self, item: &Value, indent: usize) {
+        match item {
+            Value::Object(map) if !map.is_empty() => self.map(map, indent + INDENT),
+            Value::Array(inner) if !inner.is_empty() => self.list(inner, indent + INDENT),
+            scalar => self.scalar(scalar, indent),
+        }
     }
 
     fn scalar(&mut self, value: &Value, indent: usize) {
@@ -302,6 +323,10 @@ impl Form {
         }
         form
     }
+}
+
+fn is_simple_key(key: &str) -> bool {
+    key.len() <= SIMPLE_KEY && !key.contains(is_break)
 }
 
 fn is_blank(c: char) -> bool {
