@@ -1,6 +1,6 @@
 //! The requests that change objects: create, patch, replace, delete, as kubectl sends them.
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::flags::Args;
 use crate::print::DryRun;
 use crate::session::{Call, JSON, Session};
@@ -31,7 +31,7 @@ impl Write {
             "warn" => "Warn",
             "ignore" | "false" => "Ignore",
             other => {
-                return Err(crate::failure::Failure::message(format!(
+                return Err(Failure::message(format!(
                     "invalid - validate option {other:?}; must be one of: strict (or true), warn, ignore (or false)"
                 )));
             }
@@ -75,6 +75,22 @@ pub struct Deletion {
 }
 
 impl Deletion {
+    /// As a command's flags say: `--cascade` and `--grace-period`.
+    pub fn of(args: &Args, dry_run: DryRun) -> Outcome<Self> {
+        let propagation = match args.text("cascade") {
+            "background" | "true" => "Background",
+            "orphan" | "false" => "Orphan",
+            "foreground" => "Foreground",
+            other => {
+                return Err(Failure::message(format!(
+                    "invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""
+                )));
+            }
+        };
+        let grace_seconds = Some(args.int("grace-period")).filter(|seconds| *seconds >= 0);
+        Ok(Deletion { propagation, grace_seconds, dry_run: dry_run == DryRun::Server })
+    }
+
     pub async fn send(&self, session: &Session, path: String) -> Outcome<Value> {
         let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions"});
         if !self.propagation.is_empty() {
@@ -97,8 +113,8 @@ pub fn two_way(old: &Value, new: &Value) -> Outcome<(&'static str, Value)> {
     match kinds::type_of_version(api_version, kind) {
         Some(id) => {
             let cursor = kinds::schema().cursor(id);
-            let patch = wire::patch::strategic_diff(old, new, old, &cursor)
-                .map_err(|why| crate::failure::Failure::message(why.to_string()))?;
+            let patch =
+                wire::patch::strategic_diff(old, new, old, &cursor).map_err(|why| Failure::message(why.to_string()))?;
             Ok((STRATEGIC, patch))
         }
         None => Ok((MERGE, wire::patch::json_merge_diff(old, new, old))),

@@ -202,6 +202,11 @@ impl Discovery {
         self.resources.iter().find(|one| one.kind == kind && one.api_version() == api_version)
     }
 
+    /// The same in whatever version the server prefers.
+    pub fn of_group_kind(&self, group: &str, kind: &str) -> Option<&Resource> {
+        self.resources.iter().find(|one| one.kind == kind && one.group == group)
+    }
+
     /// What `all` and the like stand for.
     pub fn category(&self, name: &str) -> Vec<&Resource> {
         let members = self.resources.iter().filter(|one| one.categories.iter().any(|category| category == name));

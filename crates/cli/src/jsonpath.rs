@@ -210,7 +210,8 @@ impl Parser<'_> {
     }
 
     fn starts_with(&self, text: &str) -> bool {
-        self.chars[self.at..].iter().take(text.chars().count()).copied().eq(text.chars())
+        // A text that ended too early has been stepped over.
+        self.chars.iter().skip(self.at).take(text.chars().count()).copied().eq(text.chars())
     }
 
     fn blanks(&mut self) {
@@ -460,6 +461,15 @@ impl Parser<'_> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_text_that_ends_too_early_is_refused() {
+        for text in
+            ["{.a[?(.b  \\", "{.a[?(.b t{m   \\", "{\"\\", "{.a['\\", "{.a\\", "{range .a[*]}{", "{.[?(@.a==\"b\\"]
+        {
+            assert!(Template::parse(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn templates_render() {

@@ -10,6 +10,7 @@ mod commands;
 pub mod convert;
 mod describe;
 mod discovery;
+mod download;
 mod failure;
 mod flags;
 mod go_template;

@@ -1,6 +1,7 @@
 //! What a command line is about: objects in files, or resources and names in words.
 
 use crate::discovery::Resource;
+use crate::download;
 use crate::failure::{Failure, Outcome};
 use crate::flags::Args;
 use crate::session::{Call, Session, io_text};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// A manifest may be as long as a request body, and a file hold many.
-const FILE_LIMIT: u64 = 64 << 20;
+const FILE_LIMIT: usize = 64 << 20;
 
 /// One object, or all of a resource where `name` is empty.
 #[derive(Debug, Clone)]
@@ -129,7 +130,7 @@ pub async fn from_files(session: &Session, args: &Args) -> Outcome<Vec<Target>> 
     let validates = !["", "false", "ignore"].contains(&args.text("validate"));
     let check = if validates { Check::Validate } else { Check::Decode };
     let mut targets = Vec::new();
-    for (source, object) in given(args, check)? {
+    for (source, object) in given(session, args, check).await? {
         targets.push(of_object(session, object, source).await?);
     }
     Ok(targets)
@@ -167,14 +168,14 @@ pub async fn of_object(session: &Session, mut object: Value, source: String) -> 
 }
 
 /// The objects of `-f` and `-k` with their sources, lists taken apart.
-pub fn objects(args: &Args) -> Outcome<Vec<(String, Value)>> {
-    given(args, Check::Decode)
+pub async fn objects(session: &Session, args: &Args) -> Outcome<Vec<(String, Value)>> {
+    given(session, args, Check::Decode).await
 }
 
-fn given(args: &Args, check: Check) -> Outcome<Vec<(String, Value)>> {
+async fn given(session: &Session, args: &Args, check: Check) -> Outcome<Vec<(String, Value)>> {
     let folder = args.text("kustomize");
     if folder.is_empty() {
-        return read_objects(&args.list("filename"), args.bool("recursive"), check);
+        return read_objects(session, &args.list("filename"), args.bool("recursive"), check).await;
     }
     let mut found = Vec::new();
     for object in crate::kustomize::build(folder)? {
@@ -206,10 +207,15 @@ fn validate(source: &str, value: &Value) -> Outcome {
     )))
 }
 
-fn read_objects(files: &[String], recursive: bool, check: Check) -> Outcome<Vec<(String, Value)>> {
+async fn read_objects(
+    session: &Session,
+    files: &[String],
+    recursive: bool,
+    check: Check,
+) -> Outcome<Vec<(String, Value)>> {
     let mut found = Vec::new();
     for file in files {
-        for (source, text) in texts(file, recursive)? {
+        for (source, text) in texts(session, file, recursive).await? {
             for document in documents(&source, &text)? {
                 take_apart(&source, document, check, &mut found)?;
             }
@@ -266,17 +272,15 @@ fn take_apart(source: &str, value: Value, check: Check, found: &mut Vec<(String,
     Ok(())
 }
 
-/// The texts behind one `-f`: a file, a folder's manifests, or standard input.
-fn texts(file: &str, recursive: bool) -> Outcome<Vec<(String, String)>> {
+/// The texts behind one `-f`: a file, a folder's manifests, a URL, or standard input.
+async fn texts(session: &Session, file: &str, recursive: bool) -> Outcome<Vec<(String, String)>> {
     if file == "-" {
         let text = std::io::read_to_string(std::io::stdin())
             .map_err(|why| Failure::message(format!("cannot read standard input: {why}")))?;
         return Ok(vec![("STDIN".to_owned(), text)]);
     }
-    if file.starts_with("http://") || file.starts_with("https://") {
-        return Err(Failure::message(format!(
-            "cannot read {file:?}: only files and standard input are read; download it first"
-        )));
+    if download::is_url(file) {
+        return Ok(vec![(file.to_owned(), download::text(file, FILE_LIMIT, &session.env).await?)]);
     }
     let path = Path::new(file);
     if !path.exists() {
@@ -295,7 +299,7 @@ fn texts(file: &str, recursive: bool) -> Outcome<Vec<(String, String)>> {
 pub fn read(path: &Path) -> Outcome<String> {
     let failed = |why: &std::io::Error| Failure::message(format!("open {}: {}", path.display(), io_text(why)));
     let length = std::fs::metadata(path).map_err(|why| failed(&why))?.len();
-    if length > FILE_LIMIT {
+    if length > FILE_LIMIT as u64 {
         return Err(Failure::message(format!("{} is longer than {FILE_LIMIT} bytes", path.display())));
     }
     std::fs::read_to_string(path).map_err(|why| failed(&why))
@@ -346,7 +350,16 @@ pub async fn listed(session: &Session, args: &Args, target: Target) -> Outcome<V
     let mut call = Call::get(target.collection());
     call = call.query("labelSelector", args.text("selector")).query("fieldSelector", args.text("field-selector"));
     let list = session.json(call).await.map_err(|failure| selecting(failure, args, &target.resource))?;
-    let items = list["items"].as_array().cloned().unwrap_or_default();
+    Ok(items(&target, &list))
+}
+
+/// The objects of a resource with certain labels.
+pub async fn listed_by(session: &Session, target: Target, labels: &str) -> Outcome<Vec<(Target, Value)>> {
+    let list = session.json(Call::get(target.collection()).query("labelSelector", labels)).await?;
+    Ok(items(&target, &list))
+}
+
+fn items(target: &Target, list: &Value) -> Vec<(Target, Value)> {
     let own = |mut item: Value| {
         // Items of a list go without what the list says already.
         if let Some(map) = item.as_object_mut() {
@@ -357,7 +370,7 @@ pub async fn listed(session: &Session, args: &Args, target: Target) -> Outcome<V
         let name = crate::print::name_of(&item).to_owned();
         (Target { namespace, name, ..target.clone() }, item)
     };
-    Ok(items.into_iter().map(own).collect())
+    list["items"].as_array().cloned().unwrap_or_default().into_iter().map(own).collect()
 }
 
 /// What kubectl says before the server's reason why a selection cannot be listed.

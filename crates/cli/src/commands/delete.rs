@@ -124,16 +124,7 @@ struct Plan {
 impl Plan {
     fn of(args: &Args) -> Outcome<Self> {
         let dry_run = DryRun::of(args)?;
-        let propagation = match args.text("cascade") {
-            "background" | "true" => "Background",
-            "orphan" | "false" => "Orphan",
-            "foreground" => "Foreground",
-            other => {
-                let text =
-                    format!("invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\"");
-                return Err(Failure::message(text));
-            }
-        };
+        let mut deletion = Deletion::of(args, dry_run)?;
         let mut grace = args.int("grace-period");
         let force = args.bool("force");
         if args.bool("now") {
@@ -155,8 +146,7 @@ impl Plan {
                 "Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely.",
             );
         }
-        let grace_seconds = (grace >= 0).then_some(grace);
-        let deletion = Deletion { propagation, grace_seconds, dry_run: dry_run == DryRun::Server };
+        deletion.grace_seconds = (grace >= 0).then_some(grace);
         let selected = args.bool("all") || args.has("selector") || args.has("field-selector");
         let ignore_absent = args.bool("ignore-not-found") || args.bool("all") && !args.has("ignore-not-found");
         Ok(Plan { deletion, force: force && grace == 0, dry_run, ignore_absent, selected })

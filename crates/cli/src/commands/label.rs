@@ -71,7 +71,7 @@ fn run<'a>(session: &'a Session, args: Args, sort: &'static Sort) -> Done<'a> {
         let teller = Teller::of(&args)?;
         let write = Write::of(&args, sort.manager)?;
         if args.bool("local") {
-            for (_, mut object) in objects(&args)? {
+            for (_, mut object) in objects(session, &args).await? {
                 change(&mut object, &changes, &args, sort)?;
                 teller.format.print(&object, "")?;
             }

@@ -27,6 +27,10 @@ const FLAGS: &[Flag] = &[
         "20s",
         "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running",
     ),
+    boolean(
+        "insecure-skip-tls-verify-backend",
+        "Skip verifying the identity of the kubelet that logs are requested from. In theory, an attacker could provide invalid log content back. You might want to use this if your kubelet serving certificates have expired.",
+    ),
     boolean("prefix", "Prefix each log line with the log source (pod name and container name)"),
     boolean("previous", "If true, print the logs for the previous instance of the container in a pod if it exists.")
         .short('p'),
@@ -245,6 +249,7 @@ async fn print(session: &Session, args: &Args, pod: &Value, container: &str, pri
         .query("follow", flag("follow"))
         .query("previous", flag("previous"))
         .query("timestamps", flag("timestamps"))
+        .query("insecureSkipTLSVerifyBackend", flag("insecure-skip-tls-verify-backend"))
         .query("sinceTime", args.text("since-time"));
     let tail = if !args.has("tail") && !args.text("selector").is_empty() { 10 } else { args.int("tail") };
     if tail >= 0 {

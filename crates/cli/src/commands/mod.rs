@@ -45,6 +45,8 @@ pub use rollout::replica_sets as rollout_revisions;
 
 use crate::command::Command;
 
+pub const CLIENT_VERSION: &str = version::VERSION.2;
+
 /// Every command, as `kubectl help` lists them.
 pub static ALL: &[&Command] = &[
     &label::ANNOTATE,

@@ -62,7 +62,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         let teller = Teller::of(&args)?;
         let write = Write::of(&args, "kubectl-patch")?;
         if args.bool("local") {
-            for (_, object) in objects(&args)? {
+            for (_, object) in objects(session, &args).await? {
                 let patched = locally(&object, &patch, media_type)?;
                 let told = if patched == object { "patched (no change)" } else { "patched" };
                 let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();

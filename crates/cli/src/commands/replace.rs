@@ -82,7 +82,7 @@ async fn replace(session: &Session, args: &Args, teller: &Teller, write: &Write,
 
 async fn remove(session: &Session, args: &Args, target: &Target) -> Outcome {
     let grace = args.int("grace-period");
-    let deletion = Deletion { propagation: "Background", grace_seconds: Some(grace.max(0)), ..Deletion::default() };
+    let deletion = Deletion { grace_seconds: Some(grace.max(0)), ..Deletion::of(args, DryRun::None)? };
     match deletion.send(session, target.path(None)).await {
         Ok(_) => crate::output::line(&format!("{} {:?} deleted", target.resource.shown(), target.name)),
         Err(failure) if failure.is_not_found() => return Ok(()),

@@ -9,7 +9,7 @@ use crate::flags::{Args, Flag, boolean, repeat, text};
 use crate::output::line;
 use crate::print::{DryRun, Teller};
 use crate::session::{Call, Session};
-use crate::shared_flags::{FIELD_MANAGER, RUNNING_TIMEOUT, SAVE_CONFIG};
+use crate::shared_flags::{DELETION, FIELD_MANAGER, RUNNING_TIMEOUT, SAVE_CONFIG};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub static COMMAND: Command = Command {
     usage: "run NAME --image=image [--env=\"key=value\"] [--port=port] [--dry-run=server|client] [--overrides=inline-json] [--command] -- [COMMAND] [args...] [options]",
     short: "Create and run a particular image in a pod",
     examples: "# Start a nginx pod\nkubectl run nginx --image=nginx\n\n# Start a busybox pod and keep it in the foreground, don't restart it if it exits\nkubectl run -i -t busybox --image=busybox --restart=Never",
-    flags: &[PRINT, FLAGS],
+    flags: &[PRINT, DELETION, FLAGS],
     run: Some(run),
     ..Command::EMPTY
 };
@@ -100,7 +100,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
         let ended = stay(session, &args, &path).await;
         if args.bool("rm") {
-            Deletion { propagation: "Background", ..Deletion::default() }.send(session, path).await?;
+            Deletion::of(&args, write.dry_run)?.send(session, path).await?;
             line(&format!("pod {name:?} deleted"));
         }
         ended

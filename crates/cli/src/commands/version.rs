@@ -9,7 +9,7 @@ use crate::session::{Call, Session};
 use serde_json::{Value, json};
 
 /// The API level that this client speaks.
-const VERSION: (&str, &str, &str) = ("1", "37", "v1.37.0");
+pub const VERSION: (&str, &str, &str) = ("1", "37", "v1.37.0");
 
 const FLAGS: &[Flag] = &[
     boolean("client", "If true, shows client version only (no server required)."),

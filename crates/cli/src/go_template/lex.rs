@@ -55,7 +55,7 @@ pub fn lex(text: &str) -> Result<Vec<Placed>, SyntaxError> {
             break;
         };
         let mut inside = at + begin + 2;
-        let marker = text[inside..].starts_with("- ") || text[inside..].starts_with("-\n");
+        let marker = text[inside..].strip_prefix('-').is_some_and(|rest| rest.starts_with(BLANKS));
         if marker {
             plain = plain.trim_end_matches(BLANKS);
             inside += 2;
@@ -94,23 +94,28 @@ pub fn place(text: &str, at: usize) -> String {
 fn comment(text: &str, at: usize) -> Result<(usize, bool), SyntaxError> {
     let Some(end) = text[at..].find("*/") else { return fail(text, at, "unclosed comment") };
     let after = at + end + 2;
-    for (close, trims) in [(" -}}", true), ("}}", false)] {
-        if text[after..].starts_with(close) {
-            return Ok((after + close.len(), trims));
-        }
+    match closing(&text[after..]) {
+        Some((length, trims)) => Ok((after + length, trims)),
+        None => fail(text, at, "comment ends before closing delimiter"),
     }
-    fail(text, at, "comment ends before closing delimiter")
+}
+
+/// The length of the closing braces that a text begins with, with their marker, and whether they have one.
+fn closing(rest: &str) -> Option<(usize, bool)> {
+    if rest.starts_with("}}") {
+        return Some((2, false));
+    }
+    // A marker needs its blank.
+    rest.strip_prefix(BLANKS)?.starts_with("-}}").then_some((4, true))
 }
 
 /// Reads up to the closing braces; where that is, and whether the text behind loses its blanks.
 fn action(text: &str, mut at: usize, tokens: &mut Vec<Placed>) -> Result<(usize, bool), SyntaxError> {
     loop {
         let rest = &text[at..];
-        for (close, trims) in [(" -}}", true), ("}}", false)] {
-            if rest.starts_with(close) {
-                tokens.push((at, Token::Close));
-                return Ok((at + close.len(), trims));
-            }
+        if let Some((length, trims)) = closing(rest) {
+            tokens.push((at, Token::Close));
+            return Ok((at + length, trims));
         }
         let Some(first) = rest.chars().next() else { return fail(text, at, "unclosed action") };
         let single = match first {
@@ -126,11 +131,8 @@ fn action(text: &str, mut at: usize, tokens: &mut Vec<Placed>) -> Result<(usize,
             at += 1;
         } else if BLANKS.contains(&first) {
             let length = rest.len() - rest.trim_start_matches(BLANKS).len();
-            // `" -}}"` needs its blank.
+            // The last of several belongs to the marker; alone it would have been taken for one above.
             let length = if rest[length..].starts_with("-}}") { length - 1 } else { length };
-            if length == 0 {
-                continue;
-            }
             tokens.push((at, Token::Space));
             at += length;
         } else if rest.starts_with(":=") {

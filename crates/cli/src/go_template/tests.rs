@@ -21,6 +21,7 @@ fn templates_render_as_in_go() {
         ("{{.kind}}/{{.metadata.name}}", "Pod/a"),
         ("{{.spec.n}} {{.spec.f}} {{.spec.on}} {{.spec.big}}", "3 1.5 true 1234567"),
         ("{{1e6}} {{1e-5}} {{123456.5}} {{1000000}} {{.no.such}}", "1e+06 1e-05 123456.5 1000000 <no value>"),
+        ("a {{- .kind\n-}} b{{/* c */\t-}} c {{-\t.kind}}", "aPodbcPod"),
         ("{{.nothing}}|{{.spec.none}}", "<no value>|<no value>"),
         ("{{range .spec.list}}{{.name}},{{end}}", "b,c,"),
         ("{{range $i, $x := .spec.list}}{{$i}}={{$x.name}}{{\"\\n\"}}{{end}}", "0=b\n1=c\n"),

@@ -2,12 +2,13 @@
 
 mod last;
 mod prune;
+mod set;
 mod upgrade;
 
 use crate::changes::{MERGE, STRATEGIC, Write};
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR, VALIDATE};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, repeat};
+use crate::flags::{Args, Flag, boolean, repeat, text};
 use crate::last_applied;
 use crate::output::warning;
 use crate::print::{DryRun, Teller};
@@ -26,6 +27,11 @@ const FLAGS: &[Flag] = &[
     SELECTOR,
     ALL,
     FIELD_MANAGER,
+    text(
+        "applyset",
+        "",
+        "[alpha] The name of the ApplySet that tracks which resources are being managed, for the purposes of determining what to prune. Live resources that are part of the ApplySet but have been removed from the provided configs will be deleted. Format: [RESOURCE][.GROUP]/NAME. A Secret will be used if no resource or group is specified. Needs KUBECTL_APPLYSET=true.",
+    ),
     boolean("force-conflicts", "If true, server-side apply will force the changes against conflicts."),
     Flag {
         default: "true",
@@ -67,45 +73,67 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         if let Some(word) = args.words.first() {
             return Err(Failure::usage(&session.path, format!("Unexpected args: [{word}]")));
         }
+        check(session, &args)?;
+        let set = set::Set::of(session, &args).await?;
         prune::check(&args)?;
-        if args.bool("force-conflicts") && !args.bool("server-side") {
-            return Err(Failure::message("--force-conflicts only works with --server-side"));
-        }
-        let server_side = args.bool("server-side");
-        if server_side && DryRun::of(&args)? == DryRun::Client {
-            return Err(Failure::message(
-                "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)",
-            ));
-        }
-        let manager = if server_side { "kubectl" } else { "kubectl-client-side-apply" };
+        let manager = if args.bool("server-side") { "kubectl" } else { "kubectl-client-side-apply" };
         let (teller, write) = (Teller::of(&args)?, Write::of(&args, manager)?);
+        let mut targets = chosen(session, &args).await?;
+        if targets.is_empty() {
+            return Err(Failure::message("no objects passed to apply"));
+        }
+        let set = match set {
+            Some(set) => Some(set.begin(session, &write, &mut targets).await?),
+            None => None,
+        };
         let apply = Apply { session, args: &args, teller, write, kept: Mutex::default() };
-        let selector =
-            meta::labels::Selector::parse(args.text("selector")).map_err(|why| Failure::message(why.to_string()))?;
         let mut failures = Vec::new();
-        let mut found = 0;
         let mut namespaces: Vec<String> = Vec::new();
-        for target in from_files(session, &args).await? {
-            let labels = target.object.as_ref().map(|object| &object["metadata"]["labels"]);
-            if !selector.matches_with(|key| labels.and_then(|labels| labels[key].as_str())) {
-                continue;
-            }
-            found += 1;
+        for target in targets {
             if let Some(namespace) = target.namespace.clone().filter(|one| !namespaces.contains(one)) {
                 namespaces.push(namespace);
             }
-            let done = if server_side { apply.on_server(target).await } else { apply.on_client(target).await };
+            let done =
+                if args.bool("server-side") { apply.on_server(target).await } else { apply.on_client(target).await };
             failures.extend(done.err());
-        }
-        if found == 0 {
-            return Err(Failure::message("no objects passed to apply"));
         }
         if args.bool("prune") && failures.is_empty() {
             let kept = apply.kept.lock().map(|kept| kept.clone()).unwrap_or_default();
-            prune::prune(session, &args, &kept, &namespaces, apply.write.dry_run).await?;
+            match set {
+                Some(set) => set.prune(session, &args, &kept, &apply.write, &apply.teller).await?,
+                None => prune::prune(session, &args, &kept, &namespaces, &apply.teller).await?,
+            }
         }
         Failure::collect(failures)
     })
+}
+
+fn check(session: &Session, args: &Args) -> Outcome {
+    if args.has("applyset") && !set::is_switched_on() {
+        let path = &session.path;
+        return Err(Failure::plain(format!("error: unknown flag: --applyset\nSee '{path} --help' for usage.")));
+    }
+    if args.bool("force-conflicts") && !args.bool("server-side") {
+        return Err(Failure::message("--force-conflicts only works with --server-side"));
+    }
+    if args.bool("server-side") && DryRun::of(args)? == DryRun::Client {
+        return Err(Failure::message(
+            "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)",
+        ));
+    }
+    Ok(())
+}
+
+/// The objects of the files, as the selector narrows them.
+async fn chosen(session: &Session, args: &Args) -> Outcome<Vec<Target>> {
+    let selector =
+        meta::labels::Selector::parse(args.text("selector")).map_err(|why| Failure::message(why.to_string()))?;
+    let mut targets = from_files(session, args).await?;
+    targets.retain(|target| {
+        let labels = target.object.as_ref().map(|object| &object["metadata"]["labels"]);
+        selector.matches_with(|key| labels.and_then(|labels| labels[key].as_str()))
+    });
+    Ok(targets)
 }
 
 struct Apply<'a> {

@@ -4,10 +4,10 @@ use crate::changes::Deletion;
 use crate::failure::{Failure, Outcome};
 use crate::flags::Args;
 use crate::last_applied;
-use crate::output::line;
-use crate::print::DryRun;
+use crate::print::{DryRun, Teller};
 use crate::session::Session;
 use crate::targets::{Target, listed};
+use serde_json::Value;
 
 /// What is looked through where nothing else is asked for: cluster-wide kinds, then the others.
 const DEFAULT: &[&str] = &[
@@ -33,6 +33,17 @@ pub fn check(args: &Args) -> Outcome {
     if !args.bool("prune") {
         return Ok(());
     }
+    if args.bool("force") {
+        return Err(Failure::message("--force cannot be used with --prune"));
+    }
+    if !args.text("applyset").is_empty() {
+        let others = [("all", args.bool("all")), ("selector", !args.text("selector").is_empty())];
+        let others = others.into_iter().chain([("prune-allowlist", args.has("prune-allowlist"))]);
+        return match others.into_iter().find(|(_, given)| *given) {
+            Some((other, _)) => Err(Failure::message(format!("--{other} is incompatible with --applyset"))),
+            None => Ok(()),
+        };
+    }
     if args.text("selector").is_empty() && !args.bool("all") {
         return Err(Failure::message(
             "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector",
@@ -45,7 +56,7 @@ pub fn check(args: &Args) -> Outcome {
 }
 
 /// `kept` are the objects applied just now, by their uids; `namespaces` those they are in.
-pub async fn prune(session: &Session, args: &Args, kept: &[String], namespaces: &[String], dry_run: DryRun) -> Outcome {
+pub async fn prune(session: &Session, args: &Args, kept: &[String], namespaces: &[String], teller: &Teller) -> Outcome {
     let given = args.list("prune-allowlist");
     let kinds: Vec<&str> = if given.is_empty() { DEFAULT.to_vec() } else { given.iter().map(String::as_str).collect() };
     for kind in kinds {
@@ -78,28 +89,22 @@ pub async fn prune(session: &Session, args: &Args, kept: &[String], namespaces: 
                 if last_applied::of(&object).is_none() || kept.iter().any(|one| one == uid) {
                     continue;
                 }
-                delete(session, args, &target, dry_run).await?;
+                delete(session, args, &target, &object, teller).await?;
             }
         }
     }
     Ok(())
 }
 
-async fn delete(session: &Session, args: &Args, target: &Target, dry_run: DryRun) -> Outcome {
-    if dry_run != DryRun::Client {
-        let propagation = match args.text("cascade") {
-            "orphan" | "false" => "Orphan",
-            "foreground" => "Foreground",
-            _ => "Background",
-        };
-        let grace_seconds = Some(args.int("grace-period")).filter(|seconds| *seconds >= 0);
-        let deletion = Deletion { propagation, grace_seconds, dry_run: dry_run == DryRun::Server };
+/// Deletes one object and tells it.
+pub async fn delete(session: &Session, args: &Args, target: &Target, object: &Value, teller: &Teller) -> Outcome {
+    if teller.dry_run != DryRun::Client {
+        let deletion = Deletion::of(args, teller.dry_run)?;
         match deletion.send(session, target.path(None)).await {
             Ok(_) => {}
             Err(failure) if failure.is_not_found() => return Ok(()),
             Err(failure) => return Err(failure),
         }
     }
-    line(&format!("{} pruned{}", target.shown(), dry_run.suffix()));
-    Ok(())
+    teller.tell(object, &target.resource.shown(), "pruned")
 }

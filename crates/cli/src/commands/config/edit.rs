@@ -3,11 +3,14 @@
 use super::file::{File, has};
 use crate::command::{Command, Done};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, boolean, text};
+use crate::flags::{Args, boolean, list, text};
 use crate::output::{error_line, line};
 use crate::session::{Session, io_text};
 use base64::Engine;
 use serde_json::{Value, json};
+
+/// The field of a user that names a credential plugin.
+const EXEC: &str = "exec";
 
 pub static USE_CONTEXT: Command = Command {
     name: "use-context",
@@ -67,6 +70,19 @@ pub static SET_CREDENTIALS: Command = Command {
         text("token", "", "token for the user entry in kubeconfig"),
         text("username", "", "username for the user entry in kubeconfig"),
         text("password", "", "password for the user entry in kubeconfig"),
+        text("exec-command", "", "Command for the exec credential plugin for the user entry in kubeconfig"),
+        text("exec-api-version", "", "API version of the exec credential plugin for the user entry in kubeconfig"),
+        list("exec-arg", "New arguments for the exec credential plugin command for the user entry in kubeconfig"),
+        list("exec-env", "'key=value' environment values for the exec credential plugin"),
+        text(
+            "exec-interactive-mode",
+            "",
+            "InteractiveMode of the exec credentials plugin for the user entry in kubeconfig",
+        ),
+        boolean(
+            "exec-provide-cluster-info",
+            "ProvideClusterInfo of the exec credentials plugin for the user entry in kubeconfig",
+        ),
     ]],
     run: Some(set_credentials),
     ..Command::EMPTY
@@ -191,8 +207,12 @@ fn change(session: &Session, args: &Args, key: &str, name: &str, fields: &[&str]
     let mut file = File::of(session, |content| has(content, &list, name))?;
     let created = {
         let Some((entry, created)) = file.entry(&list, key, name) else { return Ok(false) };
-        for field in fields.iter().filter(|field| args.has(field)) {
-            set_field(args, entry, field)?;
+        for field in fields {
+            if *field == EXEC {
+                set_exec(args, entry)?;
+            } else if args.has(field) {
+                set_field(args, entry, field)?;
+            }
         }
         created
     };
@@ -230,6 +250,48 @@ fn set_field(args: &Args, entry: &mut Value, field: &str) -> Outcome {
     Ok(())
 }
 
+/// A user's plugin. Only its command makes one; the other flags change one that is there.
+fn set_exec(args: &Args, user: &mut Value) -> Outcome {
+    if args.has("exec-command") {
+        if !user[EXEC].is_object() {
+            user[EXEC] = json!({"apiVersion": "", "args": null, "env": null, "provideClusterInfo": false});
+        }
+        user[EXEC]["command"] = json!(args.text("exec-command"));
+    }
+    let Some(exec) = user.get_mut(EXEC).filter(|exec| exec.is_object()) else { return Ok(()) };
+    for (flag, field) in [("exec-api-version", "apiVersion"), ("exec-interactive-mode", "interactiveMode")] {
+        if args.has(flag) {
+            exec[field] = json!(args.text(flag));
+        }
+    }
+    if args.has("exec-arg") {
+        exec["args"] = json!(args.list("exec-arg"));
+    }
+    if args.has("exec-provide-cluster-info") {
+        exec["provideClusterInfo"] = json!(args.bool("exec-provide-cluster-info"));
+    }
+    if args.has("exec-env") {
+        let mut env = exec["env"].as_array().cloned().unwrap_or_default();
+        for pair in args.list("exec-env") {
+            // `key-` takes it away.
+            let (key, value) = match (pair.split_once('='), pair.strip_suffix('-')) {
+                (Some((key, value)), _) => (key, Some(value)),
+                (None, Some(key)) => (key, None),
+                _ => return Err(Failure::message(format!("invalid exec-env format: {pair}"))),
+            };
+            let known = env.iter().position(|one| one["name"] == key);
+            match (known, value) {
+                (Some(at), Some(value)) => env[at]["value"] = json!(value),
+                (Some(at), None) => drop(env.remove(at)),
+                (None, Some(value)) => env.push(json!({"name": key, "value": value})),
+                (None, None) => {}
+            }
+        }
+        exec["env"] = json!(env);
+    }
+    Ok(())
+}
+
 fn set_cluster(session: &Session, args: Args) -> Done<'_> {
     Box::pin(async move {
         let [name] = words(session, &args)?;
@@ -243,7 +305,7 @@ fn set_cluster(session: &Session, args: Args) -> Done<'_> {
 fn set_credentials(session: &Session, args: Args) -> Done<'_> {
     Box::pin(async move {
         let [name] = words(session, &args)?;
-        let fields = ["client-certificate", "client-key", "token", "username", "password"];
+        let fields = ["client-certificate", "client-key", "token", "username", "password", EXEC];
         change(session, &args, "user", name, &fields)?;
         line(&format!("User {name:?} set."));
         Ok(())

@@ -69,7 +69,7 @@ pub async fn change(
     let teller = Teller::of(args)?;
     let write = Write::of(args, "kubectl-set")?;
     if args.bool("local") {
-        for (_, mut object) in objects(args)? {
+        for (_, mut object) in objects(session, args).await? {
             change(&mut object)?;
             let shown = object["kind"].as_str().unwrap_or_default().to_lowercase();
             teller.tell(&object, &shown, told)?;

@@ -146,7 +146,7 @@ fn apply(object: &mut Value, args: &Args, plan: &Plan) -> Outcome {
 
 async fn show(session: &Session, args: &Args, words: &[String], plan: &Plan) -> Outcome {
     let all: Vec<Value> = if args.bool("local") {
-        objects(args)?.into_iter().map(|(_, object)| object).collect()
+        objects(session, args).await?.into_iter().map(|(_, object)| object).collect()
     } else {
         let found = fetched(session, args, targets(session, args, words).await?).await?;
         found.into_iter().map(|(_, object)| object).collect()
