@@ -74,7 +74,10 @@ impl Filter {
 /// The client's own sentence about what cannot be found comes in front of these.
 fn read_fields(resource: &Resource, text: &str) -> Result<meta::fields::FieldSelector, Status> {
     let selector = meta::fields::FieldSelector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?;
-    let known = resource.strategy.selectable_fields(&serde_json::Value::Null);
+    let mut known = resource.strategy.selectable_fields(&serde_json::Value::Null);
+    if let Some(custom) = &resource.custom {
+        known.retain(|(name, _)| custom.rules.selects_by(name));
+    }
     let mut supported = vec!["metadata.name", "metadata.namespace"];
     if !resource.kind.namespaced {
         supported.pop();

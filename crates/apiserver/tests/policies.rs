@@ -237,3 +237,88 @@ async fn custom_resources_keep_their_rules() {
     let refused = rig.send(apply.body(applied.to_string())).await.map_err(told).unwrap_err();
     assert!(refused.ends_with("no cat has 11 lives"), "{refused}");
 }
+
+/// A policy bound everywhere, for what is written to a subresource; it goes by the kind that is sent.
+async fn forbid(rig: &Rig, name: &str, operation: &str, groups: &str, resource: &str, rule: &str) {
+    let rules = json!({"resourceRules": [{"apiGroups": [groups], "apiVersions": ["v1"], "operations": [operation],
+        "resources": [resource]}]});
+    let spec = json!({"matchConstraints": rules, "validations": [{"expression": rule, "message": "not so"}]});
+    rig.create(&VALIDATING, &named(name, spec)).await.unwrap();
+    let bound = json!({"policyName": name, "validationActions": ["Deny"]});
+    rig.create(&VALIDATING_BINDINGS, &named(name, bound)).await.unwrap();
+}
+
+#[tokio::test]
+async fn policies_see_what_is_sent_to_a_subresource() {
+    let rig = Rig::start().await;
+    let scale = "object.kind == 'Scale' && oldObject.spec.replicas == 1 && object.spec.replicas < 5";
+    forbid(&rig, "scale", "UPDATE", "apps", "deployments/scale", scale).await;
+    forbid(&rig, "binding", "CREATE", "", "pods/binding", "object.target.name != 'bad'").await;
+    let token = "request.kind.kind == 'TokenRequest' && object.spec.expirationSeconds <= 3600";
+    forbid(&rig, "token", "CREATE", "", "serviceaccounts/token", token).await;
+    rig.deploy("web", 1).await.unwrap();
+    let part = |verb: Verb, resource: &GroupVersionResource, part: &str, body: &Value| {
+        let request = Request::new(verb, resource.clone()).namespace("home").name("web");
+        request.subresource(part).body(body.to_string())
+    };
+    let scaled = |replicas: u32| {
+        let patch = json!({"spec": {"replicas": replicas}});
+        part(Verb::Patch(PatchType::Merge), &DEPLOYMENTS, "scale", &patch)
+    };
+    let refused = rig.send(scaled(5)).await.map_err(told).unwrap_err();
+    assert!(refused.ends_with("denied request: not so"), "{refused}");
+    assert_eq!(rig.send(scaled(4)).await.unwrap()["spec"]["replicas"], 4);
+
+    let core = |resource| GroupVersionResource::of("", "v1", resource);
+    let account = json!({"metadata": {"name": "web", "namespace": "home"}});
+    let made = Request::new(Verb::Create, core("serviceaccounts")).namespace("home").body(account.to_string());
+    rig.send(made).await.unwrap();
+    // Nobody issues tokens here; admission comes first.
+    let wanted = |seconds: u32| {
+        let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {"audiences": ["x"], "expirationSeconds": seconds}});
+        part(Verb::Create, &core("serviceaccounts"), "token", &body)
+    };
+    let refused = rig.send(wanted(3601)).await.map_err(told).unwrap_err();
+    assert!(refused.ends_with("denied request: not so"), "{refused}");
+    let refused = rig.send(wanted(3600)).await.map_err(told).unwrap_err();
+    assert!(refused.ends_with("this server issues no tokens"), "{refused}");
+
+    let pod = json!({"metadata": {"name": "web"}, "spec": {"automountServiceAccountToken": false,
+        "serviceAccountName": "web", "containers": [{"name": "c", "image": "i"}]}});
+    let made = Request::new(Verb::Create, core("pods")).namespace("home").body(pod.to_string());
+    rig.send(made).await.unwrap();
+    let bind = |node: &str| {
+        let body = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "web"},
+            "target": {"kind": "Node", "name": node}});
+        part(Verb::Create, &core("pods"), "binding", &body)
+    };
+    let refused = rig.send(bind("bad")).await.map_err(told).unwrap_err();
+    assert!(refused.ends_with("denied request: not so"), "{refused}");
+    rig.send(bind("good")).await.unwrap();
+    let found = rig.send(Request::new(Verb::Get, core("pods")).namespace("home").name("web")).await.unwrap();
+    assert_eq!(found["spec"]["nodeName"], "good");
+}
+
+#[tokio::test]
+async fn policies_get_their_parameters_in_the_version_they_name() {
+    let rig = Rig::start().await;
+    let autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "limits"}, "spec": {"maxReplicas": 3,
+            "scaleTargetRef": {"kind": "Deployment", "name": "web"}, "metrics": [{"type": "Resource", "resource": {
+                "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 2}}}]}});
+    let resource = GroupVersionResource::of("autoscaling", "v2", "horizontalpodautoscalers");
+    let made = Request::new(Verb::Create, resource).namespace("home").body(autoscaler.to_string());
+    rig.send(made).await.unwrap();
+    // Only the old version has this field.
+    let spec = json!({"paramKind": {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler"},
+        "matchConstraints": constraints(), "validations": [
+            {"expression": "object.spec.replicas <= params.spec.targetCPUUtilizationPercentage"}]});
+    rig.create(&VALIDATING, &named("limited", spec)).await.unwrap();
+    let bound = json!({"policyName": "limited", "validationActions": ["Deny"],
+        "paramRef": {"name": "limits", "namespace": "home", "parameterNotFoundAction": "Deny"}});
+    rig.create(&VALIDATING_BINDINGS, &named("limited", bound)).await.unwrap();
+    rig.deploy("few", 2).await.unwrap();
+    let refused = rig.deploy("many", 3).await.unwrap_err();
+    assert!(refused.contains("failed expression: object.spec.replicas <= params.spec"), "{refused}");
+}

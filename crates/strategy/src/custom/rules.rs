@@ -21,10 +21,17 @@ pub struct Rules {
     columns: Vec<Column>,
     cells: Vec<Option<JsonPath>>,
     selectable: Vec<(String, JsonPath)>,
+    /// Those of them that clients of this version may select by.
+    own_selectable: Vec<String>,
     /// The definition's own bytes: the schema is read out of them when it is first needed.
     source: Arc<[u8]>,
     version: String,
     compiled: OnceLock<Compiled>,
+}
+
+/// As selectors name it.
+fn name(json_path: &str) -> &str {
+    json_path.trim_start_matches('.')
 }
 
 impl Rules {
@@ -35,7 +42,7 @@ impl Rules {
         let all = definition.spec.versions.iter().flat_map(|version| &version.selectable_fields);
         let mut selectable: Vec<(String, JsonPath)> = Vec::new();
         for field in all {
-            let name = field.json_path.trim_start_matches('.').to_owned();
+            let name = name(&field.json_path).to_owned();
             if let Some(path) =
                 JsonPath::parse(&field.json_path).filter(|_| selectable.iter().all(|(known, _)| *known != name))
             {
@@ -49,10 +56,16 @@ impl Rules {
             columns,
             cells,
             selectable,
+            own_selectable: version.selectable_fields.iter().map(|field| name(&field.json_path).to_owned()).collect(),
             source,
             version: version.name.clone(),
             compiled: OnceLock::new(),
         }
+    }
+
+    /// Whether clients of this version may select by a field.
+    pub fn selects_by(&self, field: &str) -> bool {
+        self.own_selectable.iter().any(|own| own == field)
     }
 
     pub fn scale(&self) -> Option<&Scale> {
