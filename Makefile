@@ -14,7 +14,7 @@ BENCH_PACKAGES := busybox-static iproute2 iptables
 
 install = $(SUDO) tools/install $(1)
 
-.PHONY: run build test lint fuzz bench bench-quick conformance conformance-smoke conformance-swap clean
+.PHONY: run build test lint fuzz bench bench-quick clients conformance conformance-smoke conformance-swap clean
 
 run: build
 	$(SUDO) target/release/kutter up $(ARGS)
@@ -45,7 +45,7 @@ lint:
 	$(CARGO) run --locked --quiet --package xtask -- tidy
 
 # FOCUS=, SKIP= (patterns) and NODES= (processes of the parallel part) choose; KEEP=1 keeps what passes.
-# conformance-swap: upstream's scheduler in the place of ours on a live cluster, and ours back.
+# conformance-swap: upstream's scheduler, controllers and node in the place of ours.
 conformance conformance-smoke conformance-swap: build
 	@$(call install,$(TEST_PACKAGES) $(CONFORMANCE_PACKAGES))
 	$(CARGO) build --locked --package conformance
@@ -56,6 +56,12 @@ conformance conformance-smoke conformance-swap: build
 fuzz:
 	@$(call install,$(BUILD_PACKAGES) g++)
 	CARGO="$(CARGO)" TIME=$(TIME) tools/fuzz $(TARGETS)
+
+# Clients in several languages, and kubectl and Helm; ARGS= names some of the folders of tools/clients.
+clients: build
+	@$(call install,$(TEST_PACKAGES) curl)
+	$(CARGO) run --locked --quiet --package testkit --bin test-images >/dev/null
+	$(SUDO) env PATH="$$PATH" tools/clients/run $(ARGS)
 
 clean:
 	$(CARGO) clean
