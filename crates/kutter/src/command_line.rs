@@ -1,7 +1,7 @@
 //! Commands and flags, each with its help; every command's work is in its own module.
 
 use crate::access_flags::{self, AccessOptions};
-use crate::{agent, api_flags, convert, down, images, split, status, token, up};
+use crate::{agent, api_flags, convert, down, images, rotation, split, status, token, up};
 use ::images::ImagesOptions;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -28,6 +28,7 @@ const ALL: &[Entry] = &[
     Entry { name: "down", build: down_command, run: |matches| down::run(&dir(matches)) },
     Entry { name: "status", build: status_command, run: |matches| status::run(&dir(matches)) },
     Entry { name: "token", build: token_command, run: token },
+    Entry { name: "secrets", build: rotation::command, run: rotation::run },
     Entry { name: "images", build: images_command, run: images::run },
     Entry { name: "convert", build: convert::command, run: convert::run },
     Entry { name: "version", build: version_command, run: version },
@@ -58,7 +59,7 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
 }
 
 /// `--data-dir`, the same for every command that talks to an instance.
-fn data_dir() -> Arg {
+pub fn data_dir() -> Arg {
     value("data-dir", "DIR", "Where this instance keeps everything").default_value("/var/lib/kutter")
 }
 

@@ -2,6 +2,7 @@
 
 use crate::api_flags;
 use crate::failure;
+use crate::rotation;
 use crate::sealing::Sealing;
 use crate::up::{Options, Place};
 use anyhow::Context as _;
@@ -10,7 +11,7 @@ use apiserver::connect::Connector;
 use apiserver::http::{Drain, Front, Measure};
 use apiserver::{Identity, Links, Local, Server, Settings};
 use auth::authn::{Issuer, TokenFile, Verifier};
-use auth::encryption::Sealer;
+use auth::encryption::Keyring;
 use base::Env;
 use client::{Api, ClientCertificate};
 use cluster::objects::{self, ObjectOptions};
@@ -43,13 +44,11 @@ impl ControlPlane {
         let address = listener.local_addr().context("cannot tell the listening address")?;
         let now = env.clock.now();
         let pki = Pki::load_or_create(&options.data_dir.join("pki"), &pki_options(options, place)?, now)?;
-        let sealer = Sealer::load_or_create(&options.data_dir.join("encryption.keys"))?;
+        let keys = Keyring::at(&options.data_dir.join(rotation::KEYS));
+        let encryption = options.access.encryption(keys.sealer()?, env)?;
         let directory = options.data_dir.join("store");
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(
-            &directory,
-            env,
-            Some(Arc::new(Sealing(options.access.encryption(sealer, env)?))),
-        )?);
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&directory, env, Some(Arc::new(Sealing(encryption.clone()))))?);
         let server = Server::start(
             env.clone(),
             store.clone(),
@@ -69,6 +68,8 @@ impl ControlPlane {
         objects::ensure(root.as_ref(), &wanted).await?;
         plane.write_kubeconfigs(options)?;
         env.tasks.spawn("upkeep", plane.server.clone().upkeep());
+        let rotation = rotation::Rotation { env: env.clone(), store: plane.store.clone(), encryption, keys };
+        env.tasks.spawn("key rotation", rotation.follow(plane.server.clone()));
         Ok(plane)
     }
 

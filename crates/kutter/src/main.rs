@@ -13,6 +13,7 @@ mod instance;
 mod node;
 mod process;
 mod rooms;
+mod rotation;
 mod sealing;
 mod signing;
 mod split;

@@ -4,12 +4,14 @@
 //! answered after it is durable and after it was published, never before; an fsync error is fatal.
 
 mod memory;
+mod reseal;
 mod sqlite;
 
 #[cfg(test)]
 mod tests;
 
 pub use memory::{Fault, Faults, MemoryStore};
+pub use reseal::reseal;
 pub use sqlite::{OpenError, Options, SqliteStore};
 
 use base::Timestamp;

@@ -101,13 +101,22 @@ impl Rule {
 pub struct Encryption {
     rules: RwLock<Arc<Vec<Rule>>>,
     /// With which Secrets are sealed where the rules say nothing; opens what it sealed for ever.
-    own: Sealer,
+    own: RwLock<Arc<Sealer>>,
 }
 
 impl Encryption {
     /// Secrets under a generated key, everything else as it is.
     pub fn new(own: Sealer) -> Self {
-        Encryption { rules: RwLock::default(), own }
+        Encryption { rules: RwLock::default(), own: RwLock::new(Arc::new(own)) }
+    }
+
+    /// Seals Secrets with other keys from now on.
+    pub fn set_own(&self, own: Sealer) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(own);
+    }
+
+    fn own(&self) -> Arc<Sealer> {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Goes by a configuration file from now on.
@@ -133,7 +142,7 @@ impl Encryption {
         let rules = self.rules();
         let Some(rule) = rules.iter().find(|rule| rule.concerns(resource, group)) else {
             return match (resource, group) {
-                (SECRETS, "") => self.own.seal(place, plain).map(Some).map_err(|error| error.to_string()),
+                (SECRETS, "") => self.own().seal(place, plain).map(Some).map_err(|error| error.to_string()),
                 _ => Ok(None),
             };
         };
@@ -165,7 +174,7 @@ impl Encryption {
                 Err(why) => last = Some(why),
             }
         }
-        match (self.own.open(place, stored), last) {
+        match (self.own().open(place, stored), last) {
             (Ok(Some(plain)), _) => Ok(Some(plain)),
             (_, Some(why)) => Err(why),
             (Err(why), None) => Err(why.to_string()),

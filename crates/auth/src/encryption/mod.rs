@@ -3,12 +3,14 @@
 
 mod cipher;
 mod configuration;
+mod keyring;
 mod kms;
 mod kms_agent;
 mod messages;
 mod sealer;
 
 pub use configuration::Encryption;
+pub use keyring::Keyring;
 pub use sealer::{Error, Sealer};
 
 /// Seals and opens values in one form.

@@ -4,10 +4,7 @@
 
 use crate::pki;
 use crate::secret::{self, NoRandomness};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use std::path::Path;
 
 /// Every sealed value begins with this, its key's name and a colon.
 const PREFIX: &str = "k8s:enc:aesgcm:v1:";
@@ -36,10 +33,15 @@ pub struct Sealer {
 }
 
 impl Sealer {
+    /// Without a key: it can do nothing yet.
+    pub(super) fn empty() -> Self {
+        Sealer { keys: Vec::new() }
+    }
+
     /// # Errors
     /// [`Error::KeySize`].
     pub fn new(name: &str, key: &[u8]) -> Result<Self, Error> {
-        let mut sealer = Sealer { keys: Vec::new() };
+        let mut sealer = Sealer::empty();
         sealer.accept(name, key)?;
         Ok(sealer)
     }
@@ -52,32 +54,6 @@ impl Sealer {
         let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| Error::KeySize(key.len()))?;
         self.keys.push((name.to_owned(), LessSafeKey::new(key)));
         Ok(())
-    }
-
-    /// The keys of a file of `name:base64` lines, the first being the one to seal with. Made with a
-    /// new key where there is none.
-    ///
-    /// # Errors
-    /// The file cannot be read, written or understood.
-    pub fn load_or_create(path: &Path) -> Result<Self, Error> {
-        let text = match pki::read(path)? {
-            Some(text) => text,
-            None => {
-                let text = format!("key1:{}\n", STANDARD.encode(secret::random::<32>()?));
-                pki::write_private(path, text.as_bytes())?;
-                text
-            }
-        };
-        let mut sealer = Sealer { keys: Vec::new() };
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let (name, key) = line.split_once(':').ok_or_else(|| Error::KeyFile("a line has no colon".to_owned()))?;
-            let key = STANDARD.decode(key.trim()).map_err(|error| Error::KeyFile(error.to_string()))?;
-            sealer.accept(name.trim(), &key)?;
-        }
-        if sealer.keys.is_empty() {
-            return Err(Error::KeyFile("no key in it".to_owned()));
-        }
-        Ok(sealer)
     }
 
     /// Seals `plain` for being stored at `place`.
@@ -147,18 +123,11 @@ mod tests {
     }
 
     #[test]
-    fn old_keys_still_open_and_the_file_is_kept() {
+    fn old_keys_still_open() {
         let mut rotated = Sealer::new("key2", &[8; 32]).unwrap();
         let old = Sealer::new("key1", &[7; 32]).unwrap().seal(PLACE, b"x").unwrap();
         assert!(matches!(rotated.open(PLACE, &old), Err(Error::UnknownKey(name)) if name == "key1"));
         rotated.accept("key1", &[7; 32]).unwrap();
         assert_eq!(rotated.open(PLACE, &old).unwrap().as_deref(), Some(&b"x"[..]));
-
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("encryption.key");
-        let sealed = Sealer::load_or_create(&path).unwrap().seal(PLACE, b"y").unwrap();
-        assert_eq!(Sealer::load_or_create(&path).unwrap().open(PLACE, &sealed).unwrap().as_deref(), Some(&b"y"[..]));
-        std::fs::write(&path, "rubbish").unwrap();
-        assert!(matches!(Sealer::load_or_create(&path), Err(Error::KeyFile(_))));
     }
 }
