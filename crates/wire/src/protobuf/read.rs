@@ -211,7 +211,9 @@ impl<'a> Reader<'a> {
     }
 
     fn entry(self, bytes: &[u8], shape: &'a Shape, field: &'a Field) -> Result<(String, Value), ProtobufError> {
-        let (mut key, mut value) = (String::new(), crate::decode::zero(shape));
+        // Bytes that are left out are none at all elsewhere, but an empty text in a map.
+        let empty = if matches!(shape, Shape::Bytes) { String::new().into() } else { crate::decode::zero(shape) };
+        let (mut key, mut value) = (String::new(), empty);
         for part in Fields(bytes) {
             match (part?, shape) {
                 ((1, Wire::Bytes(bytes)), _) => key = text(bytes, &field.name)?.to_owned(),

@@ -1,7 +1,7 @@
 //! Malformed bytes; the kinds' tests transcode real objects both ways.
 
 use super::*;
-use crate::schema::{Field, List, Shape, Struct};
+use crate::schema::{Field, List, Map, Shape, Struct};
 use serde_json::json;
 
 fn schema() -> (Schema, TypeId) {
@@ -13,6 +13,7 @@ fn schema() -> (Schema, TypeId) {
         number(2, Field::new("numbers", Shape::List(Box::new(List::of(Shape::Int32))))),
         number(3 << 8 | 1, Field::new("inner", Shape::Bool)),
         Field { number: 4, ..Field::new("self", Shape::Struct(id)) },
+        number(6, Field::new("blobs", Shape::Map(Box::new(Map::of(Shape::Bytes))))),
         number(5 << 8 | 1, Field::new("verbs", Shape::List(Box::new(List::of(Shape::String { enum_type: None }))))),
     ];
     schema.add(Struct { name: "core.v1.Node".into(), fields, ..Struct::default() });
@@ -22,6 +23,11 @@ fn schema() -> (Schema, TypeId) {
 fn read(message: &[u8]) -> Result<Value, ProtobufError> {
     let (schema, id) = schema();
     from_message(message, &schema, id, &|_, _| None)
+}
+
+#[test]
+fn an_entry_without_a_value_has_an_empty_one() {
+    assert_eq!(read(b"\x32\x03\x0a\x01k"), Ok(json!({"blobs": {"k": ""}})));
 }
 
 #[test]
