@@ -89,7 +89,7 @@ fn print(table: &mut Table<'_>, format: &Format, args: &Args, mut events: Vec<Va
         table.print(&events);
         return Ok(());
     }
-    if !args.bool("show-managed-fields") {
+    if !args.bool("show-managed-fields") && format.is_whole() {
         events.iter_mut().for_each(hide_managed_fields);
     }
     if as_list && *format != Format::Name {

@@ -166,7 +166,7 @@ impl Get<'_> {
                 _ => objects.push((value, resource.clone())),
             }
         }
-        if !self.args.bool("show-managed-fields") {
+        if !self.args.bool("show-managed-fields") && self.format.is_whole() {
             objects.iter_mut().for_each(|(object, _)| hide_managed_fields(object));
         }
         if let Some(path) = Some(self.args.text("sort-by")).filter(|path| !path.is_empty()) {
@@ -315,7 +315,7 @@ impl Get<'_> {
     }
 
     fn tell(&self, mut object: Value, target: &Target, event: &str) -> Outcome {
-        if !self.args.bool("show-managed-fields") {
+        if !self.args.bool("show-managed-fields") && self.format.is_whole() {
             hide_managed_fields(&mut object);
         }
         let object =

@@ -32,6 +32,11 @@ const FOR_CHANGES: &str =
 const FOR_GET: &str = "custom-columns,custom-columns-file,go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,name,template,templatefile,wide,yaml";
 
 impl Format {
+    /// Whether it prints whole objects: only there managers are left out unless they are asked for.
+    pub fn is_whole(&self) -> bool {
+        matches!(self, Format::Json | Format::Yaml)
+    }
+
     /// What `-o` asks for. `get` knows more formats than the commands that change objects.
     pub fn of(args: &Args, is_get: bool) -> Outcome<Self> {
         let output = args.text("output");
@@ -217,7 +222,7 @@ impl Teller {
             }
             format => {
                 let mut object = object.clone();
-                if !self.show_managed {
+                if !self.show_managed && format.is_whole() {
                     hide_managed_fields(&mut object);
                 }
                 format.print(&object, shown)
