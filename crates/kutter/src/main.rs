@@ -10,6 +10,7 @@ mod down;
 mod failure;
 mod images;
 mod instance;
+mod lead;
 mod node;
 mod process;
 mod rooms;
