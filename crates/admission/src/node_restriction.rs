@@ -60,6 +60,7 @@ impl Plugin for NodeRestriction {
             ("storage.k8s.io", "csinodes") => csi_node,
             ("resource.k8s.io", "resourceslices") => resource_slice,
             ("certificates.k8s.io", "certificatesigningrequests") => signing_request,
+            ("certificates.k8s.io", "podcertificaterequests") => pod_certificate,
             _ => return Ok(()),
         };
         judge(node, request, lookup)
@@ -400,4 +401,56 @@ fn signing_request(node: &str, request: &Attributes<'_>, _: &dyn Lookup) -> Verd
         return Ok(());
     }
     refuse(request, format!("can only create a node CSR with CN={own}"))
+}
+
+/// A node asks for certificates of its own pods, from the signers that they name.
+fn pod_certificate(node: &str, request: &Attributes<'_>, lookup: &dyn Lookup) -> Verdict {
+    if request.operation != Operation::Create || !request.subresource.is_empty() {
+        let operation = request.operation.as_str();
+        return refuse(
+            request,
+            format!("unexpected operation {operation:?}, nodes can only create podcertificaterequests"),
+        );
+    }
+    let spec = &request.object["spec"];
+    let asked = |field: &str| text(spec, &[field]);
+    if asked("nodeName") != node {
+        let why = format!(
+            "PodCertificateRequest.Spec.NodeName={:?}, which is not the requesting node {node:?}",
+            asked("nodeName")
+        );
+        return refuse(request, why);
+    }
+    let find = |resource: &str, namespace: &str, name: &str| {
+        let what = GroupResource { group: "".into(), resource: resource.to_owned().into() };
+        lookup.get("", resource, namespace, name).ok_or_else(|| Status::not_found(&what, name))
+    };
+    let pod = find("pods", request.namespace, asked("podName"))?;
+    if text(&pod, &["spec", "nodeName"]) != node {
+        return refuse(request, format!("pod {:?} is not bound to the requesting node {node:?}", asked("podName")));
+    }
+    if annotation(&pod, MIRROR).is_some() {
+        return refuse(request, format!("pod {:?} is a mirror pod", asked("podName")));
+    }
+    let account = text(&pod, &["spec", "serviceAccountName"]);
+    if asked("serviceAccountName") != account {
+        return refuse(request, format!("pod {:?} runs as service account {account:?}", asked("podName")));
+    }
+    let owner = find("serviceaccounts", request.namespace, account)?;
+    let home = find("nodes", "", node)?;
+    for (field, object) in [("podUID", &*pod), ("serviceAccountUID", &*owner), ("nodeUID", &*home)] {
+        let actual = text(object, &["metadata", "uid"]);
+        if asked(field) != actual {
+            return refuse(
+                request,
+                format!("{field} {:?} does not match the one in record ({actual:?})", asked(field)),
+            );
+        }
+    }
+    let volumes = items(&pod, &["spec", "volumes"]).iter();
+    let mut sources = volumes.flat_map(|volume| items(volume, &["projected", "sources"]));
+    if sources.any(|source| text(source, &["podCertificate", "signerName"]) == asked("signerName")) {
+        return Ok(());
+    }
+    refuse(request, format!("signer {:?} not found in pod spec volume", asked("signerName")))
 }

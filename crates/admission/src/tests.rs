@@ -518,3 +518,42 @@ fn bound_pods_learn_their_topology() {
     let out = create("PodTopologyLabels", "/pods/binding").object(&world, binding);
     assert_eq!(out["metadata"]["labels"], json!({"topology.kubernetes.io/zone": "z1"}));
 }
+
+#[test]
+fn kubelets_ask_for_certificates_of_their_own_pods() {
+    let asks =
+        |signer: &str| json!([{"name": "v", "projected": {"sources": [{"podCertificate": {"signerName": signer}}]}}]);
+    let mut bound = pod(json!({"nodeName": "n1", "serviceAccountName": "a", "volumes": asks("x.io/y")}));
+    bound["metadata"]["uid"] = json!("p1");
+    let account = json!({"metadata": {"name": "a", "namespace": "shop", "uid": "s1"}});
+    let world = world(vec![("nodes", node(json!({}))), ("pods", bound), ("serviceaccounts", account)]);
+    let request = |field: &str, value: &str| {
+        let mut request = json!({"metadata": {"name": "req", "namespace": "shop"}, "spec": {
+            "signerName": "x.io/y", "podName": "web", "podUID": "p1", "serviceAccountName": "a",
+            "serviceAccountUID": "s1", "nodeName": "n1", "nodeUID": "u1"}});
+        request["spec"][field] = json!(value);
+        request
+    };
+    let on = "certificates.k8s.io/podcertificaterequests";
+    let creates = as_node(create("NodeRestriction", on));
+    assert!(creates.run(&world, request("podName", "web")).is_ok());
+    for (field, value, why) in [
+        ("nodeName", "n2", "which is not the requesting node \"n1\""),
+        ("podName", "none", "\"none\" not found"),
+        ("podUID", "p2", "podUID \"p2\" does not match the one in record (\"p1\")"),
+        ("serviceAccountUID", "s2", "serviceAccountUID \"s2\" does not match the one in record (\"s1\")"),
+        ("nodeUID", "u2", "nodeUID \"u2\" does not match the one in record (\"u1\")"),
+        ("serviceAccountName", "b", "runs as service account \"a\""),
+        ("signerName", "x.io/z", "signer \"x.io/z\" not found in pod spec volume"),
+    ] {
+        let told = creates.refusal(&world, request(field, value));
+        assert!(told.ends_with(why), "{field}: {told}");
+    }
+    let status = as_node(update(
+        "NodeRestriction",
+        "certificates.k8s.io/podcertificaterequests/status",
+        request("podName", "web"),
+    ));
+    assert!(status.run(&world, request("podName", "web")).is_err());
+    assert!(create("NodeRestriction", on).run(&world, request("nodeName", "n2")).is_ok(), "others are not held to it");
+}

@@ -100,6 +100,7 @@ impl Observer for NodeGraph {
             ("", "pods" | "persistentvolumes")
                 | ("storage.k8s.io", "volumeattachments")
                 | ("resource.k8s.io", "resourceslices")
+                | ("certificates.k8s.io", "podcertificaterequests")
         )
     }
 

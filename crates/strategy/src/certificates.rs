@@ -1,5 +1,7 @@
-//! CertificateSigningRequest: says who asked, and keeps what approvers and signers may change
+//! CertificateSigningRequest and its kin: says who asked, and keeps what approvers and signers may change
 //! apart.
+
+pub mod pod_request;
 
 use crate::check;
 use crate::declared::{Declared, path_segment};
@@ -18,15 +20,7 @@ pub const CLUSTER_TRUST_BUNDLE: Declared = Declared::new(GROUP, "ClusterTrustBun
     .named(path_segment)
     .selected_by(|bundle| vec![("spec.signerName".into(), text(&bundle["spec"], "signerName").to_owned())]);
 
-pub const POD_CERTIFICATE_REQUEST: Declared =
-    Declared::new(GROUP, "PodCertificateRequest").updated_with_revision().selected_by(|request| {
-        let spec = |field: &str| text(&request["spec"], field).to_owned();
-        vec![
-            ("spec.signerName".into(), spec("signerName")),
-            ("spec.podName".into(), spec("podName")),
-            ("spec.nodeName".into(), spec("nodeName")),
-        ]
-    });
+pub const POD_CERTIFICATE_REQUEST: pod_request::PodCertificateRequest = pod_request::PodCertificateRequest;
 
 /// Seconds; a certificate for less is of no use.
 const SHORTEST: i64 = 600;
@@ -74,14 +68,7 @@ impl Strategy for CertificateSigningRequest {
 
     fn validate(&self, new: &Value, _old: Option<&Value>, errors: &mut ErrorList) {
         let (spec, path) = (&new["spec"], Path::new("spec"));
-        let signer = text(spec, "signerName");
-        let is_qualified = signer.split_once('/').is_some_and(|(domain, name)| {
-            domain.contains('.') && !name.is_empty() && meta::validation::dns1123_subdomain(domain).is_empty()
-        });
-        if !is_qualified {
-            let why = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-            errors.push(FieldError::invalid(&path.child("signerName"), signer, why));
-        }
+        check_signer_name(text(spec, "signerName"), &path.child("signerName"), errors);
         if items(spec, "usages").is_empty() {
             errors.push(FieldError::required(&path.child("usages"), "usages must be provided"));
         }
@@ -115,6 +102,17 @@ impl Strategy for CertificateSigningRequest {
 
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
         path_segment(name, prefix)
+    }
+}
+
+/// `example.com/signer-name`
+pub fn check_signer_name(signer: &str, path: &Path, errors: &mut ErrorList) {
+    let is_qualified = signer.split_once('/').is_some_and(|(domain, name)| {
+        domain.contains('.') && !name.is_empty() && meta::validation::dns1123_subdomain(domain).is_empty()
+    });
+    if !is_qualified {
+        let why = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+        errors.push(FieldError::invalid(path, signer, why));
     }
 }
 

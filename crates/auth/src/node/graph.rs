@@ -15,6 +15,7 @@ pub(super) enum Target {
     ResourceClaim,
     ResourceSlice,
     ServiceAccount,
+    CertificateRequest,
     Pod,
 }
 
@@ -50,7 +51,8 @@ struct Volume {
 }
 
 impl Graph {
-    /// Takes over a pod, persistent volume, volume attachment or resource slice.
+    /// Takes over a pod, a request for its certificate, a persistent volume, volume attachment or
+    /// resource slice.
     pub fn upsert(&self, resource: &str, object: &Value) {
         let (namespace, name) = names_of(object);
         self.remove(resource, namespace, name);
@@ -66,6 +68,10 @@ impl Graph {
                     || !object["status"]["resourceClaimStatuses"].is_null()
                     || !object["status"]["extendedResourceClaimStatus"].is_null();
                 edges.add(own, node, leads_to, !grows);
+            }
+            "podcertificaterequests" if !node.is_empty() => {
+                let own = (Target::CertificateRequest, namespace.to_owned(), name.to_owned());
+                edges.add(own.clone(), node, vec![own], true);
             }
             "volumeattachments" if !node.is_empty() => edges.add_single(Target::Attachment, name, node),
             "resourceslices" if !node.is_empty() => edges.add_single(Target::ResourceSlice, name, node),
@@ -97,6 +103,7 @@ impl Graph {
         let mut edges = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let target = match resource {
             "pods" => Target::Pod,
+            "podcertificaterequests" => Target::CertificateRequest,
             "volumeattachments" => Target::Attachment,
             "resourceslices" => Target::ResourceSlice,
             "persistentvolumes" => return edges.drop_volume(name),

@@ -55,6 +55,7 @@ impl Authorizer for NodeAuthorizer {
             ("coordination.k8s.io", "leases") => lease(node, asked),
             ("storage.k8s.io", "csinodes") => csi_node(node, asked),
             ("resource.k8s.io", "resourceslices") => self.resource_slice(node, asked),
+            ("certificates.k8s.io", "podcertificaterequests") => self.certificate_request(node, asked),
             ("", "nodes") => own_node(node, asked),
             ("", "pods") => self.pod(node, asked),
             _ => self.by_rules(asked),
@@ -123,6 +124,20 @@ impl NodeAuthorizer {
             // Which pods: NodeRestriction sees to it.
             ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => ALLOW,
             _ => no(""),
+        }
+    }
+
+    fn certificate_request(&self, node: &str, asked: &Attributes<'_>) -> Result<(), String> {
+        match (asked.subresource, asked.verb) {
+            // For which pod: NodeRestriction sees to it.
+            ("", "create") => ALLOW,
+            ("", "get") => self.related(node, asked, Target::CertificateRequest),
+            ("", "list" | "watch") if selected(asked, "spec.nodeName") == Some(node) => ALLOW,
+            ("", "list" | "watch") => {
+                no("can only list/watch podcertificaterequests with spec.nodeName field selector")
+            }
+            ("", _) => no("can only create, get, list, and watch podcertificaterequests"),
+            _ => no("cannot access subresources of podcertificaterequests"),
         }
     }
 

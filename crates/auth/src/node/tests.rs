@@ -187,3 +187,30 @@ fn a_pod_is_read_again_only_where_it_may_refer_to_more() {
     graph.remove("pods", "shop", "plain");
     assert!(!is_current("n1", &plain_text));
 }
+
+#[test]
+fn a_node_sees_the_certificate_requests_of_its_own_pods() {
+    let (graph, authorizer) = setup();
+    let resource = "podcertificaterequests";
+    graph.upsert(resource, &json!({"metadata": {"namespace": "shop", "name": "req-1"}, "spec": {"nodeName": "n1"}}));
+    let may = |node: &str, verb: &str, name: &str, subresource: &str, selector: &str| {
+        let user = kubelet(node);
+        let asked = Attributes::resource(&user, verb, "certificates.k8s.io", resource).namespace("shop").name(name);
+        let asked = Attributes { subresource, field_selector: selector, ..asked };
+        authorizer.authorize(&asked).is_allowed()
+    };
+    for (node, verb, name, subresource, selector, allowed) in [
+        ("n1", "get", "req-1", "", "", true),
+        ("n2", "get", "req-1", "", "", false),
+        ("n1", "create", "", "", "", true),
+        ("n1", "update", "req-1", "status", "", false),
+        ("n1", "delete", "req-1", "", "", false),
+        ("n1", "list", "", "", "", false),
+        ("n1", "watch", "", "", "spec.nodeName=n1", true),
+        ("n1", "watch", "", "", "spec.nodeName=n2", false),
+    ] {
+        assert_eq!(may(node, verb, name, subresource, selector), allowed, "{node} {verb} {name} {subresource}");
+    }
+    graph.remove(resource, "shop", "req-1");
+    assert!(!may("n1", "get", "req-1", "", ""));
+}

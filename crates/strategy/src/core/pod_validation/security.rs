@@ -20,8 +20,13 @@ pub fn pod(spec: &Value, path: &Path, errors: &mut ErrorList) {
     let mut names: Vec<&str> = Vec::new();
     for (at, sysctl) in items(context, "sysctls").iter().enumerate() {
         let (here, name) = (here.child("sysctls").index(at).child("name"), text(sysctl, "name"));
-        if check::required(errors, &here, name) && names.contains(&name) {
-            errors.push(FieldError::duplicate(&here, name));
+        if check::required(errors, &here, name) {
+            if !is_sysctl(name) {
+                let why = format!("must have at most {MAX_SYSCTL} characters and match regex {SYSCTL}");
+                errors.push(FieldError::invalid(&here, name, &why));
+            } else if names.contains(&name) {
+                errors.push(FieldError::duplicate(&here, name));
+            }
         }
         names.push(name);
     }
@@ -37,6 +42,20 @@ pub fn pod(spec: &Value, path: &Path, errors: &mut ErrorList) {
             }
         }
     }
+}
+
+const MAX_SYSCTL: usize = 253;
+const SYSCTL: &str = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+
+/// Parts of small letters, digits, `-` and `_` that neither start nor end with the last two.
+fn is_sysctl(name: &str) -> bool {
+    let plain = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(byte);
+    name.len() <= MAX_SYSCTL
+        && name
+            .split(['.', '/'])
+            .map(str::as_bytes)
+            .all(|part| plain(part.first()) && plain(part.last()) && part.iter().all(inner))
 }
 
 pub fn container(one: &Value, path: &Path, errors: &mut ErrorList) {

@@ -1,6 +1,7 @@
 //! A pod's volumes: each named once, each from one source.
 
 use super::env;
+use crate::certificates::{check_signer_name, pod_request};
 use crate::check;
 use crate::tree::{items, text};
 use meta::field::{ErrorList, FieldError, Path};
@@ -152,8 +153,73 @@ fn projected(source: &Value, path: &Path, errors: &mut ErrorList) {
                     descending(text(first, "path"), &here.child("path"), errors);
                 }
             }
+            "clusterTrustBundle" => trust_bundle(first, &here, errors),
+            "podCertificate" => pod_certificate(first, &here, errors),
             _ => {}
         }
+    }
+}
+
+fn trust_bundle(source: &Value, path: &Path, errors: &mut ErrorList) {
+    match (source["name"].as_str(), source["signerName"].as_str()) {
+        (Some(_), Some(_)) => {
+            errors.push(FieldError::invalid(path, source.clone(), "only one of name and signerName may be used"));
+        }
+        (Some(name), None) => {
+            if name.is_empty() {
+                errors.push(FieldError::required(&path.child("name"), "must be a valid object name"));
+            }
+            if source["labelSelector"].is_object() {
+                let why = "labelSelector must be unset if name is specified";
+                errors.push(FieldError::invalid(&path.child("labelSelector"), source["labelSelector"].clone(), why));
+            }
+        }
+        (None, Some(signer)) => {
+            check_signer_name(signer, &path.child("signerName"), errors);
+            check::label_selector(errors, &path.child("labelSelector"), &source["labelSelector"]);
+        }
+        (None, None) => errors.push(FieldError::required(path, "either name or signerName must be specified")),
+    }
+    check::required(errors, &path.child("path"), text(source, "path"));
+    own_path(text(source, "path"), &path.child("path"), errors);
+}
+
+const KEY_TYPES: &[&str] = &["ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519", "RSA3072", "RSA4096"];
+const SHORTEST_CERTIFICATE: i64 = 3600;
+
+fn pod_certificate(source: &Value, path: &Path, errors: &mut ErrorList) {
+    let signer = text(source, "signerName");
+    check_signer_name(signer, &path.child("signerName"), errors);
+    if !KEY_TYPES.contains(&text(source, "keyType")) {
+        errors.push(FieldError::not_supported(&path.child("keyType"), text(source, "keyType"), KEY_TYPES));
+    }
+    let longest = pod_request::longest(signer);
+    if let Some(seconds) = source["maxExpirationSeconds"].as_i64() {
+        let here = path.child("maxExpirationSeconds");
+        let mut wrong = |why: String| errors.push(FieldError::invalid(&here, seconds, &why));
+        if seconds < SHORTEST_CERTIFICATE {
+            wrong(format!("if provided, maxExpirationSeconds must be >= {SHORTEST_CERTIFICATE}"));
+        }
+        if seconds > longest {
+            wrong(format!("if provided, maxExpirationSeconds must be <= {longest}"));
+        }
+    }
+    let files = ["credentialBundlePath", "keyPath", "certificateChainPath"];
+    for field in files {
+        own_path(text(source, field), &path.child(field), errors);
+    }
+    if files.iter().all(|field| text(source, field).is_empty()) {
+        let why = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath";
+        errors.push(FieldError::required(path, why));
+    }
+    pod_request::user_annotations(&source["userAnnotations"], &path.child("userAnnotations"), errors);
+}
+
+/// A path that stays below where it starts, and out of what the volume keeps for itself.
+fn own_path(text: &str, path: &Path, errors: &mut ErrorList) {
+    descending(text, path, errors);
+    if text.starts_with("..") && text != ".." && !text.starts_with("../") {
+        errors.push(FieldError::invalid(path, text, "must not start with '..'"));
     }
 }
 
