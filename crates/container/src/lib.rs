@@ -22,6 +22,7 @@ pub mod runtime;
 mod state;
 mod supervisor;
 
+pub use client::in_use::{Holder, image_holders};
 pub use client::shutdown::shutdown_all;
 pub use client::{Supervisor, SupervisorOptions};
 pub use supervisor::{SUPERVISOR_ARGUMENT, dispatch, join_mounts};

@@ -71,6 +71,9 @@ pub struct ContainerConfig {
     pub attempt: u32,
     /// Lower directories of the root file system, topmost first, as `images` unpacked them.
     pub rootfs_layers: Vec<PathBuf>,
+    /// The layers of each image that is mounted into it.
+    #[serde(default)]
+    pub mounted_images: Vec<Vec<PathBuf>>,
     /// As the user wrote it, and what it resolved to; reported in status.
     pub image: String,
     pub image_ref: String,

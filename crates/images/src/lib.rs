@@ -64,6 +64,19 @@ impl Images {
         imported.await.unwrap_or_else(|why| Err(ImportError::Interrupted(why)))
     }
 
+    /// Removes an image that nobody holds; `holders` are containers with the layers of their images.
+    ///
+    /// # Errors
+    /// [`ImageError::InUse`], and those of [`ImageService::remove`].
+    pub async fn remove_unused(&self, reference: &str, holders: &[(String, Vec<PathBuf>)]) -> Result<(), ImageError> {
+        if let Some(image) = self.find(reference).await?
+            && let Some((by, _)) = holders.iter().find(|(_, layers)| *layers == image.layers)
+        {
+            return Err(ImageError::InUse { image: reference.to_owned(), by: by.clone() });
+        }
+        self.remove(reference).await
+    }
+
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Store) -> T + Send + 'static) -> Result<T, String> {
         let store = self.store.clone();
         self.env.tasks.spawn_blocking(move || work(&store)).await.map_err(|error| error.to_string())

@@ -79,6 +79,8 @@ pub enum ImageError {
     /// What the registry or archive gave is damaged, or of another platform.
     #[error("failed to pull and unpack image \"{image}\": {why}")]
     Broken { image: String, why: String },
+    #[error("cannot remove image \"{image}\": container {by} uses it")]
+    InUse { image: String, by: String },
     /// This node's own disk or store failed.
     #[error("{operation}: {why}")]
     Failed { operation: &'static str, why: String },

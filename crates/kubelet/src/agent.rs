@@ -14,7 +14,7 @@ use base::{Env, Timestamp};
 use client::{Cache, Change};
 use container::runtime::Runtime;
 use images::ImageService;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,6 +39,8 @@ pub(crate) struct Agent {
     pub recent: crate::server::Recent,
     pub(crate) workers: Mutex<BTreeMap<String, Arc<Mailbox>>>,
     pub(crate) admitted: Mutex<BTreeMap<String, Demand>>,
+    /// Pods that would grow if there were room.
+    pub(crate) deferred: Mutex<BTreeSet<String>>,
 }
 
 impl Agent {
@@ -56,6 +58,27 @@ impl Agent {
 
     pub fn admitted(&self) -> MutexGuard<'_, BTreeMap<String, Demand>> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the pod took is free again: others may grow into it.
+    pub fn release(&self, uid: &str) {
+        self.admitted().remove(uid);
+        self.wake_deferred();
+    }
+
+    /// A pod waits for room to grow, or no longer does.
+    pub fn defer(&self, uid: &str, waits: bool) {
+        let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
+        if waits {
+            deferred.insert(uid.to_owned());
+        } else {
+            deferred.remove(uid);
+        }
+    }
+
+    pub fn wake_deferred(&self) {
+        let waiting = self.deferred.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        waiting.iter().for_each(|uid| self.wake(uid));
     }
 
     /// Something happened to the pod.
@@ -105,7 +128,9 @@ impl Agent {
         self.statuses.forget(uid);
         self.puller.forget(uid);
         self.probes.retain(uid, |_, _| false);
-        self.admitted().remove(uid);
+        self.volumes.sources.forget(uid);
+        self.defer(uid, false);
+        self.release(uid);
     }
 
     fn workers(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Mailbox>>> {

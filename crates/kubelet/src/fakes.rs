@@ -363,6 +363,10 @@ impl volumes::Mounts for NoMounts {
         Box::pin(async { Ok(()) })
     }
 
+    fn layers<'a>(&'a self, _: &'a [PathBuf], _: &'a Path) -> volumes::BoxFuture<'a, Result<(), volumes::VolumeError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn bind<'a>(
         &'a self,
         _source: &'a std::os::fd::OwnedFd,

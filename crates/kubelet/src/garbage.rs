@@ -6,6 +6,7 @@
 use crate::agent::Agent;
 use crate::events::Kind;
 use crate::node;
+use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,8 +37,9 @@ async fn images(agent: &Agent) {
         return;
     }
     let wanted = (size - free) - size / 100 * LOW;
-    let used: BTreeSet<String> =
+    let mut used: BTreeSet<String> =
         agent.view.containers().iter().flat_map(|status| [status.image.clone(), status.image_ref.clone()]).collect();
+    used.extend(mounted(agent).await);
     let mut freed = 0;
     for image in agent.images.list().await.unwrap_or_default() {
         let names = image.repo_tags.iter().chain(&image.repo_digests).chain([&image.id]);
@@ -58,6 +60,19 @@ async fn images(agent: &Agent) {
         );
         agent.events.node(Kind::Warning, "FreeDiskSpaceFailed", text);
     }
+}
+
+/// The images that pods have as volumes, by their ids.
+async fn mounted(agent: &Agent) -> Vec<String> {
+    let mut ids = Vec::new();
+    for item in agent.pods.list() {
+        let Ok(pod) = item.decode::<Pod>() else { continue };
+        for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+            let Some(name) = volume.image.as_ref().and_then(|image| image.reference.as_deref()) else { continue };
+            ids.extend(agent.images.present(name).await.ok().flatten().map(|image| image.id));
+        }
+    }
+    ids
 }
 
 /// A pod whose worker is gone left its directory only if kutter was killed at the wrong time.

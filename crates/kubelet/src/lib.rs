@@ -176,6 +176,7 @@ fn make(env: &Env, options: KubeletOptions) -> Agent {
         recent: server::Recent::default(),
         workers: std::sync::Mutex::default(),
         admitted: std::sync::Mutex::default(),
+        deferred: std::sync::Mutex::default(),
         options,
     }
 }

@@ -9,7 +9,7 @@ use crate::pod::Slot;
 use crate::pod::spec::{PodRef, field_path};
 use base::Timestamp;
 use images::{Image, ImageError, RegistryAuth};
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, ImageVolumeSource, Pod};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -55,9 +55,27 @@ impl Puller {
     /// The container's waiting state; events are recorded.
     pub async fn ensure(&self, agent: &Agent, pod: &Pod, slot: Slot, container: &Container) -> Result<Image, Waiting> {
         let name = container.image.as_deref().unwrap_or("");
+        let policy = policy(container.image_pull_policy.as_deref(), name);
         let pod_ref = PodRef::of(pod);
-        let job = Job { puller: self, agent, pod, pod_ref: &pod_ref, slot, container, name };
-        job.run().await
+        Job { puller: self, agent, pod, pod_ref: &pod_ref, slot, container, name, policy }.run().await
+    }
+
+    /// The image of a volume that the container mounts.
+    ///
+    /// # Errors
+    /// As of [`Self::ensure`].
+    pub async fn ensure_volume(
+        &self,
+        agent: &Agent,
+        pod: &Pod,
+        slot: Slot,
+        container: &Container,
+        volume: &ImageVolumeSource,
+    ) -> Result<Image, Waiting> {
+        let name = volume.reference.as_deref().unwrap_or("");
+        let policy = policy(volume.pull_policy.as_deref(), name);
+        let pod_ref = PodRef::of(pod);
+        Job { puller: self, agent, pod, pod_ref: &pod_ref, slot, container, name, policy }.run().await
     }
 
     /// Forgets a pod that is gone.
@@ -77,8 +95,10 @@ struct Job<'a> {
     pod: &'a Pod,
     pod_ref: &'a PodRef,
     slot: Slot,
+    /// Which it is for.
     container: &'a Container,
     name: &'a str,
+    policy: Policy,
 }
 
 impl Job<'_> {
@@ -99,7 +119,7 @@ impl Job<'_> {
                 return Err(Waiting::new("ImageInspectError", text));
             }
         };
-        match (policy(self.container), present) {
+        match (self.policy, present) {
             (Policy::Never, None) => {
                 let text = format!("Container image {name:?} is not present with pull policy of Never");
                 self.event(Kind::Warning, "ErrImageNeverPull", &text);
@@ -205,13 +225,12 @@ impl Job<'_> {
 }
 
 /// As written, or upstream's default: Always for `latest` or no tag.
-fn policy(container: &Container) -> Policy {
-    match container.image_pull_policy.as_deref() {
+fn policy(written: Option<&str>, image: &str) -> Policy {
+    match written {
         Some("Always") => Policy::Always,
         Some("IfNotPresent") => Policy::IfNotPresent,
         Some("Never") => Policy::Never,
         _ => {
-            let image = container.image.as_deref().unwrap_or("");
             let last = image.rsplit('/').next().unwrap_or(image);
             let latest = !image.contains('@') && last.split_once(':').is_none_or(|(_, tag)| tag == "latest");
             if latest { Policy::Always } else { Policy::IfNotPresent }
@@ -234,12 +253,7 @@ mod tests {
             ("nginx:1", Some("Always"), Policy::Always),
             ("nginx", Some("Never"), Policy::Never),
         ] {
-            let container = Container {
-                image: Some(image.to_owned()),
-                image_pull_policy: written.map(str::to_owned),
-                ..Container::default()
-            };
-            assert_eq!(policy(&container), expected, "{image}");
+            assert_eq!(policy(written, image), expected, "{image}");
         }
     }
 }

@@ -28,9 +28,12 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
                 println!("{}", names(&image).first().unwrap_or(&image.id));
             }
             Some(("remove", matches)) => {
+                let holders = container::image_holders(&crate::node::containers_dir(&data_dir))
+                    .context("cannot read which images are in use")?;
+                let holders: Vec<_> = holders.into_iter().map(|holder| (holder.container, holder.layers)).collect();
                 for reference in given(matches, "reference") {
                     anyhow::ensure!(images.present(&reference).await?.is_some(), "no such image: {reference}");
-                    images.remove(&reference).await?;
+                    images.remove_unused(&reference, &holders).await?;
                     println!("removed {reference}");
                 }
             }

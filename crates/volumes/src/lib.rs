@@ -5,23 +5,31 @@
 //! never talks to the runtime and never decides when: the pod's worker does.
 
 mod atomic_writer;
+mod certificate_key;
 mod config_map;
 mod downward_api;
 mod empty_dir;
 mod error;
 pub mod fields;
 mod host_path;
+mod image;
+mod keys;
 pub mod mounts;
 mod ownership;
+mod pem;
+mod pod_certificates;
 mod projected;
 mod secret;
 pub mod sources;
 pub mod subpath;
 mod tokens;
+mod trust_bundle;
 
 pub use error::VolumeError;
 pub use mounts::{BoxFuture, HostMounts, Mounts};
+pub use pod_certificates::{CertificateRequest, Credentials};
 pub use sources::{ApiSources, Sources};
+pub use trust_bundle::Bundles;
 
 use k8s_openapi::api::core::v1::{Pod, Volume};
 use std::path::{Path, PathBuf};
@@ -35,6 +43,7 @@ pub const ALL: &[&dyn VolumeType] = &[
     &secret::SecretVolume,
     &downward_api::DownwardApi,
     &projected::Projected,
+    &image::ImageVolume,
 ];
 
 /// What volumes need of the world; one per node.
@@ -56,6 +65,8 @@ pub struct Request<'a> {
     /// Group that owns the volume, and whether a right root ends the walk (OnRootMismatch).
     pub fs_group: Option<u32>,
     pub only_on_mismatch: bool,
+    /// Of an image volume, topmost first; empty for all others.
+    pub layers: &'a [PathBuf],
     pub context: &'a Context,
 }
 

@@ -1,8 +1,10 @@
-//! Mounts that volumes need: tmpfs for what must not reach a disk, bind mounts for safe subPaths.
+//! Mounts that volumes need: tmpfs for what must not reach a disk, layers of images, bind mounts for
+//! safe subPaths.
 //!
 //! A trait, because the mounts must be made where containers see them, which wiring knows.
 
 use crate::VolumeError;
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::ffi::CString;
 use std::future::Future;
@@ -21,6 +23,9 @@ pub trait Mounts: Send + Sync {
     /// Mounts an empty file system in memory over the directory; `size` in bytes, None: the
     /// kernel's half of memory.
     fn tmpfs<'a>(&'a self, target: &'a Path, size: Option<u64>) -> BoxFuture<'a, Result<(), VolumeError>>;
+    /// Shows the layers, topmost first and two at least, as one file system at `target`, from which
+    /// can only be read.
+    fn layers<'a>(&'a self, layers: &'a [PathBuf], target: &'a Path) -> BoxFuture<'a, Result<(), VolumeError>>;
     /// Shows what `source` is open on also at `target`, which exists.
     fn bind<'a>(&'a self, source: &'a OwnedFd, target: &'a Path) -> BoxFuture<'a, Result<(), VolumeError>>;
     /// Undoes one mount. Ok where nothing is mounted.
@@ -73,6 +78,20 @@ impl Mounts for HostMounts {
             let flags = MountFlags::NODEV | MountFlags::NOSUID;
             rustix::mount::mount("tmpfs", target, "tmpfs", flags, data.as_c_str())
                 .map_err(|error| VolumeError::io("mount tmpfs on", target, error))
+        })
+    }
+
+    fn layers<'a>(&'a self, layers: &'a [PathBuf], target: &'a Path) -> BoxFuture<'a, Result<(), VolumeError>> {
+        Box::pin(async move {
+            let failed = |error| VolumeError::io("mount an image on", target, error);
+            // By file descriptor: the kernel takes no more than a page of text.
+            let open = |layer: &PathBuf| rustix::fs::open(layer, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+            let open = layers.iter().map(open).collect::<Result<Vec<OwnedFd>, _>>().map_err(failed)?;
+            let names: Vec<String> = open.iter().map(|layer| format!("/proc/self/fd/{}", layer.as_raw_fd())).collect();
+            let data = CString::new(format!("lowerdir={}", names.join(":")))
+                .map_err(|error| VolumeError::io("mount an image on", target, error))?;
+            let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+            rustix::mount::mount("overlay", target, "overlay", flags, data.as_c_str()).map_err(failed)
         })
     }
 

@@ -35,12 +35,30 @@ impl Sources for Fake {
     fn token<'a>(&'a self, request: &'a TokenRequest) -> BoxFuture<'a, Result<String, VolumeError>> {
         Box::pin(async move { Ok(format!("token of {}/{}", request.pod_name, request.audience)) })
     }
+
+    fn trust_bundles<'a>(&'a self, wanted: &'a Bundles) -> BoxFuture<'a, Result<Vec<String>, VolumeError>> {
+        let maps = self.maps.lock().unwrap();
+        let found = match wanted {
+            Bundles::Named(name) => maps.get(name).into_iter().flat_map(|data| data.values().cloned()).collect(),
+            Bundles::OfSigner { signer, labels } => {
+                let all = maps.values().filter(|data| data.get("signer") == Some(signer) && labels.matches(data));
+                all.filter_map(|data| data.get("pem").cloned()).collect()
+            }
+        };
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn certificate<'a>(&'a self, request: &'a CertificateRequest) -> BoxFuture<'a, Result<Credentials, VolumeError>> {
+        let (key, chain) = (format!("key {}\n", request.signer), format!("chain {}\n", request.source));
+        Box::pin(async move { Ok(Credentials { key, chain }) })
+    }
 }
 
 struct Place {
     directory: tempfile::TempDir,
     context: Context,
     fake: Arc<Fake>,
+    layers: Vec<PathBuf>,
 }
 
 /// Mounts of a failed test must not stay either.
@@ -68,7 +86,7 @@ impl Place {
             mounts: Arc::new(HostMounts),
             allocatable: Arc::new(fields::Allocatable(allocatable)),
         };
-        Place { directory: tempfile::tempdir().unwrap(), context, fake }
+        Place { directory: tempfile::tempdir().unwrap(), context, fake, layers: Vec::new() }
     }
 
     fn map(&self, name: &str, data: &[(&str, &str)]) {
@@ -87,6 +105,7 @@ impl Place {
             directory,
             fs_group,
             only_on_mismatch: false,
+            layers: &self.layers,
             context: &self.context,
         };
         kind.set_up(&request).await
@@ -272,4 +291,78 @@ async fn tear_down_never_reaches_through_a_mount() {
     assert!(target.join("precious").exists());
     place.tear_down().await;
     assert!(host.join("precious").exists());
+}
+
+#[tokio::test]
+async fn trust_bundles_are_joined_without_doubles() {
+    let place = Place::new();
+    let [one, two] = [b"one", b"two"].map(|content| pem::encode("CERTIFICATE", content));
+    place.map("x", &[("pem", &format!("{two}words\n{one}")), ("signer", "example.com/a"), ("live", "yes")]);
+    place.map("y", &[("pem", &one), ("signer", "example.com/a"), ("live", "no")]);
+    place.map("named", &[("pem", &two)]);
+    let of = |more: serde_json::Value| {
+        let mut bundle = json!({"path": "ca.pem"});
+        bundle.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"name": "v", "projected": {"sources": [{"clusterTrustBundle": bundle}]}})
+    };
+    let none = "combination of signerName and labelSelector matched zero ClusterTrustBundles";
+    let missing = "while getting ClusterTrustBundle: clustertrustbundle.certificates.k8s.io \"z\" not found";
+    for (source, expected) in [
+        (json!({"name": "named"}), Ok(two.clone())),
+        (json!({"name": "z"}), Err(missing)),
+        (json!({"name": "z", "optional": true}), Ok(String::new())),
+        (json!({"signerName": "example.com/a", "labelSelector": {}}), Ok(format!("{one}{two}"))),
+        (json!({"signerName": "example.com/a", "labelSelector": {"matchLabels": {"live": "no"}}}), Ok(one.clone())),
+        (json!({"signerName": "example.com/a"}), Err(none)),
+        (json!({"signerName": "example.com/a", "optional": true}), Ok(String::new())),
+        (json!({"signerName": "example.com/b", "labelSelector": {}}), Err(none)),
+    ] {
+        let shown = match place.set_up(of(source.clone()), None).await {
+            Ok(mounted) => Ok(std::fs::read_to_string(mounted.path.join("ca.pem")).unwrap()),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(shown, expected.map_err(str::to_owned), "{source}");
+    }
+    place.tear_down().await;
+}
+
+#[tokio::test]
+async fn certificates_are_written_where_they_are_asked_for() {
+    let place = Place::new();
+    let volume = json!({"name": "v", "projected": {"sources": [
+        {"podCertificate": {"signerName": "a/b", "keyType": "ED25519", "credentialBundlePath": "all.pem"}},
+        {"podCertificate": {"signerName": "c/d", "keyType": "ED25519", "keyPath": "key", "certificateChainPath": "chain"}},
+    ]}});
+    let root = place.set_up(volume, Some(3000)).await.unwrap().path;
+    for (file, content) in [("all.pem", "key a/b\nchain 0\n"), ("key", "key c/d\n"), ("chain", "chain 1\n")] {
+        assert_eq!(std::fs::read_to_string(root.join(file)).unwrap(), content);
+        assert_eq!(mode(&root.join(file)), 0o640, "the group reads {file}, others do not");
+    }
+    place.tear_down().await;
+}
+
+#[tokio::test]
+async fn an_image_is_read_and_nothing_else() {
+    let mut place = Place::new();
+    for (layer, file) in [("upper", "new"), ("lower", "old")] {
+        let layer = place.directory.path().join(layer);
+        std::fs::create_dir(&layer).unwrap();
+        std::fs::write(layer.join(file), file).unwrap();
+        std::fs::write(layer.join("both"), file).unwrap();
+        place.layers.push(layer);
+    }
+    let all = place.layers.clone();
+    for (name, count) in [("one", 1), ("two", 2)] {
+        place.layers = all[..count].to_vec();
+        let volume = json!({"name": name, "image": {"reference": "r"}});
+        let root = place.set_up(volume.clone(), None).await.unwrap().path;
+        assert_eq!(std::fs::read_to_string(root.join("both")).unwrap(), "new");
+        assert_eq!(root.join("old").exists(), count == 2);
+        let error = std::fs::write(root.join("both"), "x").unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+        place.set_up(volume, None).await.unwrap();
+        assert_eq!(place.context.mounts.below(&root).await.unwrap().len(), 1, "mounted once only");
+    }
+    place.tear_down().await;
+    assert!(all[0].join("both").exists());
 }

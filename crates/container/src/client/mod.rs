@@ -3,6 +3,7 @@
 
 mod connection;
 mod containers;
+pub mod in_use;
 mod link;
 mod recover;
 mod sandboxes;

@@ -44,10 +44,13 @@ pub async fn resize(
     state.applied.retain(|id, _| runtime.containers.iter().any(|status| status.id == *id));
     let changes = changes(pod, runtime, state);
     if changes.is_empty() || todo.kill_pod {
+        agent.defer(&pod_ref.uid, false);
         state.resize = None;
         return;
     }
-    if let Some(held) = refused(agent, pod, pod_ref) {
+    let held = refused(agent, pod, pod_ref);
+    agent.defer(&pod_ref.uid, held.as_ref().is_some_and(|held| held.reason == "Deferred"));
+    if let Some(held) = held {
         tell(agent, pod, pod_ref, state, Some(held));
         return;
     }
@@ -69,6 +72,8 @@ pub async fn resize(
         }
     }
     agent.admitted().insert(pod_ref.uid.clone(), Demand::of(pod));
+    // It may have shrunk.
+    agent.wake_deferred();
     state.resize = None;
     agent.events.pod(
         pod_ref,

@@ -2,7 +2,7 @@
 
 use super::spec::{self, PodRef, Slot, field_path};
 use super::stop;
-use super::volumes::PodVolumes;
+use super::volumes::{self, PodVolumes};
 use super::worker::PodState;
 use crate::agent::Agent;
 use crate::container_config::{self, Order};
@@ -65,14 +65,10 @@ impl Start<'_> {
     async fn run(&self, state: &mut PodState) -> Result<(), Waiting> {
         self.check_backoff(state)?;
         let image = self.agent.puller.ensure(self.agent, self.place.pod, self.slot, self.container).await;
-        let image = image.map_err(|mut waiting| {
-            self.event(Kind::Warning, "Failed", &format!("Error: {}", waiting.reason));
-            let shown = if waiting.reason == "ErrImagePull" { SHOW_PULL_ERROR } else { LOOK_AGAIN };
-            if waiting.reason != "ImagePullBackOff" {
-                waiting.retry_at = self.after(shown);
-            }
-            waiting
-        })?;
+        let image = image.map_err(|waiting| self.unpulled(waiting))?;
+        let images = volumes::set_up_images(self.agent, self.place.pod, self.slot, self.container).await;
+        let volumes::Images { ready: mut volumes, layers } = images.map_err(|waiting| self.unpulled(waiting))?;
+        volumes.extend(self.place.volumes.iter().map(|(name, mounted)| (name.clone(), mounted.clone())));
         let attempt = self.next_attempt(state).await;
         let order = Order {
             pod: self.place.pod,
@@ -80,12 +76,13 @@ impl Start<'_> {
             container: self.container,
             image: &image,
             sandbox: self.place.sandbox,
-            volumes: self.place.volumes,
+            volumes: &volumes,
             attempt,
         };
-        let config = container_config::make(self.agent, &order)
+        let mut config = container_config::make(self.agent, &order)
             .await
             .map_err(|message| self.failed("CreateContainerConfigError", message))?;
+        config.mounted_images = layers;
         let runtime = &self.agent.runtime;
         let created = runtime.create_container(&self.place.sandbox.id, config).await;
         let id = created.map_err(|error| self.runtime_failed(state, "CreateContainerError", &error))?;
@@ -96,6 +93,16 @@ impl Start<'_> {
         started.map_err(|error| self.runtime_failed(state, "RunContainerError", &error))?;
         self.event(Kind::Normal, "Started", "Container started");
         self.post_start(&id, state).await
+    }
+
+    /// The image, or that of a volume, cannot be had now.
+    fn unpulled(&self, mut waiting: Waiting) -> Waiting {
+        self.event(Kind::Warning, "Failed", &format!("Error: {}", waiting.reason));
+        let shown = if waiting.reason == "ErrImagePull" { SHOW_PULL_ERROR } else { LOOK_AGAIN };
+        if waiting.reason != "ImagePullBackOff" {
+            waiting.retry_at = self.after(shown);
+        }
+        waiting
     }
 
     /// A container that ended is started again at once the first time, then after waiting times

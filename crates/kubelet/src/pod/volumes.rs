@@ -1,9 +1,12 @@
-//! A pod's volumes: all that its containers mount, set up before they start and kept current.
+//! A pod's volumes: all that its containers mount, set up before they start and kept current. Those
+//! made of images wait for the start of a container that mounts them, as its own image does.
 
-use super::spec::{self, PodRef};
+use super::spec::{self, PodRef, Slot};
 use crate::agent::Agent;
-use k8s_openapi::api::core::v1::{Pod, Volume};
+use crate::pull::Waiting;
+use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use volumes::{Mounted, Request, VolumeError};
 
 /// By name.
@@ -27,10 +30,10 @@ pub async fn set_up(agent: &Agent, pod: &Pod) -> Standing {
     let used = used_volumes(pod);
     let mut standing = Standing::default();
     for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
-        if !used.contains(volume.name.as_str()) {
+        if volume.image.is_some() || !used.contains(volume.name.as_str()) {
             continue;
         }
-        match set_up_one(agent, pod, volume).await {
+        match set_up_one(agent, pod, volume, &[]).await {
             Ok(mounted) => {
                 standing.ready.insert(volume.name.clone(), mounted);
             }
@@ -53,7 +56,34 @@ fn before(agent: &Agent, pod: &Pod, volume: &Volume) -> Option<Mounted> {
     path.join("..data").exists().then_some(Mounted { path, read_only: true })
 }
 
-async fn set_up_one(agent: &Agent, pod: &Pod, volume: &Volume) -> Result<Mounted, VolumeError> {
+/// Images as volumes of one container.
+#[derive(Default)]
+pub struct Images {
+    pub ready: PodVolumes,
+    /// Of each of them.
+    pub layers: Vec<Vec<PathBuf>>,
+}
+
+/// The images that a container mounts, pulled by their own policies.
+///
+/// # Errors
+/// What the container waits for.
+pub async fn set_up_images(agent: &Agent, pod: &Pod, slot: Slot, container: &Container) -> Result<Images, Waiting> {
+    let mounts = |name: &str| container.volume_mounts.iter().flatten().any(|mount| mount.name == name);
+    let mut images = Images::default();
+    for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+        let Some(source) = volume.image.as_ref().filter(|_| mounts(&volume.name)) else { continue };
+        let image = agent.puller.ensure_volume(agent, pod, slot, container, source).await?;
+        let mounted = set_up_one(agent, pod, volume, &image.layers).await.map_err(|error| {
+            Waiting::new("CreateContainerError", format!("failed to mount image volume {:?}: {error}", volume.name))
+        })?;
+        images.ready.insert(volume.name.clone(), mounted);
+        images.layers.push(image.layers);
+    }
+    Ok(images)
+}
+
+async fn set_up_one(agent: &Agent, pod: &Pod, volume: &Volume, layers: &[PathBuf]) -> Result<Mounted, VolumeError> {
     let Some(kind) = volumes::type_of(volume) else {
         let text = format!("{} volumes are not supported by this node", kind_name(volume));
         return Err(VolumeError::Other(text));
@@ -66,6 +96,7 @@ async fn set_up_one(agent: &Agent, pod: &Pod, volume: &Volume) -> Result<Mounted
         directory: volumes::directory(&agent.pod_directory(&PodRef::of(pod).uid), kind, &volume.name),
         fs_group: context.and_then(|context| context.fs_group).and_then(|group| u32::try_from(group).ok()),
         only_on_mismatch: policy == Some("OnRootMismatch"),
+        layers,
         context: &agent.volumes,
     };
     kind.set_up(&request).await

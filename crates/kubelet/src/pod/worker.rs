@@ -237,7 +237,8 @@ fn admit(agent: &Agent, pod: &Pod, pod_ref: &PodRef, state: &mut PodState) {
     let mut admitted = agent.admitted();
     if !running {
         let others: Vec<&Demand> = admitted.values().collect();
-        if let Err(refusal) = admit::check(&demand, &others, &agent.volumes.allocatable) {
+        let fits = || admit::check(&demand, &others, &agent.volumes.allocatable);
+        if let Err(refusal) = admit::check_sysctls(pod).and_then(|()| fits()) {
             drop(admitted);
             let text = refusal.message.strip_prefix("Pod was rejected: ").unwrap_or(&refusal.message);
             agent.events.pod(pod_ref, None, Kind::Warning, &refusal.reason, text);
@@ -287,7 +288,7 @@ async fn end(agent: &Arc<Agent>, pod: &Pod, mailbox: &Mailbox, state: &mut PodSt
             return Next::Until(retry(agent));
         }
         state.volumes_gone = true;
-        agent.admitted().remove(&pod_ref.uid);
+        agent.release(&pod_ref.uid);
     }
     report::publish(agent, pod, state, deleting);
     Next::Until(None)
