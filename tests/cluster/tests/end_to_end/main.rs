@@ -4,7 +4,9 @@
 mod api_operations;
 mod bad_input;
 mod crashes;
+mod devices;
 mod first_day;
+mod node_features;
 mod own_machine;
 mod pods;
 mod scaling;

@@ -29,6 +29,11 @@ const CLAIM: &str = r#"{"spec": {"accessModes": ["ReadWriteOnce"], "storageClass
 const DEVICES: &str =
     r#"{"spec": {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "class"}}]}}}"#;
 
+/// With a request that was signed once, for a key that nobody has kept.
+const CERTIFICATE_REQUEST: &str = r#"{"spec": {"signerName": "example.com/tried", "podName": "p", "podUID": "u",
+    "serviceAccountName": "s", "serviceAccountUID": "u", "nodeName": "n", "nodeUID": "u", "stubPKCS10Request":
+    "MIG5MGICAQAwADBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABDkTvRdBZZG9wrJEUv1mSXkreoDbPZ4l/UHdz+X8PVJdJjfk9qzKNTAdKBNalWMGptdX2drecQItZcNeFzT99qugADAKBggqhkjOPQQDAgNHADBEAiBk/FVuXK6NHR0B0fQCMDIa4u+vOAJEWIjj4LNki4dStAIgYz9npAVpzH5JQmVT/r0eI4KrKqrqwlm/F1iRXZEwJ8c="}}"#;
+
 pub const ALL: &[Kind] = &[
     kind("v1 configmaps ConfigMap", true, r#"{"data": {"a": "1"}}"#, None),
     kind("v1 secrets Secret", true, r#"{"stringData": {"a": "1"}}"#, None),
@@ -147,6 +152,14 @@ pub const ALL: &[Kind] = &[
         r#"{"spec": {"deviceSelector": {"driver": "d.example.com"},
         "taint": {"key": "example.com/k", "effect": "NoSchedule"}}}"#,
         CONDITION,
+    ),
+    kind(
+        "certificates.k8s.io/v1 podcertificaterequests PodCertificateRequest",
+        true,
+        CERTIFICATE_REQUEST,
+        Some(
+            r#"{"conditions": [{"type": "Denied", "status": "True", "reason": "T", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}"#,
+        ),
     ),
     kind(
         "certificates.k8s.io/v1 clustertrustbundles ClusterTrustBundle",

@@ -1,0 +1,78 @@
+//! What nodes do for pods beyond a first day: settings, users, sysctls, runtime classes, ephemeral
+//! containers, generations, resizes, gRPC probes, images as volumes, trust and certificates.
+
+mod certificates;
+mod image_volumes;
+mod network;
+mod pods;
+mod registry;
+mod resize;
+mod trust_bundles;
+
+use cluster_tests::kubectl::Kubectl;
+use cluster_tests::kutter::Kutter;
+use cluster_tests::{holds, until};
+use serde_json::Value;
+use testkit::net::{Shape, World};
+
+#[test]
+fn features_of_nodes() {
+    let world = World::new(Shape::Switch);
+    let kutter = up(&world);
+    let kubectl = kutter.kubectl();
+    kubectl.apply_file("node-features.yaml");
+    resize::make(&kubectl);
+    pods::environments_with_any_prefix(&kutter);
+    pods::users_and_groups(&kubectl);
+    pods::sysctls(&kubectl);
+    pods::runtime_classes(&kubectl);
+    pods::ephemeral_containers(&kutter);
+    pods::generations(&kutter);
+    resize::six_containers(&kutter);
+    resize::through_the_replace_endpoint(&kutter);
+    resize::equal_amounts(&kutter);
+    resize::a_deferred_one_gets_its_turn(&kutter);
+    network::proxies(&kutter);
+    network::one_port_two_protocols(&kutter);
+    network::slices_by_hand(&kutter);
+    network::endpoints_of_services(&kutter);
+    pods::grpc_probes(&kubectl);
+    image_volumes::images_are_volumes(&kutter);
+    kutter.down();
+}
+
+#[test]
+fn certificates_of_pods() {
+    let world = World::new(Shape::Switch);
+    let kutter = up(&world);
+    trust_bundles::bundles_reach_pods(&kutter);
+    certificates::pods_get_certificates(&kutter);
+    trust_bundles::changes_reach_pods(&kutter);
+    kutter.down();
+}
+
+/// A server with a node that takes pods.
+fn up(world: &World) -> Kutter {
+    let kutter = Kutter::up(world, 1);
+    until("the node takes pods", 40, || {
+        let node = kutter.kubectl().try_json("get node n1");
+        let free = node["metadata"]["name"] == "n1" && node["spec"]["taints"].is_null();
+        holds(free, node)
+    });
+    kutter
+}
+
+/// What a pod that has ended wrote.
+#[track_caller]
+fn output(kubectl: &Kubectl<'_>, pod: &str) -> String {
+    ended(kubectl, pod, "Succeeded");
+    kubectl.ok(&format!("logs {pod}"))
+}
+
+#[track_caller]
+fn ended(kubectl: &Kubectl<'_>, pod: &str, phase: &str) -> Value {
+    until(&format!("{pod} is {phase}"), 60, || {
+        let found = kubectl.try_json(&format!("get pod {pod}"));
+        holds(found["status"]["phase"] == phase, &found["status"]).map(|()| found)
+    })
+}
