@@ -11,7 +11,8 @@ use wire::schema::{Field, Schema, Shape, Struct, TypeId};
 const SKIPPED: &[&str] = &["Event", "Lease", "ComponentStatus", "Binding", "CustomResourceDefinition", "APIService"];
 
 /// Structs whose required fields may be empty all the same.
-const LENIENT: &[&str] = &["core.v1.LocalObjectReference", "core.v1.EndpointAddress", "core.v1.NodeAddress"];
+const LENIENT: &[&str] =
+    &["core.v1.LocalObjectReference", "core.v1.EndpointAddress", "core.v1.NodeAddress", "meta.v1.GroupResource"];
 
 pub fn check(object: &Value, errors: &mut ErrorList) {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
