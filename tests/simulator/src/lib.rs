@@ -9,6 +9,8 @@
 //! SIM_SCENARIO=deployment SIM_SEED=123 cargo test -p simulator every_ -- --nocapture
 //! ```
 //!
+//! `cargo xtask find-bugs` shows that it finds the bugs of `bugs/`, which were made on purpose.
+//!
 //! `SIM_SEEDS=1000` plays more seeds, `SIM_SEEDS=forever` until it is stopped or three have failed,
 //! `SIM_FIRST=5000` others, `SIM_SCENARIO=quota,garbage` only these; `SIM_TRACE=1` prints the whole
 //! trace of a replay as it happens, `KUTTER_LOG=debug` what the rooms log.
