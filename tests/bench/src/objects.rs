@@ -62,6 +62,103 @@ pub fn pod(namespace: &str, name: &str, scheduler: &str) -> Value {
     })
 }
 
+/// A Deployment as charts make them: 5 KB as it is sent. Nobody acts on it.
+pub fn deployment(name: &str, tag: &str) -> Value {
+    let labels = json!({"app.kubernetes.io/name": "web", "app.kubernetes.io/instance": name});
+    let variable = |number: u64| {
+        let from =
+            json!({"configMapKeyRef": {"name": "web-config", "key": format!("setting-{number}"), "optional": true}});
+        match number % 3 {
+            0 => json!({"name": format!("WEB_SETTING_{number}"), "valueFrom": from}),
+            _ => {
+                json!({"name": format!("WEB_SETTING_{number}"), "value": format!("some text of the length texts have {number}")})
+            }
+        }
+    };
+    let probe =
+        |path: &str| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": 5, "failureThreshold": 3});
+    let container = |name: &str, port: u64| {
+        json!({
+            "name": name,
+            "image": format!("registry.example.com/team/{name}:{tag}"),
+            "imagePullPolicy": "IfNotPresent",
+            "args": ["--listen=:8080", "--log-level=info", "--config=/etc/web/config.yaml"],
+            "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
+            "env": (0..18).map(variable).collect::<Vec<_>>(),
+            "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}},
+            "readinessProbe": probe("/ready"),
+            "livenessProbe": probe("/live"),
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+            "volumeMounts": [{"name": "config", "mountPath": "/etc/web", "readOnly": true}],
+        })
+    };
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "labels": labels, "annotations": {"example.com/owner": "team-web@example.com"}},
+        "spec": {
+            "replicas": 0,
+            "paused": true,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "containers": [container("server", 8080), container("proxy", 8081)],
+                    "volumes": [{"name": "config", "configMap": {"name": "web-config"}}],
+                    "nodeSelector": {"kubernetes.io/os": "linux"},
+                },
+            },
+        },
+    })
+}
+
+/// A definition of custom resources with rules in CEL, one of them about changes.
+pub fn definition(number: u64) -> Value {
+    let rule = |rule: &str, message: &str| json!({"rule": rule, "message": message});
+    let item = json!({
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": {"type": "string", "maxLength": 63}, "weight": {"type": "integer", "minimum": 0}},
+        "x-kubernetes-validations": [rule("self.weight <= 100", "a weight is at most 100")],
+    });
+    let spec = json!({
+        "type": "object",
+        "required": ["replicas", "mode"],
+        "properties": {
+            "replicas": {"type": "integer", "minimum": 0},
+            "most": {"type": "integer", "default": 10},
+            "mode": {"type": "string", "maxLength": 20},
+            "items": {"type": "array", "maxItems": 10, "items": item, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        },
+        "x-kubernetes-validations": [
+            rule("self.replicas <= self.most", "no more replicas than the most"),
+            rule("self.mode == oldSelf.mode", "a mode stays"),
+            rule("!has(self.items) || self.items.all(i, i.name.matches('^[a-z]+$'))", "names are of letters"),
+        ],
+    });
+    let schema = json!({"type": "object", "properties": {"spec": spec, "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}});
+    let names = json!({"plural": format!("widgets{number}"), "singular": format!("widget{number}"), "kind": format!("Widget{number}")});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("widgets{number}.bench.kutter.io")},
+        "spec": {"group": "bench.kutter.io", "scope": "Namespaced", "names": names, "versions": [{
+            "name": "v1", "served": true, "storage": true, "subresources": {"status": {}}, "schema": {"openAPIV3Schema": schema},
+        }]},
+    })
+}
+
+/// An object of such a definition.
+pub fn custom(number: u64, name: &str) -> Value {
+    let item = |name: &str| json!({"name": name, "weight": 50});
+    json!({
+        "apiVersion": "bench.kutter.io/v1",
+        "kind": format!("Widget{number}"),
+        "metadata": {"name": name},
+        "spec": {"replicas": 3, "mode": "fast", "items": [item("a"), item("b"), item("c")]},
+    })
+}
+
 /// A small pod that wants a node.
 pub fn plain_pod(namespace: &str, name: &str) -> Value {
     json!({
@@ -161,6 +258,12 @@ pub fn running_status(number: u64, now: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deployment_has_the_size_it_is_measured_for() {
+        let length = deployment("web-000001", "v1").to_string().len();
+        assert!((4_600..5_400).contains(&length), "{length}");
+    }
 
     #[test]
     fn the_mark_stands_once_in_each_pod() {

@@ -8,7 +8,7 @@ mod shot;
 
 pub use connection::{Driver, Protocol, Sender, Target, connect};
 pub use found::Marks;
-pub use shot::{MERGE, STRATEGIC, Shot};
+pub use shot::{APPLY, MERGE, STRATEGIC, Shot};
 
 use crate::summary;
 use base::Env;

@@ -5,6 +5,7 @@ use http::Method;
 
 const JSON: &str = "application/json";
 pub const MERGE: &str = "application/merge-patch+json";
+pub const APPLY: &str = "application/apply-patch+yaml";
 pub const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 /// What proves that a body is the right one.

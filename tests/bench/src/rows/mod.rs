@@ -1,13 +1,16 @@
 //! What is measured: one file for each, one line for each in [`ROWS`]. Rows of [`Run::Served`] run in
 //! the order of the table on one started side; the others start what they need.
 
+mod applies;
 mod creates;
+mod custom;
 mod gets;
 mod growth;
 mod hollow;
 mod kubectl;
 mod lists;
 mod memory;
+mod merges;
 mod node;
 mod ready;
 mod schedule;
@@ -15,6 +18,7 @@ mod schedule_affine;
 mod schedule_large;
 mod services;
 mod statuses;
+mod stuck;
 mod watches;
 mod workloads;
 
@@ -106,6 +110,10 @@ pub const ROWS: &[Row] = &[
     memory::ROW,
     statuses::ROW,
     watches::ROW,
+    stuck::ROW,
+    merges::ROW,
+    applies::ROW,
+    custom::ROW,
     schedule::ROW,
     schedule_affine::ROW,
     schedule_large::ROW,

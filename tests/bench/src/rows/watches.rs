@@ -21,7 +21,8 @@ async fn run(served: &mut Served<'_>) -> anyhow::Result<Found> {
     let mut found = Found::new();
     for (watchers, changes) in served.bench.sizes.watches {
         let key = if *watchers <= 100 { FEW.key } else { MANY.key };
-        found.push((key, fan_out(served, *watchers, *changes).await?));
+        let namespace = format!("watched-{watchers}");
+        found.push((key, fan_out(served, namespace, *watchers, 0, *changes).await?));
     }
     Ok(found)
 }
@@ -29,19 +30,30 @@ async fn run(served: &mut Served<'_>) -> anyhow::Result<Found> {
 /// How long all events may take to arrive.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(120);
 
-async fn fan_out(served: &mut Served<'_>, watchers: u64, changes: u64) -> anyhow::Result<f64> {
-    let namespace = format!("watched-{watchers}");
+/// Deliveries a second to `watchers`, beside `stuck` ones that never read what they are sent.
+pub async fn fan_out(
+    served: &mut Served<'_>,
+    namespace: String,
+    watchers: u64,
+    stuck: u64,
+    changes: u64,
+) -> anyhow::Result<f64> {
     served.namespace(&namespace).await?;
     let env = &served.bench.env;
     let target = served.side.target.clone();
     let arrived = Arc::new(AtomicU64::new(0));
     let path = objects::pods_path(&namespace);
     let mut tasks = Vec::new();
-    for _ in 0..watchers {
+    let mut unread = Vec::new();
+    for number in 0..watchers + stuck {
         let (mut sender, driver) = load::connect(&target, Protocol::Http1).await?;
         let shot = Shot::get(format!("{path}?watch=true"), "");
         tasks.push(env.tasks.spawn("connection", driver));
         let response = sender.start(&target, &shot).await.context("a watch was refused")?;
+        if number >= watchers {
+            unread.push((sender, response));
+            continue;
+        }
         let arrived = arrived.clone();
         tasks.push(env.tasks.spawn("watcher", count(sender, response.into_body(), changes, arrived)));
     }

@@ -12,8 +12,14 @@ use std::time::Duration;
 pub async fn start(bench: &Bench, parts: Parts, folder: &Path) -> anyhow::Result<Side> {
     let mut command = up(bench, folder);
     command.arg("--no-node");
-    if parts == Parts::Unscheduled {
-        command.arg("--no-scheduler");
+    match parts {
+        Parts::Bare => {
+            command.arg("--disable=controllers,scheduler");
+        }
+        Parts::Unscheduled => {
+            command.arg("--no-scheduler");
+        }
+        Parts::Api | Parts::Scheduler | Parts::All => {}
     }
     run(bench, command, folder).await
 }

@@ -50,6 +50,8 @@ pub struct Side {
 /// What of a side is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parts {
+    /// What answers API requests and nothing that acts on what is written.
+    Bare,
     /// What answers API requests: of upstream's programs two; all of Kutter, which is one.
     Api,
     /// The same, and nothing that schedules.

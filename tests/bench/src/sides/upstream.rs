@@ -31,6 +31,16 @@ resources:
   - identity: {}
 ";
 
+/// As Kutter records who did what, unless told otherwise.
+const AUDIT: &str = "kind: Policy
+apiVersion: audit.k8s.io/v1
+omitStages: [RequestReceived]
+rules:
+- level: None
+  nonResourceURLs: ['/healthz*', '/livez*', '/readyz*']
+- level: Metadata
+";
+
 /// Brings what does not come with the checkout: while there is a network.
 pub fn fetch(bench: &Bench) -> anyhow::Result<()> {
     output(Command::new(checkout().join("tools/upstream")).arg("--servers"))?;
@@ -77,6 +87,7 @@ fn write(folder: &Path, pki: &Pki) -> anyhow::Result<()> {
         std::fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))
     };
     put("encryption.yaml", ENCRYPTION)?;
+    put("audit.yaml", AUDIT)?;
     let server = format!("https://{ADDRESS}");
     for (name, identity) in [
         ("scheduler", &pki.scheduler),
@@ -116,6 +127,8 @@ fn apiserver_command(bench: &Bench, folder: &Path) -> Command {
     file("kubelet-client-certificate", &pki.join("apiserver-kubelet-client.pem"));
     file("kubelet-client-key", &pki.join("apiserver-kubelet-client.pem"));
     file("encryption-provider-config", &folder.join("encryption.yaml"));
+    file("audit-policy-file", &folder.join("audit.yaml"));
+    file("audit-log-path", &folder.join("audit.log"));
     command.args([
         &format!("--etcd-servers={ETCD}"),
         "--bind-address=127.0.0.1",
@@ -126,6 +139,11 @@ fn apiserver_command(bench: &Bench, folder: &Path) -> Command {
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged",
+        "--audit-log-mode=batch",
+        "--audit-log-batch-max-size=400",
+        "--audit-log-batch-max-wait=1s",
+        "--audit-log-maxsize=100",
+        "--audit-log-maxbackup=1",
         // Its own limits would be measured otherwise.
         "--max-requests-inflight=4000",
         "--max-mutating-requests-inflight=2000",
