@@ -37,6 +37,9 @@ async fn the_root_certificates_are_published_and_kept() {
     let stage = Stage::new(&ROOT_CA, &[(&NAMESPACES, namespace("ns"))]).await;
     let published = || stage.api.get(&CONFIG_MAPS, "ns", "kube-root-ca.crt").unwrap();
     assert_eq!(published()["data"], json!({"ca.crt": "PEM"}));
+    stage.api.remove(&CONFIG_MAPS, "ns", "kube-root-ca.crt");
+    stage.settle(1).await;
+    assert_eq!(published()["data"], json!({"ca.crt": "PEM"}));
     stage.edit(&CONFIG_MAPS, "ns", "kube-root-ca.crt", |map| map["data"] = json!({"ca.crt": "forged", "more": "x"}));
     stage.settle(1).await;
     assert_eq!(published()["data"], json!({"ca.crt": "PEM"}));
