@@ -111,9 +111,10 @@ impl Worker {
         let deadline = self.env.clock.instant() + self.batching.max_wait;
         while batch.len() < self.batching.max_size {
             let left = deadline.saturating_duration_since(self.env.clock.instant());
-            match self.env.clock.timeout(left, buffer.recv()).await {
-                Ok(Some(event)) => batch.push(event),
-                Ok(None) => return true,
+            let room = self.batching.max_size - batch.len();
+            match self.env.clock.timeout(left, buffer.recv_many(batch, room)).await {
+                Ok(0) => return true,
+                Ok(_) => {}
                 Err(_) => break,
             }
         }

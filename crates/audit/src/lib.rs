@@ -15,7 +15,7 @@ mod webhook;
 pub use batch::{Batching, Mode};
 pub use event::Format;
 pub use log::LogOptions;
-pub use policy::{Level, Policy, PolicyError, Stage};
+pub use policy::{Level, Policy, PolicyError, STANDARD_POLICY, Stage};
 pub use record::{Asked, Record};
 pub use webhook::WebhookOptions;
 

@@ -91,7 +91,7 @@ impl Backend for Log {
     }
 
     fn send(&self, events: Vec<Bytes>) -> BoxFuture<'_, Result<(), String>> {
-        let outcome = events.iter().try_for_each(|line| self.write(line)).map_err(|error| error.to_string());
+        let outcome = self.write(&events.concat()).map_err(|error| error.to_string());
         Box::pin(async move { outcome })
     }
 }

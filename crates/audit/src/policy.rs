@@ -4,6 +4,18 @@
 use crate::record::Asked;
 use serde::Deserialize;
 
+/// For servers that are given no policy: who did what, once it is done; nothing of health checks, which
+/// would bury the rest.
+pub const STANDARD_POLICY: &str = r#"
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: None
+  nonResourceURLs: ["/healthz*", "/livez*", "/readyz*"]
+- level: Metadata
+"#;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub enum Level {
     None,
@@ -293,6 +305,19 @@ rules:
         assert!(verdict.omit_managed_fields);
         let one = Asked { resource: "configmaps", name: "one", namespace: "kube-system", ..base };
         assert!(!policy.judge(&one).omit_managed_fields);
+    }
+
+    #[test]
+    fn the_standard_policy_tells_of_all_but_health_checks_once() {
+        let policy = Policy::parse(STANDARD_POLICY).unwrap();
+        let jane = User::new("jane", &[]);
+        for (path, resource, level) in
+            [("", "secrets", Level::Metadata), ("/version", "", Level::Metadata), ("/readyz/ping", "", Level::None)]
+        {
+            let verdict = policy.judge(&Asked { user: &jane, verb: "get", path, resource, ..Asked::EMPTY });
+            assert_eq!(verdict.level, level, "{path}{resource}");
+            assert_eq!(verdict.omit_stages, [Stage::RequestReceived]);
+        }
     }
 
     #[test]

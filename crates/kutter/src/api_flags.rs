@@ -5,7 +5,7 @@ use apiserver::{Apis, Limits};
 use audit::{Audit, Batching, Format, LogOptions, Mode, Policy, WebhookOptions};
 use base::Env;
 use clap::{Arg, ArgAction, ArgMatches};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +30,13 @@ const FLAGS: &[(&str, &str, &str, &str)] = &[
     ("min-request-timeout", "SECONDS", "How long watches last at least that name no end", "1800"),
     ("goaway-chance", "0..0.02", "How often clients of HTTP/2 are asked to connect anew", "0"),
     ("shutdown-delay-duration", "DURATION", "How long to go on answering after the order to stop", "0s"),
-    ("audit-policy-file", "FILE", "What to record: an audit.k8s.io/v1 Policy", ""),
-    ("audit-log-path", "FILE", "Record there; - for standard output", ""),
+    (
+        "audit-policy-file",
+        "FILE",
+        "What to record: an audit.k8s.io/v1 Policy; without one who did what, of all requests",
+        "",
+    ),
+    ("audit-log-path", "FILE", "Record there, not in the data folder; - for standard output, none for nowhere", ""),
     ("audit-log-format", "json|legacy", "How lines are written", "json"),
     ("audit-log-maxage", "DAYS", "How long old log files stay; 0: for ever", "0"),
     ("audit-log-maxbackup", "N", "How many old log files stay; 0: all", "0"),
@@ -65,7 +70,10 @@ pub fn args() -> Vec<Arg> {
     simple.chain([runtime]).collect()
 }
 
-pub fn read(matches: &ArgMatches) -> anyhow::Result<ApiOptions> {
+/// Where it is recorded who did what unless something else is said, below the data folder.
+const AUDIT_LOG: &str = "audit/audit.log";
+
+pub fn read(matches: &ArgMatches, data_dir: &Path) -> anyhow::Result<ApiOptions> {
     let given = Given(matches);
     let runtime = matches.get_many::<String>("runtime-config").into_iter().flatten().map(String::as_str);
     let chance: f64 = given.number("goaway-chance")?;
@@ -81,22 +89,26 @@ pub fn read(matches: &ArgMatches) -> anyhow::Result<ApiOptions> {
         },
         apis: Apis::parse(runtime).map_err(anyhow::Error::msg).context("--runtime-config")?,
         audit_policy: given.text("audit-policy-file").map(PathBuf::from),
-        audit_log: given.text("audit-log-path").map(|path| audit_log(&given, path)).transpose()?,
+        audit_log: match given.text("audit-log-path") {
+            Some(path) if path == "none" => None,
+            Some(path) => Some(audit_log(&given, path)?),
+            None if given.text("audit-webhook-config-file").is_some() => None,
+            None => Some(own_audit_log(audit_log(&given, data_dir.join(AUDIT_LOG).display().to_string())?)),
+        },
         audit_webhook: given.text("audit-webhook-config-file").map(|path| audit_webhook(&given, path)).transpose()?,
         shutdown_delay: given.duration("shutdown-delay-duration")?,
     })
 }
 
-/// Opens what records; None where there is no policy or nowhere to record, as upstream has it.
+/// Opens what records; None where there is nowhere to record.
 pub async fn open_audit(env: &Env, options: &ApiOptions) -> anyhow::Result<Option<Arc<Audit>>> {
     if options.audit_log.is_none() && options.audit_webhook.is_none() {
         return Ok(None);
     }
-    let Some(path) = &options.audit_policy else {
-        tracing::warn!("no audit policy file provided, no events will be recorded");
-        return Ok(None);
+    let policy = match &options.audit_policy {
+        Some(path) => Policy::load(path).with_context(|| format!("loading audit policy file {}", path.display()))?,
+        None => Policy::parse(audit::STANDARD_POLICY).context("the audit policy of its own")?,
     };
-    let policy = Policy::load(path).with_context(|| format!("loading audit policy file {}", path.display()))?;
     let audit = Audit::open(env, policy, options.audit_log.as_ref(), options.audit_webhook.as_ref()).await?;
     Ok(Some(audit))
 }
@@ -121,6 +133,15 @@ fn audit_log(given: &Given<'_>, path: String) -> anyhow::Result<LogOptions> {
             ..defaults.batching
         },
     })
+}
+
+/// The log that nobody asked for: it takes little room, and no request waits for it.
+fn own_audit_log(given: LogOptions) -> LogOptions {
+    LogOptions {
+        max_backups: if given.max_backups == 0 { 1 } else { given.max_backups },
+        batching: Batching { mode: Mode::Batch, max_size: 400, max_wait: Duration::from_secs(1), ..given.batching },
+        ..given
+    }
 }
 
 fn audit_webhook(given: &Given<'_>, path: String) -> anyhow::Result<WebhookOptions> {

@@ -162,7 +162,7 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
         token_auth_file: text("token-auth-file").map(PathBuf::from),
         access: AccessOptions::read(matches)?,
         feature_gates: up::read_gates(gates)?,
-        api: api_flags::read(matches)?,
+        api: api_flags::read(matches, &dir(matches))?,
         no_node: matches.get_flag("no-node") || is_disabled("node"),
         split: matches.get_flag("split"),
         no_scheduler: matches.get_flag("no-scheduler") || is_disabled("scheduler"),
