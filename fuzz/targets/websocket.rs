@@ -10,13 +10,8 @@ use std::convert::Infallible;
 use streams::{Outcome, Streams, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-const PROTOCOLS: [&str; 5] = [
-    "v5.channel.k8s.io",
-    "v4.channel.k8s.io",
-    "channel.k8s.io",
-    "base64.channel.k8s.io",
-    "v4.base64.channel.k8s.io",
-];
+const PROTOCOLS: [&str; 5] =
+    ["v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io", "v4.base64.channel.k8s.io"];
 const STREAMS: Streams = Streams { stdin: true, stdout: true, stderr: false, tty: true };
 
 fuzz_target!(|data: &[u8]| {
@@ -80,7 +75,8 @@ async fn connection(protocol: &str, frames: &[u8]) {
         }
         async move { Ok::<_, Infallible>(parts.map(|()| Empty::<bytes::Bytes>::new())) }
     });
-    let server = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service).with_upgrades();
+    let server =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service).with_upgrades();
     let client = async {
         let _ = near.write_all(head.as_bytes()).await;
         let _ = near.write_all(frames).await;
