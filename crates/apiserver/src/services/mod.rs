@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use taken::{Record, Taken};
+use taken::Taken;
 use tokio::sync::Notify;
 
 const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;

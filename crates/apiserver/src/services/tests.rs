@@ -73,7 +73,7 @@ fn an_update_keeps_what_was_assigned_and_drops_what_its_type_cannot_have() {
 fn a_full_range_is_followed_by_those_that_were_added() {
     let services = Services::new("10.96.0.0/30").unwrap();
     let range = |cidr: &str| json!({"spec": {"cidrs": [cidr]}});
-    let mut take = |key: &str| {
+    let take = |key: &str| {
         let mut one = service("ClusterIP", json!([]));
         let errors = assign(&services, &mut one, key);
         errors.first().cloned().unwrap_or_else(|| one["spec"]["clusterIP"].as_str().unwrap().to_owned())
