@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 const LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
+/// 0000-01-01T00:00:00Z, in seconds since 1970.
+const YEAR_ZERO: i64 = -62_167_219_200;
 const LAYOUT_MICRO: &str = "2006-01-02T15:04:05.000000Z07:00";
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,6 +150,8 @@ impl<'a> Reader<'a> {
         }
         reader.check((1..=days_in(year, month)).contains(&day), "day")?;
         let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+        // In UTC it may lie before the first year that can be written.
+        reader.check(seconds >= YEAR_ZERO, "year")?;
         Timestamp::new(seconds, nanos).map_err(|_| TimeError::Range { text: text.to_owned(), what: "year" })
     }
 
@@ -321,6 +325,7 @@ mod tests {
             ("2023-02-30T00:00:00Z", r#"parsing time "2023-02-30T00:00:00Z": day out of range"#),
             ("2023-13-01T00:00:00Z", r#"parsing time "2023-13-01T00:00:00Z": month out of range"#),
             ("2023-01-01T00:00:00Zx", r#"parsing time "2023-01-01T00:00:00Zx": extra text: "x""#),
+            ("0000-01-01T01:04:05+01:30", r#"parsing time "0000-01-01T01:04:05+01:30": year out of range"#),
         ] {
             assert_eq!(canonical(text).unwrap_err().to_string(), message);
         }
