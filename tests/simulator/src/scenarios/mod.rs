@@ -3,6 +3,7 @@
 
 mod cronjob;
 mod deployment;
+mod devices;
 mod eviction;
 mod garbage;
 mod namespace;
@@ -21,6 +22,7 @@ pub const ALL: &[Def] = &[
     Def::of::<garbage::Garbage>("garbage"),
     Def::of::<namespace::Namespace>("namespace"),
     Def::of::<cronjob::CronJobs>("cronjob"),
+    Def::of::<devices::Devices>("devices"),
 ];
 
 /// The scenario of a name.
