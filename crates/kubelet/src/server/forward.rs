@@ -7,6 +7,7 @@ use crate::agent::Agent;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::sync::Arc;
+use std::time::Duration;
 use streams::server::{Forward, Forwards};
 use tokio::io::AsyncWriteExt;
 use tracing::debug;
@@ -38,6 +39,9 @@ pub(super) fn answer(
     });
     switching(upgrade.response)
 }
+
+/// What a client still sends after the pod has said all gets so long.
+const LAST_INPUT: Duration = Duration::from_secs(1);
 
 /// The ports that a query names, for clients whose protocol does not.
 fn ports(query: &Query) -> Result<Vec<u16>, String> {
@@ -87,7 +91,15 @@ async fn connect(agent: &Agent, sandbox: &str, forward: Forward) {
         let _ = tokio::io::copy(&mut from_pod, &mut to_client).await;
         let _ = to_client.shutdown().await;
     };
-    tokio::join!(inward, outward);
+    let mut inward = std::pin::pin!(inward);
+    let mut outward = std::pin::pin!(outward);
+    tokio::select! {
+        // Over channels no client can say that it is through.
+        () = &mut outward => {
+            let _ = agent.env.clock.timeout(LAST_INPUT, inward).await;
+        }
+        () = &mut inward => outward.await,
+    }
     drop(error);
 }
 
