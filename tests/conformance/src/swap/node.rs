@@ -58,7 +58,8 @@ pub fn run(upstream: &Upstream) -> Result<()> {
     });
     drop(node);
     remove_cgroups();
-    server.down();
+    // Upstream's node leaves its bridge and rules behind: they go with the host.
+    drop(server);
     Ok(())
 }
 
