@@ -94,7 +94,7 @@ pub enum Action {
     Ask(Vec<Request>),
     /// Asks the server for one page of a collection; [`Outcome::pages`] has it, refusals too, which
     /// end nothing.
-    Page(Request),
+    Page(Box<Request>),
     /// Records an Event.
     Event(Event),
 }

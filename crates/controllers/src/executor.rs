@@ -169,7 +169,7 @@ impl Executor {
                 Action::Read { resource, key } => outcome.reads.push(self.read(&resource, &key).await?),
                 Action::List { resource, namespace } => outcome.lists.push(self.list(&resource, &namespace).await),
                 Action::Ask(requests) => outcome.answers.extend(self.ask(requests).await),
-                Action::Page(request) => outcome.pages.push(self.page(request).await),
+                Action::Page(request) => outcome.pages.push(self.page(*request).await),
                 Action::Event(event) => self.recorder.record(event.into()),
             }
         }

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::action::{Action, Outcome, Patch, Plan, Update};
+use crate::action::{Action, Patch, Plan, Update};
 use crate::kinds::resource;
 use crate::rig::{Def, Rig, Room, RoomError};
 use base::Timestamp;
@@ -163,7 +163,7 @@ fn write_page(
     let options = client::Options { limit: Some(PAGE), continue_token: token.clone(), ..client::Options::default() };
     let request = Request::new(Verb::List, of.resource.clone()).options(options);
     let (stages, key, migration) = (stages.clone(), key.clone(), migration.clone());
-    Plan::of(vec![Action::Page(request)]).then(move |outcome| match outcome.pages.first() {
+    Plan::of(vec![Action::Page(Box::new(request))]).then(move |outcome| match outcome.pages.first() {
         Some(Ok(page)) => rewrite(&stages, &key, migration, of, page, now),
         Some(Err(error)) if error.is(Reason::NotFound) => stages.end(&key, Some(of), Some(NOT_FOUND)),
         // The list the token was for is forgotten: it begins anew.
