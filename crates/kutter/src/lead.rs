@@ -6,7 +6,6 @@
 //! known by its data directory and goes on at once.
 
 use base::Env;
-use base::metrics::Metrics;
 use client::events::{ObjectRef, Recorder, Style};
 use client::leader::{Elector, Timings};
 use client::{Api, Client};
@@ -49,7 +48,7 @@ async fn lead(env: Env, candidate: Candidate, begin: Begin) {
             () = elector.acquire() => tell("became leader"),
         }
         // A metric is registered once; what a later turn counts is not shown.
-        let room = Env { metrics: metrics.take().unwrap_or_else(Metrics::new), ..env.child() };
+        let room = Env { metrics: metrics.take().unwrap_or_default(), ..env.child() };
         begin(&room);
         tokio::select! {
             biased;
