@@ -1,7 +1,9 @@
-//! Authentication's view of stored objects: straight from memory.
+//! Authentication's view of stored objects: straight from memory. What it says of a token's use goes
+//! to [`Uses`], which somebody else writes down.
 
 use crate::object::Object;
 use crate::resources::Resources;
+use crate::token_use::Uses;
 use auth::authn::{Directory, Found, SecretData};
 use base::Timestamp;
 use base64::Engine as _;
@@ -9,11 +11,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::sync::Arc;
 
-pub(crate) struct Known(pub Arc<Resources>);
+pub(crate) struct Known {
+    pub resources: Arc<Resources>,
+    pub uses: Arc<Uses>,
+}
 
 impl Known {
     fn value(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
-        let resource = self.0.find("", "v1", resource)?;
+        let resource = self.resources.find("", "v1", resource)?;
         resource.collection.as_ref()?.get(&Object::key(namespace, name))?.value().ok()
     }
 }
@@ -30,7 +35,7 @@ impl Directory for Known {
     }
 
     fn bootstrap_secrets(&self) -> Vec<SecretData> {
-        let secrets = self.0.find("", "v1", "secrets").and_then(|resource| resource.collection.clone());
+        let secrets = self.resources.find("", "v1", "secrets").and_then(|resource| resource.collection.clone());
         let Some(collection) = secrets else { return Vec::new() };
         let (objects, _) = collection.snapshot();
         objects
@@ -43,6 +48,10 @@ impl Directory for Known {
             .filter(|secret| secret.kind == auth::authn::bootstrap_token::SECRET_TYPE)
             .collect()
     }
+
+    fn used(&self, namespace: &str, secret: &str, day: &str) {
+        self.uses.note(namespace, secret, day);
+    }
 }
 
 fn secret_data(secret: &Value) -> SecretData {
@@ -52,7 +61,10 @@ fn secret_data(secret: &Value) -> SecretData {
         let bytes = STANDARD.decode(value.as_str()?).ok()?;
         Some((key.clone(), bytes))
     });
-    SecretData { uid: text("/metadata/uid"), kind: text("/type"), deletion: deletion(secret), data: data.collect() }
+    let labels = secret.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
+    let labels = labels.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
+    let (uid, kind) = (text("/metadata/uid"), text("/type"));
+    SecretData { uid, kind, deletion: deletion(secret), labels, data: data.collect() }
 }
 
 fn deletion(object: &Value) -> Option<Timestamp> {

@@ -29,6 +29,7 @@ mod services;
 mod snapshots;
 mod subresources;
 mod table;
+mod token_use;
 mod upkeep;
 mod usage;
 mod views;

@@ -41,6 +41,7 @@ pub struct Server {
     pub(crate) converters: client::webhook::Caller,
     pub(crate) services: Services,
     pub(crate) authenticator: auth::authn::Authenticator,
+    pub(crate) token_uses: Arc<crate::token_use::Uses>,
     pub(crate) issuer: Option<auth::authn::Issuer>,
     pub(crate) snapshots: crate::snapshots::Snapshots,
     pub(crate) decoded: crate::lookup::Decoded,
@@ -160,7 +161,8 @@ impl Server {
         // The sink may have published later writes already; none exist before `start` returns.
         revision.fetch_max(at, Ordering::AcqRel);
         remember(&resources, store.as_ref(), at, oldest).await?;
-        let directory = Arc::new(crate::directory::Known(resources.clone()));
+        let token_uses = Arc::new(crate::token_use::Uses::default());
+        let directory = Arc::new(crate::directory::Known { resources: resources.clone(), uses: token_uses.clone() });
         let authenticator = auth::authn::Authenticator::new(directory, identity.token_file, identity.verifier);
         let authenticator = authenticator.with_outside(identity.outside).counting(&env.metrics);
         Ok(Arc::new_cyclic(|own| Server {
@@ -176,6 +178,7 @@ impl Server {
             converters,
             services,
             authenticator,
+            token_uses,
             issuer: identity.issuer,
             snapshots: crate::snapshots::Snapshots::default(),
             decoded: crate::lookup::Decoded::default(),

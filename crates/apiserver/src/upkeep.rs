@@ -24,6 +24,7 @@ impl Server {
         self.env.tasks.spawn("definitions", self.clone().keep_definitions());
         self.clone().keep_flow_control();
         self.env.tasks.spawn("service addresses", self.clone().keep_addresses());
+        self.env.tasks.spawn("uses of tokens", self.clone().keep_token_uses());
         // When which revision was the newest: says how old an object is without reading it.
         let mut marks: VecDeque<(Instant, Revision)> = VecDeque::new();
         let mut older = self.revision();

@@ -5,6 +5,7 @@
 mod started;
 
 use apiserver::{Identity, Limits, Local};
+use auth::authn::service_account::Bound;
 use auth::authn::{Issuer, Verifier};
 use auth::pki::Key;
 use base::Env;
@@ -12,20 +13,25 @@ use client::{Api, Request, Response, Verb};
 use meta::{GroupVersionResource, User};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use store::MemoryStore;
 
 const ACCOUNTS: GroupVersionResource = GroupVersionResource::of("", "v1", "serviceaccounts");
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 async fn root() -> Local {
-    let env = Env::real();
-    let key = Arc::new(Key::generate().unwrap());
+    start(&Env::real(), Arc::new(Key::generate().unwrap())).await
+}
+
+/// Signs with the key.
+async fn start(env: &Env, key: Arc<Key>) -> Local {
     let audiences = vec![ISSUER.to_owned()];
     let verifier =
         Verifier { keys: vec![key.public().clone()], issuers: audiences.clone(), audiences: audiences.clone() };
     let issuer = Issuer { key, issuer: ISSUER.to_owned(), audiences: audiences.clone(), extends: true };
     let identity = Identity { verifier: Some(verifier), issuer: Some(issuer), ..Identity::default() };
-    let server = started::server(&env, MemoryStore::new(&env), identity, &["ServiceAccount"], Limits::default()).await;
+    let server = started::server(env, MemoryStore::new(env), identity, &["ServiceAccount"], Limits::default()).await;
+    env.tasks.spawn("upkeep", server.clone().upkeep());
     let root = Local::new(server, User::new("root", &["system:masters"]));
     let namespaces = GroupVersionResource::of("", "v1", "namespaces");
     let shop = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
@@ -65,6 +71,46 @@ async fn a_requested_token_is_good_in_a_review() {
     assert_eq!(status["audiences"], json!([ISSUER]));
     let status = ask(&format!("{token}x")).await["status"].clone();
     assert!(status.get("authenticated").is_none_or(|good| good == false), "{status}");
+}
+
+#[tokio::test]
+async fn the_use_of_a_secrets_token_is_noted() {
+    let env = Env::real();
+    let key = Arc::new(Key::generate().unwrap());
+    let root = start(&env, key.clone()).await;
+    let namespaces = GroupVersionResource::of("", "v1", "namespaces");
+    let system = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}});
+    send(&root, Request::new(Verb::Create, namespaces), &system).await;
+    let account = send(&root, Request::new(Verb::Get, ACCOUNTS).namespace("shop").name("web"), &Value::Null).await;
+    let uid = account["metadata"]["uid"].as_str().unwrap();
+    let issuer = Issuer { key, issuer: ISSUER.to_owned(), audiences: Vec::new(), extends: true };
+    let token = issuer.issue_legacy("shop", Bound { name: "web", uid }, "web-token").unwrap();
+    let secrets = GroupVersionResource::of("", "v1", "secrets");
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "web-token", "annotations": {"kubernetes.io/service-account.name": "web"}},
+        "stringData": {"token": token}});
+    send(&root, Request::new(Verb::Create, secrets.clone()).namespace("shop"), &secret).await;
+    let spec = json!({"token": token});
+    let answer = review(&root, "authentication.k8s.io", "tokenreviews", "TokenReview", spec).await;
+    assert_eq!(answer["status"]["authenticated"], true, "{answer}");
+    let deadline = env.clock.instant() + Duration::from_secs(30);
+    let maps = GroupVersionResource::of("", "v1", "configmaps");
+    let tracking = "kube-apiserver-legacy-service-account-token-tracking";
+    loop {
+        let secret = Request::new(Verb::Get, secrets.clone()).namespace("shop").name("web-token");
+        let used = send(&root, secret, &Value::Null).await;
+        let used = &used["metadata"]["labels"]["kubernetes.io/legacy-token-last-used"];
+        let map = root.call(Request::new(Verb::Get, maps.clone()).namespace("kube-system").name(tracking)).await;
+        if used.is_string()
+            && let Ok(Response::Object { body, .. }) = map
+        {
+            let map: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(map["data"]["since"].as_str().unwrap().len(), "2006-01-02".len(), "{map}");
+            return;
+        }
+        assert!(env.clock.instant() < deadline, "used: {used}");
+        env.clock.sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ async fn an_address_comes_with_its_service_and_goes_with_it() {
     let twice = send(&root, post(), &service("web", &json!({}))).await.unwrap_err();
     assert!(twice.is(Reason::AlreadyExists), "{twice}");
     send(&root, post(), &service("none", &json!({"clusterIP": "None"}))).await.unwrap();
-    assert_eq!(addresses(&root).await, [address.clone()]);
+    assert_eq!(addresses(&root).await, std::slice::from_ref(&address));
     let taken = service("other", &json!({"clusterIP": address}));
     let refusal = send(&root, post(), &taken).await.unwrap_err().to_string();
     assert!(refusal.ends_with("provided IP is already allocated"), "{refusal}");

@@ -117,7 +117,7 @@ impl Server {
             return Err(meta::field::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
         };
         let expected = Expected::of(resource);
-        let applied = decode::decode(&expected, &request.body, Media::Yaml, &request.options, caller)?;
+        let applied = decode::decode_applied(&expected, &request.body, &request.options, caller)?;
         check_path(resource, request, &applied)?;
         let force = request.options.force == Some(true);
         let elsewhere = Elsewhere::of(self, resource);

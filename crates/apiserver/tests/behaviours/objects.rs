@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 const QUOTAS: GroupVersionResource = GroupVersionResource::of("", "v1", "resourcequotas");
 const EVENTS: GroupVersionResource = GroupVersionResource::of("", "v1", "events");
+const NEWER_EVENTS: GroupVersionResource = GroupVersionResource::of("events.k8s.io", "v1", "events");
 
 fn condition(kind: &str, status: &str) -> Value {
     json!({"type": kind, "status": status, "reason": "E2E", "message": "set from a test"})
@@ -136,8 +137,7 @@ async fn an_event_lives_from_creation_to_the_end_of_its_collection() {
     let put = place(Verb::Update, &EVENTS).name("event-test").body(found.to_string());
     assert_eq!(rig.send(put).await.unwrap()["series"], series);
     // The newer API shows the same event under its own names.
-    let newer = GroupVersionResource::of("events.k8s.io", "v1", "events");
-    let same = rig.get(&newer, "event-test").await.unwrap();
+    let same = rig.get(&NEWER_EVENTS, "event-test").await.unwrap();
     assert_eq!((&same["note"], &same["series"], &same["deprecatedCount"]), (&json!(message), &series, &json!(1)));
 
     rig.send(place(Verb::Delete, &EVENTS).name("event-test")).await.unwrap();
@@ -150,6 +150,44 @@ async fn an_event_lives_from_creation_to_the_end_of_its_collection() {
     let body = serde_json::to_vec(&DeleteOptions::default()).unwrap();
     rig.send(chosen(Verb::DeleteCollection).namespace(HOME).body(body)).await.unwrap();
     assert_eq!(rig.send(chosen(Verb::List)).await.unwrap(), json!([]));
+}
+
+/// The suite of 1.20 patches the note, which upstream refuses since 1.24 (pull request 108047).
+#[tokio::test]
+async fn an_event_of_the_newer_api_grows_a_series_and_changes_in_nothing_else() {
+    let rig = Rig::start().await;
+    let event = json!({
+        "metadata": {"name": "event-test", "labels": {"testevent-constant": "true"}},
+        "note": "This is event-test", "reason": "Test", "type": "Normal", "action": "Do",
+        "eventTime": "2017-09-19T13:49:16.000000Z", "regarding": {"namespace": HOME},
+        "reportingController": "test-controller", "reportingInstance": "test-node",
+    });
+    rig.create(&NEWER_EVENTS, &event).await.unwrap();
+    let selected = |resource: &GroupVersionResource, fields: &str| {
+        let options = Options { field_selector: Some(fields.to_owned()), ..Options::default() };
+        place(Verb::List, resource).options(options)
+    };
+    for (resource, fields) in
+        [(&EVENTS, "source=test-controller"), (&NEWER_EVENTS, "reportingController=test-controller")]
+    {
+        assert_eq!(names(&rig.send(selected(resource, fields)).await.unwrap()), ["event-test"], "{fields}");
+    }
+    let patch = |patch: Value| {
+        let request = place(Verb::Patch(PatchType::Strategic), &NEWER_EVENTS).name("event-test");
+        request.body(patch.to_string())
+    };
+    let series = json!({"count": 2, "lastObservedTime": "2017-09-19T13:49:11.000000Z"});
+    assert_eq!(rig.send(patch(json!({"series": series}))).await.unwrap()["series"], series);
+    let refused = rig.send(patch(json!({"note": "This is a test event - patched"}))).await.unwrap_err();
+    assert!(refused.is(Reason::Invalid) && refused.to_string().contains("field is immutable"), "{refused}");
+    let mut found = rig.get(&NEWER_EVENTS, "event-test").await.unwrap();
+    assert_eq!((&found["note"], &found["series"]), (&event["note"], &series));
+    found["series"]["count"] = json!(100);
+    let put = place(Verb::Update, &NEWER_EVENTS).name("event-test").body(found.to_string());
+    assert_eq!(rig.send(put).await.unwrap()["series"]["count"], 100);
+    rig.send(place(Verb::Delete, &NEWER_EVENTS).name("event-test")).await.unwrap();
+    let everywhere = rig.send(Request::new(Verb::List, NEWER_EVENTS)).await.unwrap();
+    assert_eq!(names(&everywhere), [""; 0]);
 }
 
 async fn is_immutable_once_said(rig: &Rig, plural: &'static str, kind: &str) {

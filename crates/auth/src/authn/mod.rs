@@ -47,6 +47,9 @@ pub trait Directory: Send + Sync {
 
     /// The Secrets of kube-system that are of the bootstrap token type.
     fn bootstrap_secrets(&self) -> Vec<SecretData>;
+
+    /// Told when the token in this Secret is found good for the first time on a day (as `2006-01-02`).
+    fn used(&self, namespace: &str, secret: &str, day: &str);
 }
 
 /// An object that a token is bound to.
@@ -62,6 +65,7 @@ pub struct SecretData {
     /// The Secret's type.
     pub kind: String,
     pub deletion: Option<Timestamp>,
+    pub labels: BTreeMap<String, String>,
     pub data: BTreeMap<String, Vec<u8>>,
 }
 

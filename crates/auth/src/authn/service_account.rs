@@ -8,12 +8,18 @@ use crate::pki::{self, Key, PublicKey};
 use crate::secret;
 use base::Timestamp;
 use jiff::SignedDuration;
+use jiff::tz::Offset;
 use meta::User;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The issuer of tokens in Secrets.
 const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
+
+/// Labels of Secrets with tokens: the day of the last use, which the API server writes, and the day
+/// since which the token is refused, which the cleaner of such tokens writes.
+pub const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
+pub const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
 
 /// The kubelet asks for this many seconds where a pod says nothing; such tokens in truth last
 /// [`EXTENDED_SECONDS`] and warn after the time asked for, so that old clients do not break.
@@ -175,6 +181,12 @@ pub enum Refusal {
     Replaced(&'static str),
     #[error("Token does not match server's copy")]
     Copy,
+    #[error(
+        "the token in {namespace}/{secret} for service account {namespace}/{account} has been marked invalid. Use \
+         tokens from the TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' \
+         label from the secret to temporarily allow use of this token"
+    )]
+    Invalid { namespace: String, secret: String, account: String },
 }
 
 impl Verifier {
@@ -296,6 +308,15 @@ fn legacy(claims: &Value, token: &str, directory: &dyn Directory, now: Timestamp
         return Err(Refusal::Copy);
     }
     is_alive("service account", directory.find("serviceaccounts", namespace, account), uid, now)?;
+    let label = |name: &str| found.labels.get(name).map(String::as_str).unwrap_or_default();
+    if !label(INVALID_SINCE).is_empty() {
+        let [namespace, secret, account] = [namespace, secret_name, account].map(str::to_owned);
+        return Err(Refusal::Invalid { namespace, secret, account });
+    }
+    let today = Offset::UTC.to_datetime(now).date().to_string();
+    if label(LAST_USED) != today {
+        directory.used(namespace, secret_name, &today);
+    }
     Ok(account_user(namespace, account, uid))
 }
 

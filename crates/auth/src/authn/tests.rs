@@ -3,7 +3,8 @@
 use super::*;
 use crate::authorizer::{Attributes, Authorizer, Decision};
 use crate::pki::{Authority, Key, Profile};
-use service_account::{EXTENDED_SECONDS, Refusal, WARN_ONLY_SECONDS};
+use service_account::{EXTENDED_SECONDS, INVALID_SINCE, LAST_USED, Refusal, WARN_ONLY_SECONDS};
+use std::sync::Mutex;
 
 const AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 
@@ -11,6 +12,8 @@ const AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 struct World {
     objects: BTreeMap<(&'static str, &'static str, &'static str), Found>,
     secrets: BTreeMap<(&'static str, String), SecretData>,
+    /// Told of: namespace, Secret, day.
+    uses: Mutex<Vec<[String; 3]>>,
 }
 
 impl Directory for World {
@@ -26,6 +29,10 @@ impl Directory for World {
 
     fn bootstrap_secrets(&self) -> Vec<SecretData> {
         self.secrets.values().filter(|secret| secret.kind == bootstrap_token::SECRET_TYPE).cloned().collect()
+    }
+
+    fn used(&self, namespace: &str, secret: &str, day: &str) {
+        self.uses.lock().unwrap().push([namespace, secret, day].map(str::to_owned));
     }
 }
 
@@ -172,6 +179,17 @@ fn a_secrets_token_is_good_while_the_secret_holds_it() {
     let key = ("shop", "web-token".to_owned());
     world.secrets.insert(key.clone(), SecretData { data, ..SecretData::default() });
     assert_eq!(verifier.verify(&token, &[], &world, now()).unwrap().user.name, "system:serviceaccount:shop:web");
+    // Its use is told of once a day: the label says so from then on.
+    let mark = |world: &mut World, label: &str, day: &str| {
+        world.secrets.get_mut(&key).unwrap().labels.insert(label.to_owned(), day.to_owned());
+    };
+    mark(&mut world, LAST_USED, "2026-11-20");
+    verifier.verify(&token, &[], &world, now()).unwrap();
+    assert_eq!(*world.uses.lock().unwrap(), [["shop", "web-token", "2026-11-20"].map(str::to_owned)]);
+    mark(&mut world, INVALID_SINCE, "2026-11-19");
+    let refused = verifier.verify(&token, &[], &world, now()).unwrap_err().to_string();
+    assert!(refused.starts_with("the token in shop/web-token for service account shop/web has been"), "{refused}");
+    mark(&mut world, INVALID_SINCE, "");
     world.secrets.get_mut(&key).unwrap().data.insert("token".to_owned(), b"other".to_vec());
     assert_eq!(verifier.verify(&token, &[], &world, now()).err(), Some(Refusal::Copy));
 }

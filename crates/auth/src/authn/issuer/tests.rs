@@ -23,6 +23,8 @@ impl Directory for Empty {
     fn bootstrap_secrets(&self) -> Vec<SecretData> {
         Vec::new()
     }
+
+    fn used(&self, _: &str, _: &str, _: &str) {}
 }
 
 struct Issuer {

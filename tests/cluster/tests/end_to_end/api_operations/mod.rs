@@ -11,7 +11,7 @@ use kinds::Kind;
 use meta::{GroupVersionResource, Reason};
 use serde_json::{Value, json};
 use std::time::Duration;
-use testkit::net::{Shape, World};
+use testkit::net::{Shape, World, eventually};
 
 const SPACES: [&str; 2] = ["first", "second"];
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -43,6 +43,30 @@ fn every_kind_answers_all_verbs() {
         failed
     });
     assert_eq!(failed, Vec::<String>::new());
+    kutter.down();
+}
+
+/// Where clients in pods look for the server, it stands with the port that it is asked at.
+#[test]
+fn the_server_is_found_behind_its_service() {
+    let world = World::new(Shape::Switch);
+    let mut kutter = Kutter::new(&world, 1);
+    kutter.add_arguments(&["--no-node"]);
+    kutter.start();
+    let kubectl = kutter.kubectl();
+    let port = &kubectl.json("get service kubernetes")["spec"]["ports"][0];
+    expect("the service's port", &json!([port["name"], port["port"]]), &json!(["https", 443])).unwrap();
+    eventually("the server is in Endpoints", || {
+        let subset = &kubectl.try_json("get endpoints kubernetes")["subsets"][0];
+        subset["addresses"][0]["ip"] == *kutter.address() && subset["ports"][0]["port"] == 6443
+    });
+    eventually("the server is in an EndpointSlice", || {
+        let slices = kubectl.try_json("get endpointslices -l kubernetes.io/service-name=kubernetes");
+        let slice = &slices["items"][0];
+        slice["endpoints"][0]["addresses"] == json!([kutter.address()])
+            && slice["endpoints"][0]["conditions"]["ready"] == true
+            && slice["ports"][0]["port"] == 6443
+    });
     kutter.down();
 }
 
