@@ -83,7 +83,7 @@ impl Scheduler {
     /// The pod is not on its node after all.
     fn take_back(self: &std::sync::Arc<Self>, pod: &PodItem, lane: &Lane, node: &str, error: String, began: Instant) {
         debug!(pod = %pod.key, %node, %error, "cannot bind");
-        let gone = self.state().snapshot.forget(&pod.key, Some(&pod.meta.uid));
+        let gone = self.state().snapshot.withdraw(pod);
         self.queue.failed(&pod.key, Failure::Error);
         self.metrics.attempted("error", &lane.profile.name, began.elapsed());
         if let Some((pod, _)) = gone {

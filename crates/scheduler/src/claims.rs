@@ -63,9 +63,7 @@ impl Scheduler {
             };
             match self.try_write(pod, reservation, current).await {
                 Ok(version) => {
-                    let seen = self.cluster.device_claims.wait_seen(version);
-                    // Without news for so long the watch is broken, and will list anew.
-                    let _ = self.env.clock.timeout(PATIENCE, seen).await;
+                    self.await_news(version).await;
                     return Ok(());
                 }
                 Err(Refusal::Error(error)) if error.is(Reason::Conflict) && tries < TRIES => tries += 1,
@@ -180,11 +178,26 @@ impl Scheduler {
                 "metadata": {"uid": claim.meta.uid},
                 "status": {"reservedFor": [{"$patch": "delete", "uid": pod.meta.uid}]},
             });
-            if let Err(error) = self.patch_claim(&claim.key, Some("status"), PatchType::Strategic, &patch).await {
-                // Looked at again when the pod is, or when it is gone.
-                debug!(claim = %claim.key, %error, "cannot take back a reservation");
+            let answer = match self.patch_claim(&claim.key, Some("status"), PatchType::Strategic, &patch).await {
+                // It may have been written or not; the next look at it tells.
+                Err(Error::Connection(_) | Error::Decode(_)) => self.surely_read(&claim.key).await,
+                Err(error) => {
+                    // Looked at again when the pod is, or when it is gone.
+                    debug!(claim = %claim.key, %error, "cannot take back a reservation");
+                    None
+                }
+                Ok(written) => Some(written),
+            };
+            // The pod's next attempt must not take it for its own still.
+            if let Some(claim) = answer {
+                self.await_news(version_of(&claim)).await;
             }
         }
+    }
+
+    /// Waits until the cache knows of a version, or until its watch must be broken, and will list anew.
+    async fn await_news(&self, version: u64) {
+        let _ = self.env.clock.timeout(PATIENCE, self.cluster.device_claims.wait_seen(version)).await;
     }
 
     /// Takes the devices of a claim that keeps its pod off every node; what came of it, in upstream's

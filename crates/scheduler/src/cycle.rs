@@ -242,7 +242,7 @@ impl Scheduler {
         let promised = decision.bind.iter().cloned();
         self.cluster.assumed().volumes.extend(promised);
         let name = node.name.clone();
-        snapshot.place(case.pod.clone(), &name);
+        snapshot.assume(case.pod.clone(), &name);
         if snapshot.has_nominations() {
             snapshot.nominate(case.pod, "");
         }

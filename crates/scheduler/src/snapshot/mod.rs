@@ -239,6 +239,25 @@ impl Snapshot {
         Some((pod, name))
     }
 
+    /// Counts a pod to a node that it is going to be given. Where the server has it on one already it
+    /// stays there: an earlier binding may have come through though its answer was lost.
+    pub fn assume(&mut self, pod: PodItem, node: &str) {
+        if !self.is_settled(&pod) {
+            self.place(pod, node);
+        }
+    }
+
+    /// Takes back what was only assumed of a pod.
+    pub fn withdraw(&mut self, pod: &PodItem) -> Option<(PodItem, String)> {
+        if self.is_settled(pod) { None } else { self.forget(&pod.key, Some(&pod.meta.uid)) }
+    }
+
+    /// Whether the server is known to have this very pod on a node.
+    fn is_settled(&self, pod: &PodItem) -> bool {
+        let standing = self.standing(&pod.key).and_then(|slot| self.nodes[slot].pods.get(&pod.key));
+        standing.is_some_and(|standing| standing.meta.uid == pod.meta.uid && !standing.view.node_name.is_empty())
+    }
+
     fn count_in(&mut self, slot: usize, pod: &PodItem, arrives: bool) {
         self.tallies.observe(slot, pod, arrives);
         self.held.observe(slot, pod, arrives);

@@ -72,3 +72,28 @@ fn counts_stay_right_through_random_changes() {
     let users: usize = snapshot.nodes.iter().map(|node| node.pods.len()).sum();
     assert_eq!(users, snapshot.placed());
 }
+
+#[test]
+fn a_pod_stays_where_the_server_has_it_whatever_becomes_of_later_plans() {
+    let mut snapshot = Snapshot::default();
+    for name in ["n1", "n2"] {
+        snapshot.observe_node(&Change { old: None, new: Some(node(name, "a")) });
+    }
+    let at = |snapshot: &Snapshot| snapshot.standing(&Key::new("d", "p")).map(|slot| snapshot.nodes[slot].name.clone());
+    let waiting = pod(&json!({"metadata": {"name": "p", "uid": "1"}}));
+    let bound = pod(&json!({"metadata": {"name": "p", "uid": "1"}, "spec": {"nodeName": "n1"}}));
+    snapshot.assume(waiting.clone(), "n2");
+    assert_eq!(at(&snapshot).as_deref(), Some("n2"));
+    // A binding of before comes through, of which no answer came, while the next is under way.
+    snapshot.observe_pod(&Change { old: Some(waiting.clone()), new: Some(bound) });
+    assert_eq!(at(&snapshot).as_deref(), Some("n1"));
+    assert!(snapshot.withdraw(&waiting).is_none());
+    snapshot.assume(waiting.clone(), "n2");
+    assert_eq!(at(&snapshot).as_deref(), Some("n1"));
+    // Nobody's but a plan's: it can be taken back.
+    let other = pod(&json!({"metadata": {"name": "p", "uid": "2"}}));
+    snapshot.forget(&Key::new("d", "p"), None);
+    snapshot.assume(other.clone(), "n2");
+    assert!(snapshot.withdraw(&other).is_some());
+    assert_eq!(at(&snapshot), None);
+}
