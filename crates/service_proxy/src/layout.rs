@@ -118,13 +118,25 @@ impl Pick {
             again.push(TRANSLATE);
             batch.add_rule(table, &chain, &again);
         }
+        batch.add_rule(table, &chain, &self.draw(self.count));
+        // The kernel takes each look-up's newest state: a packet that drew an endpoint which went this
+        // very moment gets the first one, which is there as long as any is.
+        if self.count > 1 {
+            batch.add_rule(table, &chain, &self.draw(1));
+        }
+    }
+}
+
+impl Pick {
+    /// Goes to one of the front's first endpoints, so many of them.
+    fn draw(&self, modulus: u32) -> Vec<Expression> {
         let mut draw = front_key(self.node, KEY);
         let last = Register(KEY.0 + draw.len() as u8);
         let offset = if self.inside { INSIDE_OFFSET } else { 0 };
-        draw.push(Expression::Random { modulus: self.count, offset, to: last });
+        draw.push(Expression::Random { modulus, offset, to: last });
         draw.push(Expression::Map { map: maps(self.node).endpoints.into(), key: KEY, to: FOUND });
         draw.push(TRANSLATE);
-        batch.add_rule(table, &chain, &draw);
+        draw
     }
 }
 
