@@ -121,11 +121,20 @@ impl State {
         }
     }
 
-    /// The change as a batch. `known` is what stood before the edit began.
-    pub fn batch(&self, edit: Edit, before: &Shared, table: &Table, cluster: Ipv4Net) -> Batch {
-        let mut batch = Batch::new();
+    /// What must stand before the change itself: a packet on its way sees new entries of maps at once,
+    /// but only the chains that there were when it came.
+    pub fn ahead(&self, edit: &Edit, before: &Shared, table: &Table, cluster: Ipv4Net) -> Option<Batch> {
         let new = |chain: &&Common| self.chains.contains_key(chain) && !before.chains.contains(chain);
-        edit.chains.iter().filter(new).for_each(|chain| chain.write(&mut batch, table, cluster));
+        let mut chains = edit.chains.iter().filter(new).peekable();
+        chains.peek()?;
+        let mut batch = Batch::new();
+        chains.for_each(|chain| chain.write(&mut batch, table, cluster));
+        Some(batch)
+    }
+
+    /// The change as a batch. `before` is what stood before the edit began.
+    pub fn batch(&self, edit: Edit, before: &Shared, table: &Table) -> Batch {
+        let mut batch = Batch::new();
         for (map, elements) in &edit.deletions {
             batch.delete_elements(table, map, elements);
         }

@@ -146,7 +146,10 @@ impl Proxy {
             self.state.all()
         } else {
             let changed = std::mem::take(&mut edit.changed);
-            nft.commit(self.state.batch(edit, &before, &table, cluster))?;
+            if let Some(ahead) = self.state.ahead(&edit, &before, &table, cluster) {
+                nft.commit(ahead)?;
+            }
+            nft.commit(self.state.batch(edit, &before, &table))?;
             changed
         };
         self.forget_former(&mut nft, &table, &changed);
