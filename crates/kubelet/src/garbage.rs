@@ -5,7 +5,7 @@
 
 use crate::agent::Agent;
 use crate::events::Kind;
-use crate::node;
+use crate::eviction::{Observed, space};
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,9 +13,31 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 const LOOK: Duration = Duration::from_secs(300);
-/// Percent of the disk in use where cleaning starts, and where it ends.
-const HIGH: i64 = 85;
-const LOW: i64 = 80;
+
+/// Percent of the disk in use where cleaning of images starts, and where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageGarbage {
+    /// 100: never.
+    pub high: u8,
+    pub low: u8,
+}
+
+impl Default for ImageGarbage {
+    fn default() -> Self {
+        ImageGarbage { high: 85, low: 80 }
+    }
+}
+
+impl ImageGarbage {
+    /// How many bytes have to go.
+    fn surplus(self, disk: Observed) -> i64 {
+        let used = disk.capacity - disk.available;
+        if self.high >= 100 || used.saturating_mul(100) / disk.capacity.max(1) < i64::from(self.high) {
+            return 0;
+        }
+        (used - disk.capacity / 100 * i64::from(self.low)).max(0)
+    }
+}
 
 pub(crate) fn start(agent: &Arc<Agent>) {
     let cleaner = agent.clone();
@@ -32,11 +54,10 @@ pub(crate) fn start(agent: &Arc<Agent>) {
 
 async fn images(agent: &Agent) {
     let root = agent.images.root();
-    let (size, free) = node::disk(&root);
-    if size <= 0 || (size - free) * 100 / size < HIGH {
+    let wanted = space(&root).map_or(0, |disk| agent.options.image_garbage.surplus(disk));
+    if wanted == 0 {
         return;
     }
-    let wanted = (size - free) - size / 100 * LOW;
     let mut used: BTreeSet<String> =
         agent.view.containers().iter().flat_map(|status| [status.image.clone(), status.image_ref.clone()]).collect();
     used.extend(mounted(agent).await);

@@ -10,6 +10,7 @@ mod crash_backoff;
 mod credentials;
 mod environment;
 mod events;
+mod eviction;
 mod expand;
 mod garbage;
 mod hooks;
@@ -25,6 +26,8 @@ mod security;
 mod server;
 mod services;
 
+pub use eviction::{ThresholdError, Thresholds};
+pub use garbage::ImageGarbage;
 pub use server::ServerOptions;
 pub use volumes::{HostMounts, Mounts, VolumeError};
 
@@ -64,6 +67,9 @@ pub struct KubeletOptions {
     pub cluster_dns: Vec<IpAddr>,
     pub cluster_domain: String,
     pub max_pods: u32,
+    /// When memory or disk counts as short.
+    pub eviction_hard: Thresholds,
+    pub image_garbage: ImageGarbage,
     /// Given to the node's spec when it is registered; None: a controller does.
     pub pod_cidr: Option<String>,
     /// Beside the labels that every node gets.
@@ -153,7 +159,7 @@ fn make(env: &Env, options: KubeletOptions) -> Agent {
         env: env.clone(),
         sources,
         mounts: options.mounts.clone(),
-        allocatable: Arc::new(node::allocatable(&capacity)),
+        allocatable: Arc::new(node::allocatable(&capacity, &options.eviction_hard)),
     };
     let host = network_files::Dns::of_host();
     let domain = options.cluster_domain.clone();

@@ -2,7 +2,7 @@
 //! memory.
 
 use crate::fakes::{FakeImages, FakeNetwork, FakeRuntime, NoMounts};
-use crate::{Handle, Kubelet, KubeletOptions};
+use crate::{Handle, ImageGarbage, Kubelet, KubeletOptions, Thresholds};
 use base::Env;
 use client::fake::FakeApi;
 use client::{Api, DeleteOptions, Request, Verb};
@@ -48,6 +48,8 @@ impl Node {
             cluster_dns: vec![],
             cluster_domain: "cluster.local".to_owned(),
             max_pods: 110,
+            eviction_hard: Thresholds::none(),
+            image_garbage: ImageGarbage::default(),
             pod_cidr: None,
             node_labels: BTreeMap::new(),
             node_taints: vec![],

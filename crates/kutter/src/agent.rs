@@ -3,6 +3,7 @@
 use crate::failure;
 use crate::instance::{self, Instance};
 use crate::node::{self, Doors, NodeOptions};
+use crate::node_flags::NodeFlags;
 use crate::process::Process;
 use crate::up::{default_address, host_name, make_data_dir, runtime, until_told};
 use anyhow::Context as _;
@@ -10,7 +11,6 @@ use base::Env;
 use client::{Api, Client, Https, HttpsOptions, Roots, TokenSource};
 use cluster::JoinToken;
 use cluster::join::{self, JoinOptions, Joined};
-use images::ImagesOptions;
 use k8s_openapi::api::core::v1::ConfigMap;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,9 +28,8 @@ pub struct Options {
     pub ca_cert_hash: Option<String>,
     pub node_name: Option<String>,
     pub node_ip: Option<IpAddr>,
-    pub max_pods: u32,
     pub feature_gates: BTreeMap<String, bool>,
-    pub registries: ImagesOptions,
+    pub node: NodeFlags,
 }
 
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -77,12 +76,11 @@ async fn serve(env: Env, options: Options, token: Option<JoinToken>) -> anyhow::
             pod_cidr: cluster.pod_cidr,
             service_cidr: cluster.service_cidr,
             cluster_domain: cluster.domain,
-            max_pods: options.max_pods,
             own_pod_cidr: None,
             feature_gates: options.feature_gates.clone(),
             authority: joined.ca.clone(),
             serving: joined.serving.clone(),
-            registries: options.registries.clone(),
+            flags: options.node.clone(),
         },
     )
     .await?;

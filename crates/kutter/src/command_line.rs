@@ -1,8 +1,7 @@
 //! Commands and flags, each with its help; every command's work is in its own module.
 
 use crate::access_flags::{self, AccessOptions};
-use crate::{agent, api_flags, convert, down, images, rotation, split, status, token, up};
-use ::images::ImagesOptions;
+use crate::{agent, api_flags, convert, down, images, node_flags, rotation, split, status, token, up};
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
@@ -85,7 +84,6 @@ fn up_command() -> Command {
         .arg(value("node-ip", "ADDR", "Address of this node [default: that of the default route]"))
         .arg(value("pod-cidr", "CIDR", "Addresses of pods").default_value("10.244.0.0/16"))
         .arg(value("node-cidr-mask-size", "BITS", "Size of each node's part of it").default_value("24"))
-        .arg(value("max-pods", "N", "How many pods this node takes").default_value("110"))
         .arg(value("service-cidr", "CIDR", "Addresses of services").default_value("10.96.0.0/16"))
         .arg(value("cluster-domain", "DOMAIN", "DNS domain of the cluster").default_value("cluster.local"))
         .arg(value("token-auth-file", "FILE", "CSV file of tokens: token,user,uid,\"group1,group2\""))
@@ -107,40 +105,11 @@ fn up_command() -> Command {
         )
         .arg(value("scheduler-config", "FILE", "Profiles and extenders: upstream's KubeSchedulerConfiguration"))
         .arg(value("write-kubeconfig", "PATH", "Also write the administrator's kubeconfig here"))
-        .args(registries())
+        .args(node_flags::args())
 }
 
 /// What `--disable` can leave out.
 const ROOMS: [&str; 3] = ["controllers", "scheduler", "node"];
-
-/// How images are pulled, the same for every command that pulls.
-fn registries() -> [Arg; 3] {
-    let many = |arg: Arg| arg.action(ArgAction::Append);
-    [
-        many(value("registry-mirror", "REGISTRY=URL", "Pull from URL first, as docker.io=https://mirror.local")),
-        many(value("insecure-registry", "HOST[:PORT]", "Pull from this registry without TLS")),
-        many(value("registry-ca", "FILE", "Also trust the authorities in this PEM file for registries")),
-    ]
-}
-
-pub fn registry_options(matches: &ArgMatches) -> anyhow::Result<ImagesOptions> {
-    let all = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned();
-    let mut options = ImagesOptions {
-        insecure: all("insecure-registry").collect(),
-        extra_authorities: all("registry-ca").map(PathBuf::from).collect(),
-        ..ImagesOptions::default()
-    };
-    for pair in all("registry-mirror") {
-        let (registry, url) = pair
-            .split_once('=')
-            .filter(|(registry, url)| {
-                !registry.is_empty() && (url.starts_with("https://") || url.starts_with("http://"))
-            })
-            .with_context(|| format!("--registry-mirror: {pair:?} is no REGISTRY=URL"))?;
-        options.mirrors.entry(registry.to_owned()).or_default().push(url.to_owned());
-    }
-    Ok(options)
-}
 
 fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
@@ -155,8 +124,7 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
         node_name: text("node-name"),
         node_ip: address(matches, "node-ip")?,
         pod_cidr: needed("pod-cidr"),
-        node_cidr_mask_size: number(matches, "node-cidr-mask-size")?,
-        max_pods: number(matches, "max-pods")?,
+        node_cidr_mask_size: node_flags::number(matches, "node-cidr-mask-size")?,
         service_cidr: needed("service-cidr"),
         cluster_domain: needed("cluster-domain"),
         token_auth_file: text("token-auth-file").map(PathBuf::from),
@@ -168,14 +136,9 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
         no_scheduler: matches.get_flag("no-scheduler") || is_disabled("scheduler"),
         no_controllers: is_disabled("controllers"),
         scheduler_config: text("scheduler-config").map(PathBuf::from),
-        registries: registry_options(matches)?,
+        node: node_flags::read(matches)?,
         write_kubeconfig: text("write-kubeconfig").map(PathBuf::from),
     })
-}
-
-fn number<N: std::str::FromStr>(matches: &ArgMatches, name: &str) -> anyhow::Result<N> {
-    let given = matches.get_one::<String>(name).cloned().unwrap_or_default();
-    given.parse().ok().with_context(|| format!("--{name}: {given:?} is no fitting number"))
 }
 
 fn agent_command() -> Command {
@@ -188,9 +151,8 @@ fn agent_command() -> Command {
         .arg(value("ca-cert-hash", "sha256:HASH", "For a plain bootstrap token: whom to trust"))
         .arg(value("node-name", "NAME", "Name of this node [default: the host's name]"))
         .arg(value("node-ip", "ADDR", "Address of this node [default: that of the default route]"))
-        .arg(value("max-pods", "N", "How many pods this node takes").default_value("110"))
         .arg(value("feature-gates", "A=true,B=false", "Upstream's feature gates").action(ArgAction::Append))
-        .args(registries())
+        .args(node_flags::args())
 }
 
 fn agent_options(matches: &ArgMatches) -> anyhow::Result<agent::Options> {
@@ -203,9 +165,8 @@ fn agent_options(matches: &ArgMatches) -> anyhow::Result<agent::Options> {
         ca_cert_hash: text("ca-cert-hash"),
         node_name: text("node-name"),
         node_ip: address(matches, "node-ip")?,
-        max_pods: number(matches, "max-pods")?,
         feature_gates: up::read_gates(gates)?,
-        registries: registry_options(matches)?,
+        node: node_flags::read(matches)?,
     })
 }
 
@@ -238,7 +199,7 @@ fn token_command() -> Command {
 
 fn token(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match matches.subcommand() {
-        Some(("create", matches)) => token::create(&dir(matches), number(matches, "ttl")?),
+        Some(("create", matches)) => token::create(&dir(matches), node_flags::number(matches, "ttl")?),
         _ => Ok(ExitCode::FAILURE),
     }
 }
@@ -265,7 +226,7 @@ fn images_command() -> Command {
         .subcommand(
             Command::new("pull")
                 .about("Pull an image from its registry")
-                .args(registries())
+                .args(node_flags::args())
                 .arg(Arg::new("reference").value_name("REF").required(true)),
         )
         .subcommand(

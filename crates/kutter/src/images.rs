@@ -1,6 +1,6 @@
 //! `kutter images`: what is on this node's disk, beside a running kutter or without one.
 
-use crate::command_line::registry_options;
+use crate::node_flags::registry_options;
 use anyhow::Context as _;
 use base::Env;
 use clap::ArgMatches;

@@ -12,6 +12,7 @@ mod images;
 mod instance;
 mod lead;
 mod node;
+mod node_flags;
 mod process;
 mod rooms;
 mod rotation;

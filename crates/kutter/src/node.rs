@@ -1,6 +1,7 @@
 //! Wires a node's rooms: runtime, images, pod network, service proxy, DNS, kubelet. The same for
 //! the server's own node and for an agent; only where the API is reached differs.
 
+use crate::node_flags::NodeFlags;
 use anyhow::Context as _;
 use base::Env;
 use client::events::Style;
@@ -8,7 +9,7 @@ use client::{Api, Caches, Recorder};
 use cluster::tls::{self, Served};
 use container::{Supervisor, SupervisorOptions};
 use dns::{Dns, DnsOptions};
-use images::{Images, ImagesOptions};
+use images::Images;
 use kubelet::{HostMounts, Kubelet, KubeletOptions, ServerOptions};
 use network::{Network, NetworkDoors, NetworkOptions};
 use service_proxy::{ProxyOptions, ServiceProxy};
@@ -36,7 +37,6 @@ pub struct NodeOptions {
     pub service_cidr: String,
     pub cluster_domain: String,
     pub dns_address: Ipv4Addr,
-    pub max_pods: u32,
     /// This node's part of the pod range, where it is known before any controller says so.
     pub own_pod_cidr: Option<String>,
     pub feature_gates: BTreeMap<String, bool>,
@@ -44,7 +44,7 @@ pub struct NodeOptions {
     pub authority: String,
     /// What the kubelet's port shows.
     pub serving: Arc<Served>,
-    pub registries: ImagesOptions,
+    pub flags: NodeFlags,
 }
 
 /// Keeps the rooms that end when they are dropped.
@@ -108,7 +108,7 @@ async fn kubelet_options(
     )
     .await
     .context("cannot start the container supervisor")?;
-    let images = Images::open(&options.data_dir.join("images"), env, options.registries.clone())?;
+    let images = Images::open(&options.data_dir.join("images"), env, options.flags.registries.clone())?;
     Ok(KubeletOptions {
         node_name: options.node_name.clone(),
         node_ips: vec![options.node_ip],
@@ -125,7 +125,9 @@ async fn kubelet_options(
         }),
         cluster_dns: vec![options.dns_address.into()],
         cluster_domain: options.cluster_domain.clone(),
-        max_pods: options.max_pods,
+        max_pods: options.flags.max_pods,
+        eviction_hard: options.flags.eviction_hard.clone(),
+        image_garbage: options.flags.image_garbage,
         pod_cidr: options.own_pod_cidr.clone(),
         node_labels: BTreeMap::new(),
         node_taints: Vec::new(),

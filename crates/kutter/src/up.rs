@@ -5,6 +5,7 @@ use crate::control_plane::{ControlPlane, nth_address};
 use crate::failure;
 use crate::instance::{self, Instance};
 use crate::node::{self, Doors, Node, NodeOptions};
+use crate::node_flags::NodeFlags;
 use crate::process::Process;
 use crate::{rooms, split};
 use anyhow::Context as _;
@@ -12,7 +13,6 @@ use base::Env;
 use cluster::Pki;
 use cluster::tls::Served;
 use futures_util::StreamExt as _;
-use images::ImagesOptions;
 use meta::{GroupVersionResource, User};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -34,7 +34,6 @@ pub struct Options {
     pub node_ip: Option<IpAddr>,
     pub pod_cidr: String,
     pub node_cidr_mask_size: u8,
-    pub max_pods: u32,
     pub service_cidr: String,
     pub cluster_domain: String,
     pub token_auth_file: Option<PathBuf>,
@@ -44,7 +43,7 @@ pub struct Options {
     pub no_node: bool,
     /// Server and node as two processes.
     pub split: bool,
-    pub registries: ImagesOptions,
+    pub node: NodeFlags,
     pub no_scheduler: bool,
     pub no_controllers: bool,
     pub scheduler_config: Option<PathBuf>,
@@ -173,12 +172,11 @@ pub fn node_options(options: &Options, place: &Place, pki: &Pki, serving: Arc<Se
         service_cidr: options.service_cidr.clone(),
         cluster_domain: options.cluster_domain.clone(),
         dns_address,
-        max_pods: options.max_pods,
         own_pod_cidr: Some(first_part(&options.pod_cidr, options.node_cidr_mask_size)?),
         feature_gates: options.feature_gates.clone(),
         authority: pki.ca.certificate().to_owned(),
         serving,
-        registries: options.registries.clone(),
+        flags: options.node.clone(),
     })
 }
 

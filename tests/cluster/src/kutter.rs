@@ -13,6 +13,9 @@ use testkit::net::{Host, World, inside};
 /// In the command line of a node beside its server.
 const NODE_PROCESS: &str = " up-node ";
 
+/// However full the disk of the machine is that the tests run on: their nodes take pods and keep images.
+const ON_ANY_DISK: [&str; 4] = ["--eviction-hard", "memory.available<100Mi", "--image-gc-high-threshold", "100"];
+
 pub struct Kutter {
     pub host: Host,
     pub name: String,
@@ -36,8 +39,10 @@ impl Kutter {
         std::fs::hard_link(built, &own).or_else(|_| std::fs::copy(built, &own).map(|_| ())).unwrap();
         let before = inside(&host.namespace, remains::network);
         let name = format!("n{number}");
-        let arguments = ["up", "--node-name", &name].map(str::to_owned).to_vec();
-        Kutter { host, name, folder, arguments, child: Mutex::default(), before, is_down: false }
+        let mut kutter =
+            Kutter { host, name, folder, arguments: Vec::new(), child: Mutex::default(), before, is_down: false };
+        kutter.set_arguments(&["up"]);
+        kutter
     }
 
     /// A server with its own node, ready, with all images.
@@ -61,8 +66,7 @@ impl Kutter {
         let mut kutter = Self::new(world, number);
         let line = server.run(&["token", "create"]).trim().to_owned();
         let words = line.strip_prefix("kutter ").unwrap_or_else(|| panic!("no join command: {line:?}"));
-        kutter.arguments = words.split(' ').map(str::to_owned).collect();
-        kutter.arguments.extend(["--node-name".to_owned(), kutter.name.clone()]);
+        kutter.set_arguments(&words.split(' ').collect::<Vec<_>>());
         kutter
     }
 
@@ -88,6 +92,11 @@ impl Kutter {
 
     pub fn kubectl(&self) -> Kubectl<'_> {
         Kubectl::newest(self)
+    }
+
+    fn set_arguments(&mut self, words: &[&str]) {
+        let all = [words, &["--node-name", &self.name], &ON_ANY_DISK].concat();
+        self.arguments = all.into_iter().map(str::to_owned).collect();
     }
 
     /// More flags for the next start.

@@ -1,15 +1,12 @@
 //! Facts about the machine, from /proc, /sys and /etc.
 
+use crate::eviction::{Signal, Thresholds, space};
 use k8s_openapi::api::core::v1::NodeSystemInfo;
 use meta::Quantity;
 use meta::quantity::Format;
 use std::collections::BTreeMap;
 use std::path::Path;
 use volumes::fields::Allocatable;
-
-/// Kept free for the machine itself (upstream's hard eviction thresholds).
-const RESERVED_MEMORY: i64 = 100 << 20;
-const RESERVED_DISK_PERCENT: i64 = 10;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
@@ -20,13 +17,6 @@ pub fn meminfo(name: &str) -> i64 {
     let text = read("/proc/meminfo");
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.and_then(|rest| rest.split_whitespace().next()?.parse::<i64>().ok()).unwrap_or(0)
-}
-
-/// Size of the file system that `path` is on, and how much of it is free, in bytes.
-pub fn disk(path: &Path) -> (i64, i64) {
-    let Ok(stat) = rustix::fs::statvfs(path) else { return (0, 0) };
-    let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(stat.f_frsize)).unwrap_or(i64::MAX);
-    (bytes(stat.f_blocks), bytes(stat.f_bavail))
 }
 
 fn cpus() -> i64 {
@@ -40,7 +30,7 @@ fn cpus() -> i64 {
 
 /// All that the machine has.
 pub fn capacity(root: &Path, max_pods: u32) -> Allocatable {
-    let (disk, _) = disk(root);
+    let disk = space(root).map_or(0, |disk| disk.capacity);
     let mut all = BTreeMap::from([
         ("cpu".to_owned(), Quantity::new(cpus(), Format::DecimalSi)),
         ("memory".to_owned(), kibibytes(meminfo("MemTotal"))),
@@ -61,18 +51,21 @@ fn kibibytes(number: i64) -> Quantity {
     Quantity::bytes(number.saturating_mul(1024))
 }
 
-/// What is left for pods.
-pub fn allocatable(capacity: &Allocatable) -> Allocatable {
+/// What is left for pods: less than the thresholds would have them evicted.
+pub fn allocatable(capacity: &Allocatable, thresholds: &Thresholds) -> Allocatable {
     let mut left = capacity.clone();
     for (name, amount) in &mut left.0 {
         match name.as_str() {
-            "memory" => *amount -= Quantity::bytes(RESERVED_MEMORY.min(amount.value() / 2)),
+            "memory" => {
+                let reserved = thresholds.reserved(Signal::MemoryAvailable, amount.value());
+                *amount -= Quantity::bytes(reserved.min(amount.value() / 2));
+            }
             // In bytes without a suffix, as upstream prints it.
             "ephemeral-storage" => {
                 let bytes = amount.value();
-                *amount = Quantity::new(bytes - bytes / 100 * RESERVED_DISK_PERCENT, Format::DecimalSi);
+                let reserved = thresholds.reserved(Signal::NodefsAvailable, bytes).min(bytes);
+                *amount = Quantity::new(bytes - reserved, Format::DecimalSi);
             }
-            name if name.starts_with("hugepages-") => {}
             _ => {}
         }
     }

@@ -5,7 +5,7 @@ mod info;
 mod lease;
 mod status;
 
-pub use info::{allocatable, capacity, disk, hostname, meminfo};
+pub use info::{allocatable, capacity, hostname, meminfo};
 
 use crate::agent::Agent;
 use std::sync::Arc;

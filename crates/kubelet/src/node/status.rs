@@ -4,6 +4,7 @@
 use super::info;
 use crate::agent::Agent;
 use crate::events::Kind;
+use crate::eviction::Signal;
 use client::{Error, PatchType, Request, Response, Verb};
 use meta::{GroupVersionResource, Quantity, Reason};
 use serde_json::{Map, Value, json};
@@ -19,9 +20,30 @@ const LOOK_AT_START: Duration = Duration::from_millis(50);
 const REPORT: Duration = Duration::from_secs(300);
 /// The largest images that status lists.
 const IMAGES: usize = 50;
-/// Less than this is pressure (upstream's hard eviction thresholds).
-const LEAST_MEMORY: i64 = 100 << 20;
-const LEAST_DISK_PERCENT: i64 = 10;
+/// What can run short: the condition, and its reason and message without and with pressure.
+const PRESSURES: [(&str, [(&str, &str); 2]); 3] = [
+    (
+        "MemoryPressure",
+        [
+            ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+        ],
+    ),
+    (
+        "DiskPressure",
+        [
+            ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+        ],
+    ),
+    (
+        "PIDPressure",
+        [
+            ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+        ],
+    ),
+];
 
 pub(super) async fn run(agent: Arc<Agent>) {
     let mut reporter = Reporter { agent, sent: None, sent_at: None, failures: 0 };
@@ -181,25 +203,22 @@ impl Reporter {
 
     fn conditions(&self) -> Vec<Value> {
         let found = |kind: &str, status: bool, reason: &str, message: &str| json!({"type": kind, "status": if status { "True" } else { "False" }, "reason": reason, "message": message});
-        let low_memory = info::meminfo("MemAvailable").saturating_mul(1024) < LEAST_MEMORY;
-        let (disk, free) = info::disk(&self.agent.options.root_dir);
-        let low_disk = disk > 0 && free < disk / 100 * LEAST_DISK_PERCENT;
-        let memory = match low_memory {
-            true => found(
-                "MemoryPressure",
-                true,
-                "KubeletHasInsufficientMemory",
-                "kubelet has insufficient memory available",
-            ),
-            false => {
-                found("MemoryPressure", false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available")
-            }
+        let options = &self.agent.options;
+        let images = self.agent.images.root();
+        let short: Vec<&str> = options
+            .eviction_hard
+            .signals()
+            .filter(|signal| {
+                let observed = signal.observe(&options.root_dir, &images);
+                observed.is_some_and(|observed| options.eviction_hard.is_met(*signal, observed))
+            })
+            .map(Signal::condition)
+            .collect();
+        let pressure = |(kind, texts): (&str, [(&str, &str); 2])| {
+            let is_short = short.contains(&kind);
+            let (reason, message) = texts[usize::from(is_short)];
+            found(kind, is_short, reason, message)
         };
-        let disk = match low_disk {
-            true => found("DiskPressure", true, "KubeletHasDiskPressure", "kubelet has disk pressure"),
-            false => found("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        };
-        let pids = found("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available");
         let ready = match self.agent.options.network.ready() {
             Ok(()) => found("Ready", true, "KubeletReady", "kubelet is posting ready status"),
             Err(error) => {
@@ -209,7 +228,7 @@ impl Reporter {
                 found("Ready", false, "KubeletNotReady", &text)
             }
         };
-        vec![memory, disk, pids, ready]
+        PRESSURES.into_iter().map(pressure).chain([ready]).collect()
     }
 
     async fn images(&self) -> Vec<Value> {
@@ -255,6 +274,7 @@ impl Reporter {
                 ("DiskPressure", false) => "NodeHasNoDiskPressure",
                 ("DiskPressure", true) => "NodeHasDiskPressure",
                 ("PIDPressure", false) => "NodeHasSufficientPID",
+                ("PIDPressure", true) => "NodeHasInsufficientPID",
                 _ => continue,
             };
             self.agent.events.node(Kind::Normal, reason, format!("Node {name} status is now: {reason}"));

@@ -139,13 +139,13 @@ pub(super) async fn summary(agent: &Agent) -> Response<Body> {
     }
     let rates = agent.recent.rates(at, used);
     let pods: Vec<Value> = pods.iter().map(|pod| pod_summary(&now, pod, &rates)).collect();
-    let (disk, free) = node::disk(&agent.options.root_dir);
+    let disk = crate::eviction::space(&agent.options.root_dir).unwrap_or_default();
     let total = node::meminfo("MemTotal") * 1024;
     let mut cpu = json!({"time": now, "usageCoreNanoSeconds": node_cpu});
     if let Some(rate) = rates.get("") {
         cpu["usageNanoCores"] = json!(rate);
     }
-    let fs = json!({"time": now, "availableBytes": free, "capacityBytes": disk, "usedBytes": disk - free});
+    let fs = json!({"time": now, "availableBytes": disk.available, "capacityBytes": disk.capacity, "usedBytes": disk.capacity - disk.available});
     let mut summary = json!({
         "node": {
             "nodeName": agent.options.node_name,

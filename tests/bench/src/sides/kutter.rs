@@ -28,6 +28,8 @@ pub async fn start(bench: &Bench, parts: Parts, folder: &Path) -> anyhow::Result
 pub async fn start_node(bench: &Bench, folder: &Path, name: &str, address: &str) -> anyhow::Result<Side> {
     let mut command = up(bench, folder);
     command.args(["--node-name", name, "--node-ip", address, "--max-pods", "250"]);
+    // As upstream's node has it here, whatever the disk of the machine.
+    command.args(["--eviction-hard", "memory.available<50Mi", "--image-gc-high-threshold", "100"]);
     run(bench, command, folder).await
 }
 
