@@ -281,10 +281,13 @@ impl Kubelet {
         let now = time::format(self.env.clock.now());
         let status = if ready { "True" } else { "False" };
         let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "lastTransitionTime": now});
+        let address = self.net.machines.address(&item.meta.uid);
         let body = json!({
             "metadata": {"uid": item.meta.uid},
             "status": {
                 "phase": phase,
+                "podIP": address,
+                "podIPs": [{"ip": address}],
                 "startTime": now,
                 "conditions": [
                     condition("Initialized", "True"),

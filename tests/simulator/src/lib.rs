@@ -18,7 +18,7 @@
 //! How it is built: [`world`] wires the rooms as the program does. Each talks to the server through
 //! a [`wire`] that [`chaos`] makes bad; [`witness`] shows every durable write to the [`ledger`], whose
 //! [`judge`] and rules know what is wrong. [`kubelet`] is a node without containers, [`machines`]
-//! what truly runs, [`recorder`] a client that must miss nothing. [`scenario`] plays one of
+//! what truly runs, [`meter`] what it uses, [`recorder`] a client that must miss nothing. [`scenario`] plays one of
 //! [`scenarios`], [`seeds`] many. Anything that makes a replay differ (std's hash maps, unbiased
 //! `select!`, the system's clock or randomness) is a bug wherever it stands.
 
@@ -28,6 +28,7 @@ pub mod judge;
 pub mod kubelet;
 pub mod ledger;
 pub mod machines;
+pub mod meter;
 pub mod player;
 pub mod recorder;
 pub mod scenario;

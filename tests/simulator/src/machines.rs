@@ -12,13 +12,25 @@ struct Running {
     node: String,
 }
 
-/// By uid.
 #[derive(Default)]
-pub struct Machines(Mutex<BTreeMap<String, Running>>);
+pub struct Machines {
+    /// By uid.
+    running: Mutex<BTreeMap<String, Running>>,
+    /// Of every pod that ever had one, by uid; none is given twice.
+    addresses: Mutex<BTreeMap<String, usize>>,
+}
 
 impl Machines {
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pod's own address.
+    pub fn address(&self, uid: &str) -> String {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = addresses.len();
+        let number = *addresses.entry(uid.to_owned()).or_insert(next);
+        format!("10.{}.{}.{}", 244 + number / 62_500, number / 250 % 250, number % 250 + 1)
     }
 
     /// A node starts a pod; says what is wrong about that.

@@ -8,6 +8,7 @@ use crate::chaos::{Chaos, Victim, Weather};
 use crate::door::Door;
 use crate::ledger::Ledger;
 use crate::machines::Machines;
+use crate::meter::Meter;
 use apiserver::Local;
 use base::Clock;
 use client::{Api, BoxFuture, Error, Event, Request, Response, Verb, Watch};
@@ -24,6 +25,7 @@ pub struct Net {
     pub door: Door,
     pub ledger: Arc<Ledger>,
     pub machines: Machines,
+    pub meter: Arc<Meter>,
 }
 
 /// A component's way to the server, under its identity.
@@ -59,6 +61,9 @@ impl Wire {
         let Some(life) = net.door.life() else {
             return Err(Error::Connection("connection refused".to_owned()));
         };
+        if Meter::serves(&request) {
+            return net.meter.answer(&net.ledger, &net.clock, &request);
+        }
         mail.is_open = true;
         let local = Local::new(life.server.clone(), self.user.clone());
         if net.chaos.server_dies() {
@@ -117,7 +122,8 @@ impl Api for Wire {
             let what = describe(&request);
             let makes_pod =
                 request.verb == Verb::Create && &*request.resource.resource == "pods" && request.subresource.is_none();
-            let mut mail = Mail { ledger: &self.net.ledger, makes_pod, is_open: false };
+            let sets_scale = request.verb == Verb::Update && request.subresource.as_deref() == Some("scale");
+            let mut mail = Mail { net: &self.net, makes_pod, sets_scale, is_open: false };
             let answer = self.deliver(request, &mut mail).await;
             let outcome = match &answer {
                 Ok(_) => "ok".to_owned(),
@@ -131,8 +137,9 @@ impl Api for Wire {
 
 /// A request whose outcome its sender may never learn.
 struct Mail<'a> {
-    ledger: &'a Arc<Ledger>,
+    net: &'a Net,
     makes_pod: bool,
+    sets_scale: bool,
     /// It was sent, and no answer has come.
     is_open: bool,
 }
@@ -140,7 +147,10 @@ struct Mail<'a> {
 impl Drop for Mail<'_> {
     fn drop(&mut self) {
         if self.is_open && self.makes_pod {
-            self.ledger.judge(|judge, now| judge.expect_surplus(now));
+            self.net.ledger.judge(|judge, now| judge.expect_surplus(now));
+        }
+        if self.is_open && self.sets_scale {
+            self.net.meter.forget(self.net.clock.instant());
         }
     }
 }

@@ -6,8 +6,10 @@
 use crate::chaos::{Chaos, StoreFaults, Victim, Weather};
 use crate::door::Door;
 use crate::kubelet;
-use crate::ledger::Ledger;
+use crate::ledger::{Change, Ledger, under};
 use crate::machines::Machines;
+use crate::meter::Meter;
+use crate::player::NODES;
 use crate::wire::{Net, Wire};
 use crate::witness::Witness;
 use apiserver::{Access, Identity, Local, Server, Settings};
@@ -25,6 +27,8 @@ use store::MemoryStore;
 use tokio::sync::mpsc;
 
 const SERVICE_CIDR: &str = "10.96.0.0/16";
+/// Parts of it for four nodes, of which there are fewer.
+const POD_CIDR: &str = "10.244.0.0/22";
 /// 2026-01-01T00:00:00Z.
 const EPOCH_SECONDS: i64 = 1_767_225_600;
 /// Deaths that wait for the supervisor.
@@ -64,6 +68,7 @@ impl World {
         let (crashes, deaths) = mpsc::channel(DEATHS);
         let chaos = Chaos::new(env.rng.fork(), env.clock.clone(), crashes);
         let ledger = Ledger::new(env.clock.clone(), prints);
+        ledger.keep(Box::new(ranges_apart));
         let store = MemoryStore::with_faults(&env, Arc::new(StoreFaults(chaos.clone())));
         let net = Arc::new(Net {
             clock: env.clock.clone(),
@@ -71,6 +76,7 @@ impl World {
             door: Door::default(),
             ledger,
             machines: Machines::default(),
+            meter: Arc::new(Meter::default()),
         });
         let world = Arc::new(World { env: env.clone(), net, store: Mutex::new(store), running: Mutex::default() });
         world.start_server().await?;
@@ -148,7 +154,9 @@ impl World {
     fn start_controllers(&self) {
         let env = self.component_env("controllers");
         let caches = Caches::new(self.controller_api(MANAGER), &env);
-        controllers::start(&env, &|identity| self.controller_api(identity), controllers::Options::new(caches));
+        let mut options = controllers::Options::new(caches);
+        options.node_ranges = controllers::Range::parse(POD_CIDR, None).into_iter().collect();
+        controllers::start(&env, &|identity| self.controller_api(identity), options);
     }
 
     fn controller_api(&self, identity: &str) -> Arc<dyn Api> {
@@ -182,6 +190,7 @@ impl World {
             }
             Victim::Controllers => {
                 self.stop("controllers").await;
+                self.net.meter.forget(self.env.clock.instant());
                 self.env.clock.sleep(pause).await;
                 self.start_controllers();
             }
@@ -193,6 +202,14 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Two nodes never have the same range of addresses.
+fn ranges_apart(change: &Change<'_>) -> Option<String> {
+    let range = &change.after.filter(|_| change.key.starts_with(NODES))?["spec"]["podCIDR"];
+    let mut others = under(change.objects, NODES).filter(|(key, _)| ***key != *change.key);
+    let (other, _) = others.find(|(_, (_, node))| range.is_string() && node["spec"]["podCIDR"] == *range)?;
+    Some(format!("{} and {other} both have {range}", change.key))
 }
 
 /// Who died and waits to be started again.
@@ -240,6 +257,6 @@ fn object_options() -> ObjectOptions {
         service_address: address(1),
         dns_address: address(10),
         cluster_domain: "cluster.local".to_owned(),
-        pod_cidr: "10.244.0.0/16".to_owned(),
+        pod_cidr: POD_CIDR.to_owned(),
     }
 }

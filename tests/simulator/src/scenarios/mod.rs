@@ -1,6 +1,7 @@
 //! The scenarios: a room each, and one line in [`ALL`]. They say what the user does and what must
 //! hold; playing is [`crate::scenario`]'s.
 
+mod autoscaling;
 mod cronjob;
 mod deployment;
 mod devices;
@@ -9,6 +10,8 @@ mod garbage;
 mod namespace;
 mod quota;
 mod scheduling;
+mod services;
+mod storage;
 mod workloads;
 
 use crate::scenario::Def;
@@ -23,6 +26,9 @@ pub const ALL: &[Def] = &[
     Def::of::<namespace::Namespace>("namespace"),
     Def::of::<cronjob::CronJobs>("cronjob"),
     Def::of::<devices::Devices>("devices"),
+    Def::of::<autoscaling::Autoscaling>("autoscaling"),
+    Def::of::<services::Services>("services"),
+    Def::of::<storage::Storage>("storage"),
 ];
 
 /// The scenario of a name.

@@ -2,13 +2,16 @@
 //!
 //! At every moment a node has no more daemons than a surge allows, a Job no more pods under way than
 //! it may, but for those whose creation was not answered, and no ordinal of the StatefulSet runs
-//! twice (see [`crate::machines`]), nor does one start out of order. In the end all is as wanted, no pod that a Job ever made is
-//! counted twice, none that ended is left out, and nobody writes.
+//! twice (see [`crate::machines`]), nor does one start out of order, and a Job that is over is kept for as
+//! long as it says. In the end all is as wanted, no pod that a Job ever made is counted twice, none that
+//! ended is left out, every node has its range, and nobody writes.
 
 use crate::ledger::{Change, Ledger, Objects, Written};
-use crate::player::{NAMESPACE, Player};
+use crate::player::{NAMESPACE, NODES, Player};
 use crate::scenario::Scenario;
-use meta::{GroupVersionResource, conditions};
+use base::Clock;
+use jiff::SignedDuration;
+use meta::{GroupVersionResource, conditions, time};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -21,7 +24,11 @@ const STATEFUL_SET: GroupVersionResource = GroupVersionResource::of("apps", "v1"
 const JOB: GroupVersionResource = GroupVersionResource::of("batch", "v1", "jobs");
 const PODS: &str = "/registry/pods/default/";
 
+const BRIEF: &str = "/registry/batch/jobs/default/brief";
+
 const MEMBERS: i64 = 3;
+/// Seconds for which a Job that is over is kept.
+const KEPT: i64 = 40;
 const COMPLETIONS: i64 = 12;
 const PARALLELISM: usize = 4;
 /// Pods made twice over a whole run.
@@ -78,6 +85,10 @@ impl Scenario for Workloads {
             spec["template"]["spec"]["restartPolicy"] = json!("Never");
             player.create(&JOB, &workload("Job", "batch/v1", name, spec, "done:1")).await;
         }
+        let mut spec = json!({"backoffLimit": 100_000, "ttlSecondsAfterFinished": KEPT});
+        spec["template"]["spec"]["restartPolicy"] = json!("Never");
+        player.world.net.ledger.keep(Box::new(kept(player.world.env.clock.clone())));
+        player.create(&JOB, &workload("Job", "batch/v1", "brief", spec, "done:1")).await;
         Ok(Workloads { versions: 1, members: MEMBERS })
     }
 
@@ -137,7 +148,11 @@ impl Scenario for Workloads {
             }
             check_counts(ledger, name, &job["status"])?;
         }
-        Ok(None)
+        if let Some(node) = ledger.values(NODES).iter().find(|node| !node["spec"]["podCIDR"].is_string()) {
+            return Ok(Some(format!("{} has no range", node["metadata"]["name"])));
+        }
+        let brief = ledger.value(BRIEF);
+        Ok(brief.map(|job| format!("brief is kept for longer than it was to be: {}", job["status"])))
     }
 
     fn disturbs(&self, _ledger: &Ledger, written: &[Written]) -> Option<String> {
@@ -161,6 +176,10 @@ fn text(value: &Value) -> &str {
 /// The workload a pod belongs to, by the label that the scenario gives.
 fn app(pod: &Value) -> &str {
     text(&pod["metadata"]["labels"]["app"])
+}
+
+fn is_going(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
 }
 
 fn is_active(pod: &Value) -> bool {
@@ -190,6 +209,19 @@ fn in_order() -> impl FnMut(&Change<'_>) -> Option<String> {
         };
         let missing = (0..number).find(|number| !was_well(number))?;
         Some(format!("{} comes before member-{missing} is ready", change.key))
+    }
+}
+
+/// A Job that is over is kept for as long as it says.
+fn kept(clock: Clock) -> impl FnMut(&Change<'_>) -> Option<String> {
+    let mut latest = clock.now();
+    move |change| {
+        latest = latest.max(clock.now());
+        let job = change.before.filter(|_| change.key == BRIEF && change.after.is_none_or(is_going))?;
+        let over = time::parse(text(&job["status"]["completionTime"])).ok();
+        let until = over.and_then(|over| over.checked_add(SignedDuration::from_secs(KEPT)).ok());
+        let is_early = !is_going(job) && until.is_none_or(|until| latest < until);
+        is_early.then(|| format!("{} goes before its time: {}", change.key, job["status"]))
     }
 }
 
