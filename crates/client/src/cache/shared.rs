@@ -4,7 +4,7 @@ use super::{CONTROLLER, Change, Item, Key, ORPHANS, OWNED, Projection};
 use crate::ReadAhead;
 use base::Latest;
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use tracing::warn;
@@ -30,9 +30,12 @@ pub(super) struct Progress {
 }
 
 pub(super) struct State<P> {
-    pub items: BTreeMap<Key, Arc<Item<P>>>,
-    indices: BTreeMap<&'static str, BTreeMap<String, BTreeSet<Key>>>,
+    pub items: Items<P>,
+    /// The items themselves, as thousands are asked for at once.
+    indices: BTreeMap<&'static str, BTreeMap<String, Items<P>>>,
 }
+
+type Items<P> = BTreeMap<Key, Arc<Item<P>>>;
 
 impl<P: Projection> State<P> {
     pub fn list_in(&self, namespace: &str) -> Vec<Arc<Item<P>>> {
@@ -43,15 +46,15 @@ impl<P: Projection> State<P> {
     }
 
     pub fn by_index(&self, index: &'static str, value: &str) -> Vec<Arc<Item<P>>> {
-        let keys = self.indices.get(index).and_then(|values| values.get(value));
-        keys.into_iter().flatten().filter_map(|key| self.items.get(key).cloned()).collect()
+        let items = self.indices.get(index).and_then(|values| values.get(value));
+        items.map(|items| items.values().cloned().collect()).unwrap_or_default()
     }
 
     fn insert(&mut self, item: Arc<Item<P>>) -> Option<Arc<Item<P>>> {
         let old = self.remove(&item.key);
         for_each_index(&item, |index, value| {
-            let keys = self.indices.entry(index).or_default().entry(value.to_owned()).or_default();
-            keys.insert(item.key.clone());
+            let items = self.indices.entry(index).or_default().entry(value.to_owned()).or_default();
+            items.insert(item.key.clone(), item.clone());
         });
         self.items.insert(item.key.clone(), item);
         old
@@ -61,9 +64,9 @@ impl<P: Projection> State<P> {
         let old = self.items.remove(key)?;
         for_each_index(&old, |index, value| {
             let Some(values) = self.indices.get_mut(index) else { return };
-            let Some(keys) = values.get_mut(value) else { return };
-            keys.remove(key);
-            if keys.is_empty() {
+            let Some(items) = values.get_mut(value) else { return };
+            items.remove(key);
+            if items.is_empty() {
                 values.remove(value);
             }
         });
