@@ -163,8 +163,12 @@ impl<F: Flavour> Sets<F> {
         let orphans = self.pods.orphans_in(key.namespace());
         pods.extend(orphans.into_iter().filter(|pod| item.view.selector.matches(&pod.meta.labels)));
         let mut neighbours = HashMap::default();
-        for pod in self.related(&item).iter().filter(|pod| is_active(pod)) {
-            *neighbours.entry(pod.view.node.clone()).or_insert(0) += 1;
+        // Only who has to choose between its pods looks at the others'.
+        let active = pods.iter().filter(|pod| is_active(pod)).count();
+        if usize::try_from(set.spec.replicas).is_ok_and(|wanted| active > wanted) {
+            for pod in self.related(&item).iter().filter(|pod| is_active(pod)) {
+                *neighbours.entry(pod.view.node.clone()).or_insert(0) += 1;
+            }
         }
         let owner = Owner::new(F::KIND, F::RESOURCE, &set.metadata);
         Ok(Some(Observed { owner, set, selector: item.view.selector.clone(), pods, neighbours }))
