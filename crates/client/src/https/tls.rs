@@ -3,12 +3,11 @@
 use super::believed::Believed;
 use super::{HttpsOptions, OptionsError};
 use rustls::client::ResolvesClientCert;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Debian's and Fedora's places.
@@ -78,14 +77,14 @@ pub fn client_config(
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| OptionsError::Roots(error.to_string()))?;
+    let believed = |believed| builder.clone().dangerous().with_custom_certificate_verifier(Arc::new(believed));
     let builder = match roots {
         Roots::Pem(pem) => {
             let (store, bundle) = read_roots(pem)?;
-            let verifier = Believed::new(store, bundle, provider)?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+            believed(Believed::of(store, bundle, provider)?)
         }
         Roots::System => builder.with_root_certificates(system_roots()),
-        Roots::Unchecked => builder.dangerous().with_custom_certificate_verifier(Arc::new(BelievesAll { provider })),
+        Roots::Unchecked => believed(Believed::all(provider)),
     };
     let mut config = match certificate {
         Some(certificate) => builder.with_client_cert_resolver(Arc::new(Presents(certificate.clone()))),
@@ -97,14 +96,7 @@ pub fn client_config(
 
 /// For servers whose certificates say nothing: any is believed, and none is shown.
 pub fn believing_all(alpn: &[&[u8]]) -> Result<ClientConfig, OptionsError> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| OptionsError::Roots(error.to_string()))?;
-    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(BelievesAll { provider }));
-    let mut config = builder.with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    Ok(config)
+    client_config(&Roots::Unchecked, None, alpn)
 }
 
 fn read_roots(pem: &[u8]) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), OptionsError> {
@@ -128,45 +120,4 @@ fn system_roots() -> RootCertStore {
     // Bundles hold a few certificates that rustls does not take; the others count.
     store.add_parsable_certificates(CertificateDer::pem_slice_iter(&bundle).flatten());
     store
-}
-
-/// Takes every certificate, but still has the server prove that it holds the key.
-#[derive(Debug)]
-struct BelievesAll {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for BelievesAll {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }
