@@ -16,6 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use meta::{GroupVersionKind, GroupVersionResource, ObjectMeta, Reason};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -103,12 +104,20 @@ pub struct Happening {
     /// Style::Series only: what was done (`Binding`), and another object that took part.
     pub action: String,
     pub related: Option<ObjectRef>,
+    /// Of the Event itself.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Happening {
     pub fn new(about: ObjectRef, severity: Severity, reason: &str, message: impl Into<String>) -> Self {
         let (reason, message) = (reason.to_owned(), message.into());
-        Happening { about, severity, reason, message, action: String::new(), related: None }
+        let (action, annotations) = (String::new(), BTreeMap::new());
+        Happening { about, severity, reason, message, action, related: None, annotations }
+    }
+
+    pub fn annotations(mut self, annotations: BTreeMap<String, String>) -> Self {
+        self.annotations = annotations;
+        self
     }
 
     pub fn action(mut self, action: &str) -> Self {
@@ -286,7 +295,10 @@ impl Sender {
     }
 
     fn event(&self, when: Timestamp, happening: &Happening, name: &str) -> Value {
-        let metadata = json!({"name": name, "namespace": namespace(&happening.about)});
+        let mut metadata = json!({"name": name, "namespace": namespace(&happening.about)});
+        if !happening.annotations.is_empty() {
+            metadata["annotations"] = json!(happening.annotations);
+        }
         match self.style {
             Style::Core => {
                 let time = format!("{when:.0}");

@@ -24,5 +24,6 @@ mod supervisor;
 
 pub use client::in_use::{Holder, image_holders};
 pub use client::shutdown::shutdown_all;
+pub use client::stats::disk_usage;
 pub use client::{Supervisor, SupervisorOptions};
 pub use supervisor::{SUPERVISOR_ARGUMENT, dispatch, join_mounts};

@@ -8,7 +8,7 @@ mod link;
 mod recover;
 mod sandboxes;
 pub mod shutdown;
-mod stats;
+pub(crate) mod stats;
 mod streams;
 mod table;
 

@@ -5,7 +5,7 @@ use crate::protocol::{SupervisorReply, SupervisorRequest};
 use crate::runtime::{RuntimeError, Stats};
 use std::path::{Path, PathBuf};
 
-/// Most files counted of one container; beyond it the size is what was counted.
+/// Most files counted below one directory; beyond it the size is what was counted.
 const MAX_FILES: u64 = 2_000_000;
 
 impl Inner {
@@ -13,7 +13,7 @@ impl Inner {
         let record = self.table().container(id)?.record.clone();
         let mut stats = self.usage(record.cgroup).await?;
         let upper = record.directory.join("fs/upper");
-        let counted = self.env.tasks.spawn_blocking(move || size(&upper)).await;
+        let counted = self.env.tasks.spawn_blocking(move || disk_usage(&upper)).await;
         (stats.rootfs_used_bytes, stats.rootfs_used_inodes) = counted.unwrap_or_default();
         Ok(stats)
     }
@@ -31,14 +31,19 @@ impl Inner {
     }
 }
 
-/// Bytes and files below a directory. Files that come and go meanwhile are no error.
-fn size(top: &Path) -> (u64, u64) {
+/// Bytes and files below a directory, on its own file system. Files that come and go meanwhile are no
+/// error.
+pub fn disk_usage(top: &Path) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
     let (mut bytes, mut files) = (0, 0);
+    let device = std::fs::metadata(top).map(|found| found.dev());
     let mut todo: Vec<PathBuf> = vec![top.to_owned()];
     while let Some(directory) = todo.pop() {
         for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
             let Ok(found) = entry.metadata() else { continue };
+            if device.as_ref().is_ok_and(|device| *device != found.dev()) {
+                continue;
+            }
             bytes += found.blocks() * 512;
             files += 1;
             if found.is_dir() {
