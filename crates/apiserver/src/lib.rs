@@ -19,6 +19,7 @@ mod flow;
 pub mod http;
 mod local;
 mod lookup;
+pub mod manifest;
 mod object;
 mod openapi;
 mod read;

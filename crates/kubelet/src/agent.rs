@@ -2,6 +2,8 @@
 
 use crate::KubeletOptions;
 use crate::events::Events;
+use crate::eviction::{Pressure, Verdict};
+use crate::names;
 use crate::network_files::ClusterDns;
 use crate::pod::admit::Demand;
 use crate::pod::status_manager::StatusManager;
@@ -10,7 +12,9 @@ use crate::pod::{PodRef, RuntimeView};
 use crate::probe::Probes;
 use crate::pull::Puller;
 use crate::services::ServiceView;
+use crate::static_pods::StaticPods;
 use base::{Env, Timestamp};
+use bytes::Bytes;
 use client::{Cache, Change};
 use container::runtime::Runtime;
 use images::ImageService;
@@ -37,6 +41,8 @@ pub(crate) struct Agent {
     pub capacity: volumes::fields::Allocatable,
     pub started_at: Timestamp,
     pub recent: crate::server::Recent,
+    pub pressure: Pressure,
+    pub statics: StaticPods,
     pub(crate) workers: Mutex<BTreeMap<String, Arc<Mailbox>>>,
     pub(crate) admitted: Mutex<BTreeMap<String, Demand>>,
     /// Pods that would grow if there were room.
@@ -93,6 +99,10 @@ impl Agent {
         let Some(item) = change.latest() else { return };
         let meta = &item.meta;
         let pod = PodRef { namespace: meta.namespace.clone(), name: meta.name.clone(), uid: meta.uid.clone() };
+        if meta.annotations.contains_key(names::CONFIG_MIRROR) {
+            self.mirror_changed(change);
+            return;
+        }
         match &change.new {
             Some(item) => {
                 self.statuses.seen(&pod.uid, item.version, &item.bytes);
@@ -100,6 +110,36 @@ impl Agent {
             }
             None => self.worker(&pod).remove(),
         }
+    }
+
+    /// What the API server shows in place of a static pod is no pod of its own.
+    fn mirror_changed(&self, change: &Change<()>) {
+        match (&change.new, &change.old) {
+            (Some(item), _) => self.statuses.seen(&item.meta.uid, item.version, &item.bytes),
+            (None, Some(item)) => self.statuses.forget(&item.meta.uid),
+            (None, None) => {}
+        }
+        self.statics.wake();
+    }
+
+    pub fn run_static(self: &Arc<Self>, pod: &PodRef, object: Bytes) {
+        self.worker(pod).put(object);
+    }
+
+    /// The objects of all pods that have a worker.
+    pub fn objects(&self) -> Vec<Bytes> {
+        self.workers().values().filter_map(|mailbox| mailbox.object()).collect()
+    }
+
+    /// The pod has to go.
+    pub fn evict(&self, uid: &str, verdict: Verdict) {
+        if let Some(mailbox) = self.workers().get(uid) {
+            mailbox.evict(verdict);
+        }
+    }
+
+    pub fn is_evicted(&self, uid: &str) -> bool {
+        self.workers().get(uid).is_none_or(|mailbox| mailbox.is_evicted())
     }
 
     /// Ends a pod that only the runtime knows.

@@ -4,6 +4,7 @@ use crate::pod::PodRef;
 use base::Env;
 use client::Api;
 use client::events::{Happening, ObjectRef, Recorder, Style};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use client::events::Severity as Kind;
@@ -20,16 +21,13 @@ impl Events {
     }
 
     pub fn pod(&self, pod: &PodRef, field_path: Option<String>, kind: Kind, reason: &str, message: impl Into<String>) {
-        let about = ObjectRef {
-            kind: "Pod".to_owned(),
-            namespace: pod.namespace.clone(),
-            name: pod.name.clone(),
-            uid: pod.uid.clone(),
-            api_version: "v1".to_owned(),
-            field_path: field_path.unwrap_or_default(),
-            ..ObjectRef::default()
-        };
+        let about = about(pod).field(field_path.unwrap_or_default());
         self.recorder.record(Happening::new(about, kind, reason, message));
+    }
+
+    /// A warning that has more to say to programs.
+    pub fn annotated(&self, pod: &PodRef, reason: &str, message: String, annotations: BTreeMap<String, String>) {
+        self.recorder.record(Happening::new(about(pod), Kind::Warning, reason, message).annotations(annotations));
     }
 
     /// The node's name stands for its uid, as upstream has it.
@@ -41,5 +39,16 @@ impl Events {
             ..ObjectRef::default()
         };
         self.recorder.record(Happening::new(about, kind, reason, message));
+    }
+}
+
+fn about(pod: &PodRef) -> ObjectRef {
+    ObjectRef {
+        kind: "Pod".to_owned(),
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+        api_version: "v1".to_owned(),
+        ..ObjectRef::default()
     }
 }

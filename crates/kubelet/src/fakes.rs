@@ -1,5 +1,6 @@
 //! A runtime, an image store and a network in memory, for scenarios on a paused clock.
 
+use crate::{Observed, Signal, Signals};
 use base::Env;
 use container::runtime::{
     BoxFuture, ContainerConfig, ContainerState, ContainerStatus, ExecOptions, ExecOutput, Reader, Resources, Runtime,
@@ -32,6 +33,8 @@ pub struct RuntimeState {
     pub slow: BTreeMap<String, Duration>,
     /// Exit codes of commands, by their first word.
     pub commands: BTreeMap<String, i32>,
+    /// What containers, and pods as a whole, of these names use.
+    pub stats: BTreeMap<String, Stats>,
     count: u32,
 }
 
@@ -268,16 +271,34 @@ impl Runtime for FakeRuntime {
         Box::pin(async move { Self::missing("sandbox", id) })
     }
 
-    fn stats<'a>(&'a self, _container: &'a str) -> BoxFuture<'a, Result<Stats, RuntimeError>> {
-        Box::pin(async { Ok(Stats::default()) })
+    fn stats<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Stats, RuntimeError>> {
+        Box::pin(async move {
+            let state = self.state.lock().unwrap();
+            let name = &state.containers[container].name;
+            Ok(state.stats.get(name).cloned().unwrap_or_default())
+        })
     }
 
-    fn sandbox_stats<'a>(&'a self, _sandbox: &'a str) -> BoxFuture<'a, Result<Stats, RuntimeError>> {
-        Box::pin(async { Ok(Stats::default()) })
+    fn sandbox_stats<'a>(&'a self, sandbox: &'a str) -> BoxFuture<'a, Result<Stats, RuntimeError>> {
+        Box::pin(async move {
+            let state = self.state.lock().unwrap();
+            let name = &state.sandboxes[sandbox].config.name;
+            Ok(state.stats.get(name).cloned().unwrap_or_default())
+        })
     }
 
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {
         self.events.subscribe()
+    }
+}
+
+/// What is left, as a test has it; of everything else there is no end.
+#[derive(Default)]
+pub struct FakeSignals(pub Mutex<BTreeMap<Signal, Observed>>);
+
+impl Signals for FakeSignals {
+    fn observe(&self, signal: Signal) -> Option<Observed> {
+        self.0.lock().unwrap().get(&signal).copied()
     }
 }
 

@@ -1,11 +1,13 @@
 //! Throwing away what nobody needs: images when the disk fills up, directories of pods that are
-//! long gone.
+//! long gone, and under pressure the containers that have ended.
 //!
-//! Containers that ended are removed by their pod's worker when a newer one takes their place.
+//! Otherwise those are removed by their pod's worker when a newer one takes their place.
 
 use crate::agent::Agent;
 use crate::events::Kind;
 use crate::eviction::{Observed, space};
+use crate::pod::{PodRef, spec, stop};
+use container::runtime::{ContainerState, ContainerStatus};
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -58,9 +60,36 @@ async fn images(agent: &Agent) {
     if wanted == 0 {
         return;
     }
+    let freed = unused_images(agent, wanted).await;
+    if freed < wanted {
+        let text = format!(
+            "Failed to garbage collect required amount of images. Attempted to free {wanted} bytes, but only found {freed} bytes eligible to free."
+        );
+        agent.events.node(Kind::Warning, "FreeDiskSpaceFailed", text);
+    }
+}
+
+/// Removes containers that have ended, but for the newest of each in pods that go on.
+pub(crate) async fn dead_containers(agent: &Agent) {
+    for object in agent.objects() {
+        let Ok(pod) = serde_json::from_slice::<Pod>(&object) else { continue };
+        let runtime = agent.view.pod(&PodRef::of(&pod).uid);
+        let is_over = runtime.sandboxes.iter().all(|sandbox| !sandbox.ready);
+        let newest = |status: &ContainerStatus| runtime.latest(&status.name).is_some_and(|own| own.id == status.id);
+        let ended = runtime.containers.iter().filter(|status| status.state == ContainerState::Exited);
+        for status in ended.filter(|status| is_over || !newest(status)) {
+            if let Err(error) = stop::remove_container(agent, &status.id).await {
+                warn!(container = status.id, %error, "cannot remove a container that has ended");
+            }
+        }
+    }
+}
+
+/// Removes images that no pod uses until so many bytes are free; how many that made.
+pub(crate) async fn unused_images(agent: &Agent, wanted: i64) -> i64 {
     let mut used: BTreeSet<String> =
         agent.view.containers().iter().flat_map(|status| [status.image.clone(), status.image_ref.clone()]).collect();
-    used.extend(mounted(agent).await);
+    used.extend(wanted_by_pods(agent).await);
     let mut freed = 0;
     for image in agent.images.list().await.unwrap_or_default() {
         let names = image.repo_tags.iter().chain(&image.repo_digests).chain([&image.id]);
@@ -75,22 +104,24 @@ async fn images(agent: &Agent) {
             Err(error) => warn!(image = image.id, %error, "cannot remove an unused image"),
         }
     }
-    if freed < wanted {
-        let text = format!(
-            "Failed to garbage collect required amount of images. Attempted to free {wanted} bytes, but only found {freed} bytes eligible to free."
-        );
-        agent.events.node(Kind::Warning, "FreeDiskSpaceFailed", text);
-    }
+    freed
 }
 
-/// The images that pods have as volumes, by their ids.
-async fn mounted(agent: &Agent) -> Vec<String> {
+/// The images that pods have as volumes or are about to run, by their ids.
+async fn wanted_by_pods(agent: &Agent) -> Vec<String> {
     let mut ids = Vec::new();
-    for item in agent.pods.list() {
-        let Ok(pod) = item.decode::<Pod>() else { continue };
-        for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
-            let Some(name) = volume.image.as_ref().and_then(|image| image.reference.as_deref()) else { continue };
-            ids.extend(agent.images.present(name).await.ok().flatten().map(|image| image.id));
+    for object in agent.objects() {
+        let Ok(pod) = serde_json::from_slice::<Pod>(&object) else { continue };
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        if matches!(phase, Some("Succeeded" | "Failed")) {
+            continue;
+        }
+        let spec = spec::spec(&pod);
+        let volumes = spec.volumes.iter().flatten();
+        let mounted = volumes.filter_map(|volume| volume.image.as_ref()?.reference.clone());
+        let run = spec::slots(&pod).into_iter().filter_map(|slot| spec::container(&pod, slot)?.image.clone());
+        for name in mounted.chain(run) {
+            ids.extend(agent.images.present(&name).await.ok().flatten().map(|image| image.id));
         }
     }
     ids

@@ -25,10 +25,13 @@ mod resources;
 mod security;
 mod server;
 mod services;
+mod static_pods;
 
-pub use eviction::{ThresholdError, Thresholds};
+pub use eviction::{EvictionOptions, Graces, Observed, Reclaims, Signal, Signals, ThresholdError, Thresholds};
 pub use garbage::ImageGarbage;
+pub use pod::sysctls::{SysctlError, UnsafeSysctls};
 pub use server::ServerOptions;
+pub use static_pods::ManifestOptions;
 pub use volumes::{HostMounts, Mounts, VolumeError};
 
 use agent::Agent;
@@ -67,9 +70,15 @@ pub struct KubeletOptions {
     pub cluster_dns: Vec<IpAddr>,
     pub cluster_domain: String,
     pub max_pods: u32,
-    /// When memory or disk counts as short.
-    pub eviction_hard: Thresholds,
+    /// When memory, disk or processes count as short, and what happens then.
+    pub eviction: EvictionOptions,
+    /// Who tells what is left; None: this machine.
+    pub signals: Option<Arc<dyn Signals>>,
     pub image_garbage: ImageGarbage,
+    /// What pods may set beside what is harmless.
+    pub unsafe_sysctls: UnsafeSysctls,
+    /// Where pods come from beside the API server.
+    pub manifests: Option<ManifestOptions>,
     /// Given to the node's spec when it is registered; None: a controller does.
     pub pod_cidr: Option<String>,
     /// Beside the labels that every node gets.
@@ -136,7 +145,9 @@ impl Kubelet {
         agent.view.relist().await?;
         restore_network(&agent).await?;
         follow_runtime(&agent);
+        eviction::start(&agent);
         node::start(&agent);
+        static_pods::start(&agent);
         follow_pods(&agent);
         garbage::start(&agent);
         logs::start_rotation(&agent);
@@ -159,7 +170,7 @@ fn make(env: &Env, options: KubeletOptions) -> Agent {
         env: env.clone(),
         sources,
         mounts: options.mounts.clone(),
-        allocatable: Arc::new(node::allocatable(&capacity, &options.eviction_hard)),
+        allocatable: Arc::new(node::allocatable(&capacity, &options.eviction.hard)),
     };
     let host = network_files::Dns::of_host();
     let domain = options.cluster_domain.clone();
@@ -180,6 +191,8 @@ fn make(env: &Env, options: KubeletOptions) -> Agent {
         capacity,
         started_at: env.clock.now(),
         recent: server::Recent::default(),
+        pressure: eviction::Pressure::default(),
+        statics: static_pods::StaticPods::default(),
         workers: std::sync::Mutex::default(),
         admitted: std::sync::Mutex::default(),
         deferred: std::sync::Mutex::default(),
@@ -241,4 +254,8 @@ fn follow_pods(agent: &Arc<Agent>) {
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod pressure_tests;
+#[cfg(test)]
 mod scenario_tests;
+#[cfg(test)]
+mod static_tests;

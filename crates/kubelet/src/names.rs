@@ -23,3 +23,9 @@ pub const CONTAINER_TYPE: &str = "io.kubernetes.container.type";
 
 /// Scheme of container ids in status.
 pub const RUNTIME: &str = "kutter";
+
+/// Of pods that come from files, and of what the API server shows in their place; upstream's names.
+pub const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
+pub const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+pub const CONFIG_SEEN: &str = "kubernetes.io/config.seen";
+pub const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";

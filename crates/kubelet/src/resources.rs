@@ -156,6 +156,13 @@ fn pod_limit(pod: &Pod, name: &str) -> Option<Quantity> {
         .then(|| demand(pod, &|container| limit(container).unwrap_or(Quantity::ZERO)))
 }
 
+/// The limits of the containers that have one, together; None where none has.
+pub fn limit_sum(pod: &Pod, name: &str) -> Option<Quantity> {
+    let limit = |container: &Container| limit_of(container.resources.as_ref(), name);
+    let any = counted(pod).any(|container| limit(container).is_some());
+    any.then(|| demand(pod, &|container| limit(container).unwrap_or(Quantity::ZERO)))
+}
+
 fn cpu_and_memory(request: Quantity, cpu: Option<Quantity>, memory: Option<Quantity>) -> Resources {
     let quota = cpu
         .filter(|limit| !limit.is_zero())

@@ -1,8 +1,8 @@
 //! Whole lives of pods: a kubelet against an API server, a runtime and a clock that are all in
 //! memory.
 
-use crate::fakes::{FakeImages, FakeNetwork, FakeRuntime, NoMounts};
-use crate::{Handle, ImageGarbage, Kubelet, KubeletOptions, Thresholds};
+use crate::fakes::{FakeImages, FakeNetwork, FakeRuntime, FakeSignals, NoMounts};
+use crate::{EvictionOptions, Handle, ImageGarbage, Kubelet, KubeletOptions, ManifestOptions, UnsafeSysctls};
 use base::Env;
 use client::fake::FakeApi;
 use client::{Api, DeleteOptions, Request, Verb};
@@ -15,25 +15,32 @@ use std::time::Duration;
 const PODS: GroupVersionResource = GroupVersionResource::of("", "v1", "pods");
 const EVENTS: GroupVersionResource = GroupVersionResource::of("", "v1", "events");
 
-struct Node {
-    env: Env,
-    api: FakeApi,
-    runtime: Arc<FakeRuntime>,
-    directory: tempfile::TempDir,
+pub struct Node {
+    pub env: Env,
+    pub api: FakeApi,
+    pub runtime: Arc<FakeRuntime>,
+    pub signals: Arc<FakeSignals>,
+    pub directory: tempfile::TempDir,
+    eviction: EvictionOptions,
     kubelet: Option<Handle>,
 }
 
 impl Node {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
+        Self::with(EvictionOptions::none()).await
+    }
+
+    pub async fn with(eviction: EvictionOptions) -> Self {
         let env = Env::simulated(7, "2026-01-01T00:00:00Z".parse().unwrap());
         let runtime = FakeRuntime::new(&env);
         let directory = tempfile::tempdir().unwrap();
-        let mut node = Node { env, api: FakeApi::new(), runtime, directory, kubelet: None };
+        let signals = Arc::default();
+        let mut node = Node { env, api: FakeApi::new(), runtime, signals, directory, eviction, kubelet: None };
         node.start().await;
         node
     }
 
-    async fn start(&mut self) {
+    pub async fn start(&mut self) {
         let options = KubeletOptions {
             node_name: "node".to_owned(),
             node_ips: vec![[127, 0, 0, 1].into()],
@@ -48,8 +55,11 @@ impl Node {
             cluster_dns: vec![],
             cluster_domain: "cluster.local".to_owned(),
             max_pods: 110,
-            eviction_hard: Thresholds::none(),
+            eviction: self.eviction.clone(),
+            signals: Some(self.signals.clone()),
             image_garbage: ImageGarbage::default(),
+            unsafe_sysctls: UnsafeSysctls::default(),
+            manifests: Some(ManifestOptions { directory: self.directory.path().join("manifests"), read: parse }),
             pod_cidr: None,
             node_labels: BTreeMap::new(),
             node_taints: vec![],
@@ -62,44 +72,48 @@ impl Node {
     }
 
     /// Kutter ends; what runs goes on.
-    async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         self.env.tasks.stop().await;
         self.kubelet = None;
     }
 
-    async fn wait(&self, seconds: u64) {
+    pub async fn wait(&self, seconds: u64) {
         self.env.clock.sleep(Duration::from_secs(seconds)).await;
     }
 
-    fn create(&self, name: &str, mut spec: Value) {
+    pub fn create(&self, name: &str, mut spec: Value) {
         spec["nodeName"] = json!("node");
         let meta = json!({"name": name, "namespace": "default", "uid": format!("uid-{name}"), "generation": 1});
         self.api.put(&PODS, json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}));
     }
 
-    fn pod(&self, name: &str) -> Option<Value> {
+    pub fn pod(&self, name: &str) -> Option<Value> {
         self.api.get(&PODS, "default", name)
     }
 
-    fn status(&self, name: &str) -> Value {
+    pub fn status(&self, name: &str) -> Value {
         self.pod(name).unwrap()["status"].clone()
     }
 
-    async fn delete(&self, name: &str, grace: i64) {
+    pub async fn delete(&self, name: &str, grace: i64) {
         let mut pod = self.pod(name).unwrap();
         pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         pod["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
         self.api.put(&PODS, pod);
     }
 
-    fn events(&self, reason: &str) -> Vec<String> {
+    pub fn events(&self, reason: &str) -> Vec<String> {
         let all = self.api.all(&EVENTS);
         let own = all.iter().filter(|event| event["reason"] == reason);
         own.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
     }
 }
 
-fn one(extra: Value) -> Value {
+fn parse(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+pub fn one(extra: Value) -> Value {
     let mut container = json!({"name": "c", "image": "i"});
     container.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     json!({"containers": [container]})
@@ -396,4 +410,25 @@ async fn a_pod_with_devices_waits_for_their_driver() {
     node.api.put(&CLAIMS, claim(json!([])));
     node.wait(60).await;
     assert_eq!(node.status("a")["phase"], "Running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_not_here_is_not_replaced_by_another() {
+    const CLASSES: GroupVersionResource = GroupVersionResource::of("node.k8s.io", "v1", "runtimeclasses");
+    let node = Node::new().await;
+    let class = |name: &str, handler: &str| json!({"metadata": {"name": name}, "handler": handler});
+    node.api.put(&CLASSES, class("plain", "runc"));
+    node.api.put(&CLASSES, class("other", "wasm"));
+    for name in ["plain", "other", "unknown"] {
+        let mut spec = one(json!({}));
+        spec["runtimeClassName"] = json!(name);
+        node.create(name, spec);
+    }
+    node.wait(5).await;
+    for (name, phase) in [("plain", "Running"), ("other", "Pending"), ("unknown", "Pending")] {
+        assert_eq!(node.status(name)["phase"], phase, "{name}");
+    }
+    let told = node.events("FailedCreatePodSandBox");
+    let text = "Failed to create pod sandbox: failed to get sandbox runtime: no runtime for \"wasm\" is configured";
+    assert!(told.iter().any(|line| line == text), "{told:?}");
 }

@@ -1,7 +1,9 @@
 //! What can run short, and how much of it is left.
 
 use crate::node::meminfo;
-use std::path::Path;
+use meta::Quantity;
+use meta::quantity::Format;
+use std::path::{Path, PathBuf};
 
 /// In the order in which upstream's flag lists them by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,18 +30,52 @@ impl Signal {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(signal, _)| *signal)
     }
 
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| *name)
+    }
+
+    /// What pods take of it, as upstream's messages call it.
+    pub(crate) fn resource(self) -> &'static str {
+        match self {
+            Signal::MemoryAvailable => "memory",
+            Signal::NodefsAvailable | Signal::ImagefsAvailable => "ephemeral-storage",
+            Signal::NodefsInodesFree | Signal::ImagefsInodesFree => "inodes",
+            Signal::PidAvailable => "pids",
+        }
+    }
+
+    /// A number of its own units as upstream prints it.
+    pub(crate) fn quantity(self, number: i64) -> Quantity {
+        let is_bytes = matches!(self.resource(), "memory" | "ephemeral-storage");
+        if is_bytes { Quantity::bytes(number) } else { Quantity::new(number, Format::DecimalSi) }
+    }
+
     /// The condition of the node that says so.
-    pub fn condition(self) -> &'static str {
+    pub(crate) fn condition(self) -> &'static str {
         match self {
             Signal::MemoryAvailable => "MemoryPressure",
             Signal::PidAvailable => "PIDPressure",
             _ => "DiskPressure",
         }
     }
+}
 
-    /// None: the machine does not say, or has no bound.
-    pub fn observe(self, root_dir: &Path, images: &Path) -> Option<Observed> {
-        let found = match self {
+/// Tells how much is left.
+pub trait Signals: Send + Sync {
+    /// None: nobody can say, or there is no bound.
+    fn observe(&self, signal: Signal) -> Option<Observed>;
+}
+
+/// This machine's own.
+pub(crate) struct Machine {
+    pub root_dir: PathBuf,
+    pub images: PathBuf,
+}
+
+impl Signals for Machine {
+    fn observe(&self, signal: Signal) -> Option<Observed> {
+        let (root_dir, images) = (self.root_dir.as_path(), self.images.as_path());
+        let found = match signal {
             Signal::MemoryAvailable => {
                 let bytes = |name: &str| meminfo(name).saturating_mul(1024);
                 Observed { available: bytes("MemAvailable"), capacity: bytes("MemTotal") }

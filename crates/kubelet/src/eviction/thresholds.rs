@@ -1,13 +1,49 @@
-//! Thresholds in the syntax of upstream's `--eviction-hard`: `memory.available<100Mi,nodefs.available<10%`.
+//! What the flags of eviction say, in upstream's syntax: `memory.available<100Mi,nodefs.available<10%`
+//! for thresholds, `memory.available=1m30s` for what belongs to them.
 
 use super::signals::{Observed, Signal};
 use meta::Quantity;
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// How little of each signal is too little.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thresholds(BTreeMap<Signal, Amount>);
+
+/// All that is set about eviction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvictionOptions {
+    /// What counts at once.
+    pub hard: Thresholds,
+    /// What counts once it has lasted.
+    pub soft: Thresholds,
+    pub soft_grace: Graces,
+    /// How much more than a threshold has to be free again.
+    pub reclaim: Reclaims,
+    /// Seconds that a pod gets to end at most when a soft threshold is met.
+    pub max_pod_grace: u64,
+    /// How long a condition of the node stays after it was last seen.
+    pub transition: Duration,
+}
+
+/// One threshold with all that belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Threshold {
+    pub signal: Signal,
+    amount: Amount,
+    /// How long it has to be met; None: a hard one.
+    pub grace: Option<Duration>,
+    reclaim: Option<Amount>,
+}
+
+/// How long each soft threshold has to be met before pods go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Graces(BTreeMap<Signal, Duration>);
+
+/// How much more than each threshold is made free.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reclaims(BTreeMap<Signal, Amount>);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Amount {
@@ -30,6 +66,66 @@ pub enum ThresholdError {
     Negative { signal: String, value: String },
     #[error("eviction threshold {signal}: {value}: {why}")]
     Quantity { signal: String, value: String, why: String },
+    #[error("grace period must be specified for the soft eviction threshold {0}")]
+    NoGrace(String),
+    #[error("invalid eviction grace period specified: {0}, must be a positive value")]
+    Grace(String),
+    #[error("negative eviction minimum reclaim specified for {0}")]
+    Reclaim(String),
+    #[error("{0:?} is no <signal>=<value>")]
+    Pair(String),
+}
+
+impl EvictionOptions {
+    /// Evicts nothing but pods over their own limits.
+    pub fn none() -> Self {
+        EvictionOptions {
+            hard: Thresholds::none(),
+            soft: Thresholds::none(),
+            soft_grace: Graces::default(),
+            reclaim: Reclaims::default(),
+            max_pod_grace: 0,
+            transition: Duration::from_secs(300),
+        }
+    }
+
+    /// # Errors
+    /// A soft threshold without a grace period.
+    pub fn check(&self) -> Result<(), ThresholdError> {
+        match self.soft.signals().find(|signal| !self.soft_grace.0.contains_key(signal)) {
+            Some(signal) => Err(ThresholdError::NoGrace(signal.name().to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn thresholds(&self) -> Vec<Threshold> {
+        let one = |signal: Signal, amount: Amount, grace: Option<Duration>| Threshold {
+            signal,
+            amount,
+            grace,
+            reclaim: self.reclaim.0.get(&signal).copied(),
+        };
+        let hard = self.hard.0.iter().map(|(signal, amount)| one(*signal, *amount, None));
+        let grace = |signal: &Signal| self.soft_grace.0.get(signal).copied().unwrap_or_default();
+        let soft = self.soft.0.iter().map(|(signal, amount)| one(*signal, *amount, Some(grace(signal))));
+        hard.chain(soft).collect()
+    }
+}
+
+impl Threshold {
+    /// Less than this is too little.
+    pub fn quantity(&self, capacity: i64) -> Quantity {
+        match self.amount {
+            Amount::Fixed(quantity) => quantity,
+            part @ Amount::Part(_) => self.signal.quantity(part.of(capacity)),
+        }
+    }
+
+    /// Whether too little is left; `reclaiming`: or no more than what had to be made free again.
+    pub fn is_met(&self, observed: Observed, reclaiming: bool) -> bool {
+        let more = self.reclaim.filter(|_| reclaiming).map_or(0, |amount| amount.of(observed.capacity));
+        observed.available < self.amount.of(observed.capacity).saturating_add(more)
+    }
 }
 
 impl Thresholds {
@@ -49,11 +145,6 @@ impl Thresholds {
     /// How much of `capacity` has to stay free, as far as a threshold asks for it.
     pub fn reserved(&self, signal: Signal, capacity: i64) -> i64 {
         self.0.get(&signal).map_or(0, |amount| amount.of(capacity))
-    }
-
-    /// Whether less is left than the threshold asks for.
-    pub fn is_met(&self, signal: Signal, observed: Observed) -> bool {
-        self.0.get(&signal).is_some_and(|amount| observed.available < amount.of(observed.capacity))
     }
 }
 
@@ -89,6 +180,52 @@ impl FromStr for Thresholds {
     }
 }
 
+/// `signal=value` of each, separated by commas.
+fn pairs(text: &str) -> impl Iterator<Item = Result<(Signal, &str), ThresholdError>> {
+    text.split(',').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').ok_or_else(|| ThresholdError::Pair(pair.to_owned()))?;
+        let signal = Signal::named(name).ok_or_else(|| ThresholdError::Signal(name.to_owned()))?;
+        Ok((signal, value))
+    })
+}
+
+impl FromStr for Graces {
+    type Err = ThresholdError;
+
+    fn from_str(text: &str) -> Result<Self, ThresholdError> {
+        let grace = |pair: Result<(Signal, &str), ThresholdError>| {
+            let (signal, value) = pair?;
+            let nanos = meta::time::parse_duration(value).ok().and_then(|nanos| u64::try_from(nanos).ok());
+            let nanos = nanos.ok_or_else(|| ThresholdError::Grace(value.to_owned()))?;
+            Ok((signal, Duration::from_nanos(nanos)))
+        };
+        Ok(Graces(pairs(text).map(grace).collect::<Result<_, _>>()?))
+    }
+}
+
+impl FromStr for Reclaims {
+    type Err = ThresholdError;
+
+    fn from_str(text: &str) -> Result<Self, ThresholdError> {
+        let reclaim = |pair: Result<(Signal, &str), ThresholdError>| {
+            let (signal, value) = pair?;
+            let wrong = || ThresholdError::Reclaim(signal.name().to_owned());
+            let amount = match value.strip_suffix('%') {
+                Some(percent) => {
+                    let part = percent.parse::<f32>().ok().filter(|part| (0.0..=100.0).contains(part));
+                    Amount::Part(part.ok_or_else(wrong)? / 100.0)
+                }
+                None => {
+                    let quantity = Quantity::parse(value).ok().filter(|quantity| !quantity.is_negative());
+                    Amount::Fixed(quantity.ok_or_else(wrong)?)
+                }
+            };
+            Ok((signal, amount))
+        };
+        Ok(Reclaims(pairs(text).map(reclaim).collect::<Result<_, _>>()?))
+    }
+}
+
 /// None: as upstream has it, 0% and 100% switch the threshold off.
 fn amount(signal: &str, text: &str) -> Result<Option<Amount>, ThresholdError> {
     let named = || (signal.to_owned(), text.to_owned());
@@ -117,6 +254,7 @@ fn amount(signal: &str, text: &str) -> Result<Option<Amount>, ThresholdError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::signals::{Machine, Signals as _};
     use super::*;
 
     fn parsed(text: &str) -> Thresholds {
@@ -137,11 +275,39 @@ mod tests {
     #[test]
     fn less_than_the_threshold_is_too_little() {
         let all = parsed("nodefs.available<10%");
-        for (available, met) in [(99, true), (100, false), (1000, false)] {
-            assert_eq!(all.is_met(Signal::NodefsAvailable, Observed { available, capacity: 1000 }), met, "{available}");
+        let reclaim = "nodefs.available=5%".parse().unwrap();
+        let options = EvictionOptions { hard: all, reclaim, ..EvictionOptions::none() };
+        let [threshold] = options.thresholds()[..] else { panic!("{options:?}") };
+        for (available, met, reclaiming) in
+            [(99, true, true), (100, false, true), (149, false, true), (150, false, false)]
+        {
+            let observed = Observed { available, capacity: 1000 };
+            assert_eq!((threshold.is_met(observed, false), threshold.is_met(observed, true)), (met, reclaiming));
         }
-        let full = Observed { available: 0, capacity: 1000 };
-        assert!(!all.is_met(Signal::ImagefsAvailable, full), "nothing was asked of it");
+        assert_eq!(threshold.quantity(1 << 30).to_string(), "107374184");
+    }
+
+    #[test]
+    fn what_belongs_to_a_threshold_is_read_as_well() {
+        let soft = parsed("memory.available<1Gi");
+        let mut options = EvictionOptions { soft, ..EvictionOptions::none() };
+        let text = "grace period must be specified for the soft eviction threshold memory.available";
+        assert_eq!(options.check().unwrap_err().to_string(), text);
+        options.soft_grace = "nodefs.available=1h,memory.available=1m30s".parse().unwrap();
+        options.check().unwrap();
+        options.reclaim = "memory.available=100Mi".parse().unwrap();
+        let [threshold] = options.thresholds()[..] else { panic!("{options:?}") };
+        assert_eq!(threshold.grace, Some(Duration::from_secs(90)));
+        assert_eq!(threshold.quantity(0).to_string(), "1Gi");
+        for (text, why) in [
+            ("memory.available", "\"memory.available\" is no <signal>=<value>"),
+            ("memory=1s", "unsupported eviction signal memory"),
+            ("memory.available=-1s", "invalid eviction grace period specified: -1s, must be a positive value"),
+        ] {
+            assert_eq!(text.parse::<Graces>().unwrap_err().to_string(), why);
+        }
+        let refused = "imagefs.available=-2Gi".parse::<Reclaims>().unwrap_err();
+        assert_eq!(refused.to_string(), "negative eviction minimum reclaim specified for imagefs.available");
     }
 
     #[test]
@@ -165,10 +331,10 @@ mod tests {
 
     #[test]
     fn the_machine_says_what_is_left() {
-        let here = std::path::Path::new("/");
+        let here = Machine { root_dir: "/".into(), images: "/".into() };
         for signal in [Signal::MemoryAvailable, Signal::NodefsAvailable, Signal::ImagefsAvailable, Signal::PidAvailable]
         {
-            let observed = signal.observe(here, here).unwrap();
+            let observed = here.observe(signal).unwrap();
             assert!((0..=observed.capacity).contains(&observed.available), "{signal:?}: {observed:?}");
         }
     }

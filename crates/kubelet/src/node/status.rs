@@ -4,7 +4,6 @@
 use super::info;
 use crate::agent::Agent;
 use crate::events::Kind;
-use crate::eviction::Signal;
 use client::{Error, PatchType, Request, Response, Verb};
 use meta::{GroupVersionResource, Quantity, Reason};
 use serde_json::{Map, Value, json};
@@ -60,7 +59,11 @@ pub(super) async fn run(agent: Arc<Agent>) {
     reporter.agent.events.node(Kind::Normal, "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
     loop {
         let wait = reporter.look().await;
-        reporter.agent.env.clock.sleep(wait).await;
+        let agent = &reporter.agent;
+        tokio::select! {
+            () = agent.env.clock.sleep(wait) => {}
+            () = agent.pressure.changed.notified() => {}
+        }
     }
 }
 
@@ -203,17 +206,7 @@ impl Reporter {
 
     fn conditions(&self) -> Vec<Value> {
         let found = |kind: &str, status: bool, reason: &str, message: &str| json!({"type": kind, "status": if status { "True" } else { "False" }, "reason": reason, "message": message});
-        let options = &self.agent.options;
-        let images = self.agent.images.root();
-        let short: Vec<&str> = options
-            .eviction_hard
-            .signals()
-            .filter(|signal| {
-                let observed = signal.observe(&options.root_dir, &images);
-                observed.is_some_and(|observed| options.eviction_hard.is_met(*signal, observed))
-            })
-            .map(Signal::condition)
-            .collect();
+        let short = self.agent.pressure.conditions();
         let pressure = |(kind, texts): (&str, [(&str, &str); 2])| {
             let is_short = short.contains(&kind);
             let (reason, message) = texts[usize::from(is_short)];

@@ -22,6 +22,13 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    /// What the event says, as the status has it.
+    pub fn rejected(reason: &str, text: &str) -> Self {
+        Refusal { reason: reason.to_owned(), message: format!("Pod was rejected: {text}") }
+    }
+}
+
 const RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
 impl Demand {
@@ -46,44 +53,6 @@ impl Demand {
             })
         })
     }
-}
-
-/// Kept apart by namespaces, and harmless to the node; upstream's list.
-const SAFE_SYSCTLS: [&str; 12] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_wmem",
-];
-
-/// # Errors
-/// A sysctl that would change the node, or is not known to be harmless.
-pub fn check_sysctls(pod: &Pod) -> Result<(), Refusal> {
-    let spec = spec::spec(pod);
-    let context = spec.security_context.as_ref();
-    for sysctl in context.into_iter().flat_map(|context| context.sysctls.iter().flatten()) {
-        let name = sysctl.name.replace('/', ".");
-        let why = if !SAFE_SYSCTLS.contains(&name.as_str()) {
-            "not allowlisted"
-        } else if name.starts_with("net.") && spec.host_network == Some(true) {
-            "not allowed with host net enabled"
-        } else if name.starts_with("kernel.shm") && spec.host_ipc == Some(true) {
-            "not allowed with host ipc enabled"
-        } else {
-            continue;
-        };
-        let message = format!("Pod was rejected: forbidden sysctl: {:?} {why}", sysctl.name);
-        return Err(Refusal { reason: "SysctlForbidden".to_owned(), message });
-    }
-    Ok(())
 }
 
 /// # Errors
@@ -157,23 +126,5 @@ mod tests {
         let open = demand("1m", 80);
         assert_eq!(check(&open, &[&open], &room).unwrap_err().reason, "NodePorts");
         assert_eq!(check(&open, &[&demand("1m", 81)], &room), Ok(()));
-    }
-
-    #[test]
-    fn sysctls_that_reach_the_node_are_refused() {
-        for (name, host, expected) in [
-            ("kernel.shm_rmid_forced", "hostNetwork", None),
-            ("net/ipv4/tcp_syncookies", "hostIPC", None),
-            ("net.ipv4.tcp_syncookies", "hostNetwork", Some("not allowed with host net enabled")),
-            ("kernel.shm_rmid_forced", "hostIPC", Some("not allowed with host ipc enabled")),
-            ("kernel.msgmax", "hostPID", Some("not allowlisted")),
-        ] {
-            let context = json!({"sysctls": [{"name": name, "value": "1"}]});
-            let spec = json!({"containers": [], host: true, "securityContext": context});
-            let pod: Pod = serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
-            let refused = check_sysctls(&pod).err().map(|refusal| refusal.message);
-            let expected = expected.map(|why| format!("Pod was rejected: forbidden sysctl: {name:?} {why}"));
-            assert_eq!(refused, expected, "{name} {host}");
-        }
     }
 }

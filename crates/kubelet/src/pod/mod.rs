@@ -8,6 +8,7 @@ mod claims;
 pub mod plan;
 mod report;
 mod resize;
+mod runtime_class;
 pub mod runtime_view;
 pub mod spec;
 pub mod start;
@@ -16,6 +17,7 @@ mod status_conditions;
 pub mod status_manager;
 pub mod stop;
 pub mod sync;
+pub mod sysctls;
 pub mod volumes;
 pub mod worker;
 

@@ -45,6 +45,9 @@ pub fn publish(agent: &Agent, pod: &Pod, state: &mut PodState, delete: bool) {
     let pod_ref = PodRef::of(pod);
     let reported = state.reported.as_deref().and_then(|json| serde_json::from_slice(json).ok());
     let runtime = agent.view.pod(&pod_ref.uid);
+    let failure = state.failure.as_ref().map(|failure| (failure.reason.as_str(), failure.message.as_str()));
+    // The end is told when nothing of the pod runs any more.
+    let failure = failure.filter(|_| state.stopped || runtime.running().next().is_none());
     let inputs = Inputs {
         pod,
         reported,
@@ -57,9 +60,12 @@ pub fn publish(agent: &Agent, pod: &Pod, state: &mut PodState, delete: bool) {
         node_ips: &agent.options.node_ips,
         now: agent.env.clock.now(),
         terminal: state.stopped,
-        failure: state.failure.as_ref().map(|failure| (failure.reason.as_str(), failure.message.as_str())),
+        failure,
+        disrupted: state.disrupted,
     };
     let status = status::generate(&inputs);
     state.reported = serde_json::to_vec(&status).ok().map(Bytes::from);
-    agent.statuses.set(&pod_ref, &status, delete);
+    if !agent.report_static(&pod_ref, &status) {
+        agent.statuses.set(&pod_ref, &status, delete);
+    }
 }

@@ -37,6 +37,8 @@ pub struct Inputs<'a> {
     pub terminal: bool,
     /// The node ended the pod by itself: reason and message.
     pub failure: Option<(&'a str, &'a str)>,
+    /// It did so for its own sake.
+    pub disrupted: bool,
 }
 
 pub fn generate(inputs: &Inputs<'_>) -> PodStatus {

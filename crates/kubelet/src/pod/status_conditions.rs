@@ -45,8 +45,15 @@ pub fn conditions(
         reason: Some(held.reason),
         message: Some(held.message.clone()),
     }))
+    .chain(disrupted(inputs))
     .map(|finding| finish(inputs, old, finding))
     .collect()
+}
+
+fn disrupted(inputs: &Inputs<'_>) -> Option<Finding> {
+    let (_, message) = inputs.failure.filter(|_| inputs.disrupted)?;
+    let message = Some(message.to_owned());
+    Some(Finding { reason: Some("TerminationByKubelet"), message, ..Finding::yes("DisruptionTarget") })
 }
 
 /// The time of the last change stays where nothing changed.

@@ -49,6 +49,7 @@ impl Case {
             now: Timestamp::from_second(NOW).unwrap(),
             terminal: self.terminal,
             failure: self.failure,
+            disrupted: self.failure.is_some_and(|(reason, _)| reason == "Evicted"),
         });
         serde_json::to_value(status).unwrap()
     }

@@ -223,6 +223,7 @@ async fn try_create_sandbox(
         ("FailedPrepareDynamicResources", text)
     })?;
     let failed = |error: String| ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"));
+    super::runtime_class::check(agent, pod).await.map_err(failed)?;
     let config = sandbox_config(agent, pod, pod_ref, attempt).map_err(failed)?;
     let directories = [config.log_directory.clone(), agent.pod_directory(&pod_ref.uid).join("containers")];
     for directory in directories {
@@ -269,6 +270,10 @@ fn sandbox_config(agent: &Agent, pod: &Pod, pod_ref: &PodRef, attempt: u32) -> R
     }
     let labels =
         [(names::POD_NAME, &pod_ref.name), (names::POD_NAMESPACE, &pod_ref.namespace), (names::POD_UID, &pod_ref.uid)];
+    let mut annotations = BTreeMap::from([(names::POD_GRACE_PERIOD.to_owned(), spec::grace_period(pod).to_string())]);
+    if agent.is_static(&pod_ref.uid) {
+        annotations.insert(names::CONFIG_SOURCE.to_owned(), "file".to_owned());
+    }
     let sysctls = spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten());
     Ok(SandboxConfig {
         namespace: pod_ref.namespace.clone(),
@@ -277,7 +282,7 @@ fn sandbox_config(agent: &Agent, pod: &Pod, pod_ref: &PodRef, attempt: u32) -> R
         attempt,
         hostname: hostname.shown,
         labels: labels.map(|(key, value)| (key.to_owned(), value.clone())).into(),
-        annotations: BTreeMap::from([(names::POD_GRACE_PERIOD.to_owned(), spec::grace_period(pod).to_string())]),
+        annotations,
         log_directory: agent.log_directory(pod_ref),
         cgroup_parent: resources::cgroup_parent(pod, &pod_ref.uid),
         host_network: spec.host_network == Some(true),

@@ -4,10 +4,11 @@
 use super::admit::{self, Demand, Refusal};
 use super::resize::Held;
 use super::spec::{self, PodRef};
-use super::{report, stop, sync, volumes};
+use super::{report, stop, sync, sysctls, volumes};
 use crate::agent::Agent;
 use crate::crash_backoff::CrashBackoff;
 use crate::events::Kind;
+use crate::eviction::{self, Verdict};
 use crate::pull::Waiting;
 use crate::{names, services};
 use base::{Backoff, Timestamp};
@@ -42,12 +43,31 @@ struct Inbox {
     /// The pod's object as JSON; None: the API server does not know it.
     object: Option<Bytes>,
     removed: bool,
+    /// The node ends the pod, whatever its object says.
+    verdict: Option<Arc<Verdict>>,
 }
 
 impl Mailbox {
     pub fn put(&self, object: Bytes) {
-        *self.lock() = Inbox { object: Some(object), removed: false };
+        let mut inbox = self.lock();
+        (inbox.object, inbox.removed) = (Some(object), false);
+        drop(inbox);
         self.wake();
+    }
+
+    /// The latest object of a pod that is still there.
+    pub fn object(&self) -> Option<Bytes> {
+        let inbox = self.lock();
+        inbox.object.clone().filter(|_| !inbox.removed)
+    }
+
+    pub fn evict(&self, verdict: Verdict) {
+        self.lock().verdict.get_or_insert_with(|| Arc::new(verdict));
+        self.wake();
+    }
+
+    pub fn is_evicted(&self) -> bool {
+        self.lock().verdict.is_some()
     }
 
     pub fn remove(&self) {
@@ -93,6 +113,8 @@ pub struct PodState {
     pub resize: Option<Held>,
     /// The node itself ended the pod.
     pub failure: Option<Refusal>,
+    /// It did so for its own sake: the pod itself did nothing wrong.
+    pub disrupted: bool,
     /// Everything has been stopped for good.
     pub stopped: bool,
     /// The status last handed over, as JSON: what the API server shows may be older.
@@ -117,6 +139,7 @@ impl Default for PodState {
             applied: BTreeMap::new(),
             resize: None,
             failure: None,
+            disrupted: false,
             stopped: false,
             reported: None,
             drained: false,
@@ -181,6 +204,10 @@ async fn step(agent: &Arc<Agent>, pod_ref: &PodRef, mailbox: &Mailbox, state: &m
     if is_over(&pod) || state.stopped {
         return end(agent, &pod, mailbox, state).await;
     }
+    if let Some(verdict) = inbox.verdict.filter(|_| state.failure.is_none()) {
+        state.failure = Some(Refusal { reason: eviction::REASON.to_owned(), message: verdict.message.clone() });
+        state.disrupted = verdict.disrupts;
+    }
     admit(agent, &pod, pod_ref, state);
     let deadline = check_deadline(agent, &pod, pod_ref, state);
     if sync::is_finished(&pod, state, &agent.view.pod(&pod_ref.uid)) {
@@ -208,7 +235,8 @@ async fn ending(mailbox: &Mailbox) {
     let mut news = mailbox.watch();
     loop {
         let inbox = mailbox.latest();
-        if inbox.removed || inbox.object.as_deref().is_some_and(|object| deletion(object).is_some()) {
+        let is_over = inbox.removed || inbox.verdict.is_some();
+        if is_over || inbox.object.as_deref().is_some_and(|object| deletion(object).is_some()) {
             return;
         }
         // Cannot fail: the sender is in the mailbox held here.
@@ -238,7 +266,13 @@ fn admit(agent: &Agent, pod: &Pod, pod_ref: &PodRef, state: &mut PodState) {
     if !running {
         let others: Vec<&Demand> = admitted.values().collect();
         let fits = || admit::check(&demand, &others, &agent.volumes.allocatable);
-        if let Err(refusal) = admit::check_sysctls(pod).and_then(|()| fits()) {
+        let under_pressure = || match eviction::refusal(pod, &agent.pressure.conditions()) {
+            Some(text) if !agent.is_static(&pod_ref.uid) => Err(Refusal::rejected(eviction::REASON, &text)),
+            _ => Ok(()),
+        };
+        let allowed =
+            under_pressure().and_then(|()| sysctls::check(pod, &agent.options.unsafe_sysctls)).and_then(|()| fits());
+        if let Err(refusal) = allowed {
             drop(admitted);
             let text = refusal.message.strip_prefix("Pod was rejected: ").unwrap_or(&refusal.message);
             agent.events.pod(pod_ref, None, Kind::Warning, &refusal.reason, text);
@@ -356,7 +390,8 @@ fn grace_of(agent: &Agent, pod_ref: &PodRef, pod: Option<&Pod>, mailbox: &Mailbo
         runtime.sandboxes.first()?.config.annotations.get(names::POD_GRACE_PERIOD)?.parse().ok()
     };
     let grace = asked.or_else(|| pod.map(spec::grace_period)).or_else(noted).unwrap_or(DEFAULT_GRACE);
-    u64::try_from(grace).unwrap_or(0)
+    let grace = u64::try_from(grace).unwrap_or(0);
+    inbox.verdict.map_or(grace, |verdict| grace.min(verdict.grace))
 }
 
 async fn shorter_grace(agent: &Agent, pod_ref: &PodRef, pod: Option<&Pod>, mailbox: &Mailbox, than: u64) -> u64 {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 pub(super) fn list(agent: &Agent, keep: impl Fn(&str) -> bool) -> Response<Body> {
     let mut body = BytesMut::from(&br#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":["#[..]);
     let mut first = true;
-    for item in agent.pods.list().iter().filter(|item| keep(&item.meta.uid)) {
+    let all = agent.pods.list().into_iter().map(|item| agent.statics.behind(&item).unwrap_or(item));
+    for item in all.filter(|item| keep(&item.meta.uid)) {
         if !first {
             body.extend_from_slice(b",");
         }
@@ -32,6 +33,7 @@ pub(super) fn find(agent: &Agent, namespace: &str, name: &str) -> Result<Found, 
     let item = agent.pods.get(namespace, name).ok_or_else(|| {
         Box::new(text(StatusCode::NOT_FOUND, format!("pod {:?} not found", format!("{namespace}/{name}"))))
     })?;
+    let item = agent.statics.behind(&item).unwrap_or(item);
     let runtime = agent.view.pod(&item.meta.uid);
     Ok((item, runtime))
 }

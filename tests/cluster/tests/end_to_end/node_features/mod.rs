@@ -1,12 +1,15 @@
 //! What nodes do for pods beyond a first day: settings, users, sysctls, runtime classes, ephemeral
-//! containers, generations, resizes, gRPC probes, images as volumes, trust and certificates.
+//! containers, generations, resizes, gRPC probes, images as volumes, trust and certificates; pods from
+//! files, and a node that is short of something.
 
 mod certificates;
 mod image_volumes;
 mod network;
 mod pods;
+mod pressure;
 mod registry;
 mod resize;
+mod static_pods;
 mod trust_bundles;
 
 use cluster_tests::kubectl::Kubectl;
@@ -51,15 +54,47 @@ fn certificates_of_pods() {
     kutter.down();
 }
 
+#[test]
+fn files_and_pressure() {
+    let world = World::new(Shape::Switch);
+    let mut kutter = Kutter::new(&world, 1);
+    kutter.import_all();
+    let manifests = static_pods::directory(&kutter);
+    kutter.add_arguments(&[
+        "--pod-manifest-path",
+        manifests.to_str().unwrap(),
+        "--allowed-unsafe-sysctls",
+        "kernel.msg*",
+    ]);
+    kutter.start();
+    takes_pods(&kutter);
+    pressure::make(&kutter.kubectl());
+    static_pods::files_are_pods(&kutter, &manifests);
+    pods::allowed_sysctls(&kutter.kubectl());
+    pods::unknown_runtimes(&kutter.kubectl());
+    pressure::limits_of_volumes(&kutter.kubectl());
+    kutter.stop();
+    pressure::make_short(&mut kutter);
+    kutter.start();
+    pressure::pods_are_evicted(&kutter);
+    static_pods::stays_until_its_file_goes(&kutter, &manifests);
+    kutter.down();
+}
+
 /// A server with a node that takes pods.
 fn up(world: &World) -> Kutter {
     let kutter = Kutter::up(world, 1);
+    takes_pods(&kutter);
+    kutter
+}
+
+#[track_caller]
+fn takes_pods(kutter: &Kutter) {
     until("the node takes pods", 40, || {
         let node = kutter.kubectl().try_json("get node n1");
         let free = node["metadata"]["name"] == "n1" && node["spec"]["taints"].is_null();
         holds(free, node)
     });
-    kutter
 }
 
 /// What a pod that has ended wrote.

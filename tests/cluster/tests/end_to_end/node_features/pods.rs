@@ -67,6 +67,32 @@ pub fn runtime_classes(kubectl: &Kubectl<'_>) {
     }
 }
 
+pub fn unknown_runtimes(kubectl: &Kubectl<'_>) {
+    let class = json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "wasm"}, "handler": "wasm"});
+    kubectl.apply(&class.to_string());
+    until("the class is known", 20, || {
+        let said = kubectl.run(&["create", "-f", "-"], &of_class("wasm", "wasm"));
+        holds(said.code == 0, said)
+    });
+    until("it is told that nobody can run it", 30, || {
+        let events = kubectl.json("get events --field-selector reason=FailedCreatePodSandBox");
+        let told = events.to_string().contains("no runtime for \\\"wasm\\\" is configured");
+        holds(told, events)
+    });
+    assert_eq!(kubectl.json("get pod wasm")["status"]["phase"], "Pending");
+    kubectl.ok("delete pod wasm --wait=false");
+}
+
+/// The node of this one allows `kernel.msg*`.
+pub fn allowed_sysctls(kubectl: &Kubectl<'_>) {
+    let sysctls = json!([{"name": "kernel.msgmax", "value": "10000"}]);
+    let container = json!({"name": "c", "image": "busybox:1.28", "command": ["cat", "/proc/sys/kernel/msgmax"]});
+    let spec = json!({"securityContext": {"sysctls": sysctls}, "restartPolicy": "Never", "containers": [container]});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "sysctls-allowed"}, "spec": spec});
+    kubectl.apply(&pod.to_string());
+    assert_eq!(output(kubectl, "sysctls-allowed"), "10000\n");
+}
+
 const PODS: GroupVersionResource = GroupVersionResource::of("", "v1", "pods");
 
 fn on(verb: Verb, pod: &str) -> Request {
