@@ -2,7 +2,7 @@
 //! user act for this signer? This file is the first of the three and holds the question.
 
 use crate::paths::text;
-use crate::{AccessCheck, Attributes, Lookup, Notes, Operation, Plugin, Setup};
+use crate::{Attributes, Lookup, Notes, Operation, Plugin, Setup};
 use meta::{Status, User};
 
 pub(crate) const GROUP: &str = "certificates.k8s.io";
@@ -37,9 +37,8 @@ impl Plugin for CertificateApproval {
 /// By the signer's name, or by all of its domain (`example.com/*`).
 pub(crate) fn may_act_for(lookup: &dyn Lookup, user: &User, verb: &str, signer: &str) -> bool {
     let allows = |name: &str| {
-        let check =
-            AccessCheck { verb, group: GROUP, version: "*", resource: "signers", name, ..AccessCheck::default() };
-        lookup.allows(user, &check)
+        let asked = meta::Attributes::resource(user, verb, GROUP, "signers");
+        lookup.allows(&meta::Attributes { version: "*", ..asked.name(name) })
     };
     let domain = signer.split('/').next().unwrap_or_default();
     allows(signer) || allows(&format!("{domain}/*"))

@@ -38,7 +38,7 @@ pub mod webhook;
 
 pub use attributes::{Attributes, Notes, Operation};
 pub use chain::{Chain, Plugin};
-pub use lookup::{AccessCheck, Lookup};
+pub use lookup::Lookup;
 
 /// What plugins are built with.
 #[derive(Clone)]

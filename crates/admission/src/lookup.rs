@@ -1,6 +1,6 @@
 //! What plugins may ask of the API server.
 
-use meta::{GroupVersionResource, User};
+use meta::{Attributes, GroupVersionResource, User};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -23,24 +23,12 @@ pub trait Lookup: Send + Sync {
         self.list(&resource.group, &resource.resource, namespace)
     }
 
-    /// Whether the authorizers allow it.
-    fn allows(&self, user: &User, check: &AccessCheck<'_>) -> bool;
+    /// Whether the authorizers allow it, such as `approve` on a signer.
+    fn allows(&self, attributes: &Attributes<'_>) -> bool;
 
     /// What the authorizers say to a question of an expression's.
     fn decide(&self, user: &User, check: &expressions::Check) -> expressions::Decision;
 
     /// Which resource has objects of this kind, and whether they stand in namespaces.
     fn resource_of(&self, api_version: &str, kind: &str) -> Option<(GroupVersionResource, bool)>;
-}
-
-/// A permission a plugin asks after, such as `approve` on a signer.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AccessCheck<'a> {
-    pub verb: &'a str,
-    pub group: &'a str,
-    pub version: &'a str,
-    pub resource: &'a str,
-    pub subresource: &'a str,
-    pub namespace: &'a str,
-    pub name: &'a str,
 }

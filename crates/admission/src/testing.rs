@@ -1,6 +1,6 @@
 //! A small world for the plugins' tests: objects by resource and name, and who may what.
 
-use crate::{ALL, AccessCheck, Attributes, Chain, Lookup, Operation, Setup};
+use crate::{ALL, Attributes, Chain, Lookup, Operation, Setup};
 use meta::{GroupVersionKind, GroupVersionResource, Status, User};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -45,8 +45,8 @@ impl Lookup for World {
         known.then(|| (GroupVersionResource { group: "".into(), version: "v1".into(), resource: plural.into() }, true))
     }
 
-    fn allows(&self, user: &User, check: &AccessCheck<'_>) -> bool {
-        let asked = format!("{} {} {} {}", user.name, check.verb, check.resource, check.name);
+    fn allows(&self, asked: &meta::Attributes<'_>) -> bool {
+        let asked = format!("{} {} {} {}", asked.user.name, asked.verb, asked.resource, asked.name);
         self.allowed.contains(&asked.as_str())
     }
 }

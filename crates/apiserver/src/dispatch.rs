@@ -24,7 +24,7 @@ impl Server {
         let gvr = &request.resource;
         let resource =
             &self.resources.find(&gvr.group, &gvr.version, &gvr.resource).ok_or_else(Status::no_such_path)?;
-        self.authorize_request(caller.user, request, caller.record.as_deref_mut())?;
+        self.authorize_request(caller.user, request, caller.record)?;
         check_scope(resource, request)?;
         if let Some(warning) = deprecation(resource) {
             caller.warnings.push(warning);
@@ -49,23 +49,16 @@ impl Server {
         self.authorize_request(user, request, None)
     }
 
-    fn authorize_request(&self, user: &User, request: &Request, record: Option<&mut Record>) -> Result<(), Status> {
+    fn authorize_request(&self, user: &User, request: &Request, record: Option<&Record>) -> Result<(), Status> {
         // Who may read one object by name may also list and watch that one.
         let selected = match (&request.name, request.verb, &request.options.field_selector) {
             (None, Verb::List | Verb::Watch, Some(selector)) => FieldSelector::parse(selector).ok(),
             _ => None,
         };
         let selected = selected.as_ref().and_then(|selector| selector.exact_value("metadata.name"));
-        let attributes = Attributes {
-            version: &request.resource.version,
-            namespace: request.namespace.as_deref().unwrap_or_default(),
-            name: request.name.as_deref().or(selected).unwrap_or_default(),
-            subresource: request.subresource.as_deref().unwrap_or_default(),
-            field_selector: request.options.field_selector.as_deref().unwrap_or_default(),
-            label_selector: request.options.label_selector.as_deref().unwrap_or_default(),
-            ..Attributes::resource(user, request.verb.as_str(), &request.resource.group, &request.resource.resource)
-        };
-        self.authorize_recorded(&attributes, record)
+        let asked = attributes(user, request);
+        let asked = Attributes { name: selected.unwrap_or(asked.name), ..asked };
+        self.authorize_recorded(&asked, record)
     }
 
     /// # Errors
@@ -76,7 +69,7 @@ impl Server {
 
     /// # Errors
     /// Forbidden, in upstream's words.
-    pub fn authorize_recorded(&self, attributes: &Attributes<'_>, record: Option<&mut Record>) -> Result<(), Status> {
+    pub fn authorize_recorded(&self, attributes: &Attributes<'_>, record: Option<&Record>) -> Result<(), Status> {
         let decision = self.access.authorizer.authorize(attributes);
         if let Some(record) = record {
             record.annotate(DECISION, if decision.is_allowed() { "allow" } else { "forbid" });
@@ -116,6 +109,19 @@ impl Server {
 }
 
 /// Names and namespaces must be there where the verb needs them.
+/// What a request asks, for those who judge it.
+pub fn attributes<'a>(user: &'a User, request: &'a Request) -> Attributes<'a> {
+    Attributes {
+        version: &request.resource.version,
+        subresource: request.subresource.as_deref().unwrap_or_default(),
+        namespace: request.namespace.as_deref().unwrap_or_default(),
+        name: request.name.as_deref().unwrap_or_default(),
+        field_selector: request.options.field_selector.as_deref().unwrap_or_default(),
+        label_selector: request.options.label_selector.as_deref().unwrap_or_default(),
+        ..Attributes::resource(user, request.verb.as_str(), &request.resource.group, &request.resource.resource)
+    }
+}
+
 fn check_scope(resource: &Resource, request: &Request) -> Result<(), Status> {
     let needs_name = matches!(request.verb, Verb::Get | Verb::Update | Verb::Patch(_) | Verb::Delete);
     if needs_name && request.name.as_deref().is_none_or(str::is_empty) {

@@ -5,15 +5,16 @@
 
 use crate::access::Observer;
 use crate::collection::Collection;
+use crate::dispatch::attributes;
 use crate::object::Object;
 use crate::resources::Resource;
 use crate::server::Server;
 use base::Env;
 use client::{Options, Request, Verb};
-use flowcontrol::{Asked, Entry, FlowControl, GROUP, Inflight, Refused, Seat, Slot, Work, bootstrap};
+use flowcontrol::{Entry, FlowControl, GROUP, Inflight, Refused, Seat, Slot, Work, bootstrap};
 use futures_util::future::select_all;
 use meta::fields::FieldSelector;
-use meta::{GroupVersionResource, Status, User};
+use meta::{Attributes, GroupVersionResource, Status, User};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +107,7 @@ impl Gate {
     /// There are no seats, and no room to wait for any or none came free in time.
     pub async fn enter(
         &self,
-        asked: &Asked<'_>,
+        asked: &Attributes<'_>,
         work: impl FnOnce() -> Work,
         limit: Duration,
     ) -> Result<Pass, Box<Crowded>> {
@@ -169,7 +170,7 @@ impl Server {
     /// # Errors
     /// 429: there are none.
     pub(crate) async fn seat_for(&self, user: &User, request: &Request) -> Result<Pass, Status> {
-        let asked = asked_of(user, request);
+        let asked = attributes(user, request);
         let work = || {
             let gvr = &request.resource;
             let row = self.resources.find(&gvr.group, &gvr.version, &gvr.resource);
@@ -283,19 +284,5 @@ fn dangling(level: &str, exists: bool) -> Value {
             "type": "Dangling", "status": "True", "reason": "NotFound",
             "message": format!("{start} but there is no such object"),
         }),
-    }
-}
-
-pub fn asked_of<'a>(user: &'a User, request: &'a Request) -> Asked<'a> {
-    Asked {
-        user,
-        verb: request.verb.as_str(),
-        group: &request.resource.group,
-        version: &request.resource.version,
-        resource: &request.resource.resource,
-        subresource: request.subresource.as_deref().unwrap_or_default(),
-        namespace: request.namespace.as_deref().unwrap_or_default(),
-        name: request.name.as_deref().unwrap_or_default(),
-        path: "",
     }
 }

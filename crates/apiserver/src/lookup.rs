@@ -3,7 +3,6 @@
 use crate::object::Object;
 use crate::resources::Resource;
 use crate::server::Server;
-use admission::AccessCheck;
 use auth::Attributes;
 use base::collections::HashMap;
 use meta::{GroupVersion, GroupVersionResource, User};
@@ -123,14 +122,7 @@ impl admission::Lookup for Memory<'_> {
         Some((row.gvr(), row.kind.namespaced))
     }
 
-    fn allows(&self, user: &User, check: &AccessCheck<'_>) -> bool {
-        let attributes = Attributes {
-            version: check.version,
-            subresource: check.subresource,
-            namespace: check.namespace,
-            name: check.name,
-            ..Attributes::resource(user, check.verb, check.group, check.resource)
-        };
-        self.server.access.authorizer.authorize(&attributes).is_allowed()
+    fn allows(&self, attributes: &Attributes<'_>) -> bool {
+        self.server.access.authorizer.authorize(attributes).is_allowed()
     }
 }

@@ -1,7 +1,7 @@
 //! The policy file: which requests are recorded, and how much of them. The first rule that matches
 //! decides; a request that no rule matches is not recorded.
 
-use crate::record::Asked;
+use meta::Attributes;
 use serde::Deserialize;
 
 /// For servers that are given no policy: who did what, once it is done; nothing of health checks, which
@@ -142,7 +142,7 @@ impl Policy {
         Ok(policy)
     }
 
-    pub fn judge(&self, asked: &Asked<'_>) -> Verdict {
+    pub fn judge(&self, asked: &Attributes<'_>) -> Verdict {
         let Some(rule) = self.rules.iter().find(|rule| rule.matches(asked)) else {
             return Verdict {
                 level: Level::None,
@@ -197,7 +197,7 @@ impl Rule {
         Ok(())
     }
 
-    fn matches(&self, asked: &Asked<'_>) -> bool {
+    fn matches(&self, asked: &Attributes<'_>) -> bool {
         let in_groups = || asked.user.groups.iter().any(|group| self.user_groups.contains(group));
         if !lets(&self.users, &asked.user.name)
             || !(self.user_groups.is_empty() || in_groups())
@@ -214,7 +214,7 @@ impl Rule {
         true
     }
 
-    fn has_resource(&self, asked: &Asked<'_>) -> bool {
+    fn has_resource(&self, asked: &Attributes<'_>) -> bool {
         if !lets(&self.namespaces, asked.namespace) {
             return false;
         }
@@ -286,24 +286,24 @@ rules:
         let policy = Policy::parse(POLICY).unwrap();
         let (jane, proxy) = (User::new("jane", &["dev"]), User::new("system:kube-proxy", &[]));
         let node = User::new("system:node:a", &["system:nodes"]);
-        let base = Asked { user: &jane, verb: "get", resource: "pods", ..Asked::EMPTY };
+        let base = Attributes::resource(&jane, "get", "", "pods");
         for (asked, level) in [
-            (Asked { user: &proxy, verb: "watch", resource: "services", ..base.clone() }, Level::None),
-            (Asked { user: &node, path: "/healthz/ping", resource: "", ..base.clone() }, Level::None),
-            (Asked { resource: "configmaps", name: "one", namespace: "kube-system", ..base.clone() }, Level::Request),
-            (Asked { resource: "configmaps", name: "two", namespace: "kube-system", ..base.clone() }, Level::None),
-            (base.clone(), Level::RequestResponse),
-            (Asked { subresource: "log", ..base.clone() }, Level::RequestResponse),
-            (Asked { resource: "serviceaccounts", subresource: "token", ..base.clone() }, Level::RequestResponse),
-            (Asked { resource: "serviceaccounts", ..base.clone() }, Level::None),
-            (Asked { group: "apps", resource: "deployments", subresource: "scale", ..base.clone() }, Level::Metadata),
+            (Attributes { user: &proxy, verb: "watch", resource: "services", ..base }, Level::None),
+            (Attributes { user: &node, path: "/healthz/ping", resource: "", ..base }, Level::None),
+            (Attributes { resource: "configmaps", name: "one", namespace: "kube-system", ..base }, Level::Request),
+            (Attributes { resource: "configmaps", name: "two", namespace: "kube-system", ..base }, Level::None),
+            (base, Level::RequestResponse),
+            (Attributes { subresource: "log", ..base }, Level::RequestResponse),
+            (Attributes { resource: "serviceaccounts", subresource: "token", ..base }, Level::RequestResponse),
+            (Attributes { resource: "serviceaccounts", ..base }, Level::None),
+            (Attributes { group: "apps", resource: "deployments", subresource: "scale", ..base }, Level::Metadata),
         ] {
             assert_eq!(policy.judge(&asked).level, level, "{asked:?}");
         }
         let verdict = policy.judge(&base);
         assert_eq!(verdict.omit_stages, [Stage::RequestReceived, Stage::ResponseStarted]);
         assert!(verdict.omit_managed_fields);
-        let one = Asked { resource: "configmaps", name: "one", namespace: "kube-system", ..base };
+        let one = Attributes { resource: "configmaps", name: "one", namespace: "kube-system", ..base };
         assert!(!policy.judge(&one).omit_managed_fields);
     }
 
@@ -314,7 +314,7 @@ rules:
         for (path, resource, level) in
             [("", "secrets", Level::Metadata), ("/version", "", Level::Metadata), ("/readyz/ping", "", Level::None)]
         {
-            let verdict = policy.judge(&Asked { user: &jane, verb: "get", path, resource, ..Asked::EMPTY });
+            let verdict = policy.judge(&Attributes { path, ..Attributes::resource(&jane, "get", "", resource) });
             assert_eq!(verdict.level, level, "{path}{resource}");
             assert_eq!(verdict.omit_stages, [Stage::RequestReceived]);
         }

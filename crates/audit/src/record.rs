@@ -5,55 +5,21 @@ use crate::event::{Event, ObjectRef, ResponseStatus};
 use crate::policy::{Level, Stage, Verdict};
 use base::Timestamp;
 use bytes::Bytes;
-use meta::{Status, User};
+use meta::{Attributes, Status, User};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A request as it arrived. `resource` is empty where the path names none.
-#[derive(Debug, Clone)]
+/// A request as it arrived.
 pub struct Asked<'a> {
-    pub user: &'a User,
-    /// Whom `user` acts as.
+    pub attributes: Attributes<'a>,
+    /// Whom the user acts as.
     pub acts_as: Option<&'a User>,
-    pub verb: &'a str,
-    pub group: &'a str,
-    pub version: &'a str,
-    pub resource: &'a str,
-    pub subresource: &'a str,
-    pub namespace: &'a str,
-    pub name: &'a str,
-    pub path: &'a str,
     pub uri: &'a str,
     pub user_agent: &'a str,
     pub source_ips: Vec<String>,
     pub audit_id: &'a str,
-}
-
-static NOBODY: User = User { name: String::new(), uid: String::new(), groups: Vec::new(), extra: BTreeMap::new() };
-
-impl Asked<'_> {
-    pub const EMPTY: Asked<'static> = Asked {
-        user: &NOBODY,
-        acts_as: None,
-        verb: "",
-        group: "",
-        version: "",
-        resource: "",
-        subresource: "",
-        namespace: "",
-        name: "",
-        path: "",
-        uri: "",
-        user_agent: "",
-        source_ips: Vec::new(),
-        audit_id: "",
-    };
-
-    pub fn is_resource(&self) -> bool {
-        !self.resource.is_empty()
-    }
 }
 
 /// What will be told of a request.
@@ -71,25 +37,27 @@ pub struct Record {
     object: Option<ObjectRef>,
     request: Option<Box<RawValue>>,
     response: Option<Box<RawValue>>,
-    annotations: BTreeMap<String, String>,
+    /// Several parts of one request may note something at a time.
+    annotations: Mutex<BTreeMap<String, String>>,
 }
 
 impl Audit {
     /// Tells that a request arrived; None where the policy wants nothing of it.
-    pub fn begin(self: &Arc<Self>, asked: &Asked<'_>) -> Option<Box<Record>> {
-        let verdict = self.policy.judge(asked);
+    pub fn begin(self: &Arc<Self>, asked: Asked<'_>) -> Option<Box<Record>> {
+        let attributes = &asked.attributes;
+        let verdict = self.policy.judge(attributes);
         self.metrics.level(verdict.level).inc();
         if verdict.level == Level::None {
             return None;
         }
         let own = str::to_owned;
-        let object = asked.is_resource().then(|| ObjectRef {
-            resource: own(asked.resource),
-            namespace: own(asked.namespace),
-            name: own(asked.name),
-            api_group: own(asked.group),
-            api_version: own(asked.version),
-            subresource: own(asked.subresource),
+        let object = attributes.is_resource().then(|| ObjectRef {
+            resource: own(attributes.resource),
+            namespace: own(attributes.namespace),
+            name: own(attributes.name),
+            api_group: own(attributes.group),
+            api_version: own(attributes.version),
+            subresource: own(attributes.subresource),
             ..ObjectRef::default()
         });
         let record = Box::new(Record {
@@ -98,15 +66,15 @@ impl Audit {
             received: self.env.clock.now(),
             audit_id: own(asked.audit_id),
             uri: own(asked.uri),
-            verb: own(asked.verb),
-            user: asked.user.clone(),
+            verb: own(attributes.verb),
+            user: attributes.user.clone(),
             acts_as: asked.acts_as.cloned(),
-            source_ips: asked.source_ips.clone(),
+            source_ips: asked.source_ips,
             user_agent: own(asked.user_agent),
             object,
             request: None,
             response: None,
-            annotations: BTreeMap::new(),
+            annotations: Mutex::default(),
         });
         record.send(Stage::RequestReceived, record.received, None);
         Some(record)
@@ -150,8 +118,9 @@ impl Record {
     }
 
     /// The first word on a key stays, as upstream has it.
-    pub fn annotate(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        self.annotations.entry(key.into()).or_insert_with(|| value.into());
+    pub fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
+        let mut annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
+        annotations.entry(key.into()).or_insert_with(|| value.into());
     }
 
     fn shown(&self, json: &Bytes) -> Option<Box<RawValue>> {
@@ -191,6 +160,7 @@ impl Record {
         if self.verdict.omit_stages.contains(&stage) {
             return;
         }
+        let annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
         self.audit.send(&Event {
             kind: "Event",
             api_version: "audit.k8s.io/v1",
@@ -209,7 +179,7 @@ impl Record {
             response_object: self.response.as_deref(),
             request_received_timestamp: self.received,
             stage_timestamp: at,
-            annotations: &self.annotations,
+            annotations: &annotations,
         });
     }
 }

@@ -23,8 +23,8 @@ pub mod signers;
 mod testing;
 pub mod wait;
 
-pub use authorizer::{Attributes, Authorizer, Decision, Union};
-pub use meta::User;
+pub use authorizer::{Authorizer, Decision, Union};
+pub use meta::{Attributes, User};
 pub use policy::bootstrap_policy;
 
 /// Groups and users that stand for how a request was authenticated.

@@ -1,24 +1,10 @@
 //! FlowSchemas and PriorityLevelConfigurations, read once and laid out for matching.
 
-use meta::User;
+use meta::{Attributes, User};
 use serde_json::Value;
 use std::hash::{DefaultHasher, Hasher as _};
 
 const ACCOUNT_PREFIX: &str = "system:serviceaccount:";
-
-/// A request as far as sorting it goes. `path` is empty for resources.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    pub user: &'a User,
-    pub verb: &'a str,
-    pub group: &'a str,
-    pub version: &'a str,
-    pub resource: &'a str,
-    pub subresource: &'a str,
-    pub namespace: &'a str,
-    pub name: &'a str,
-    pub path: &'a str,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Distinguisher {
@@ -28,7 +14,7 @@ pub enum Distinguisher {
 }
 
 impl Distinguisher {
-    pub fn of<'a>(self, asked: &Asked<'a>) -> &'a str {
+    pub fn of<'a>(self, asked: &Attributes<'a>) -> &'a str {
         match self {
             Distinguisher::None => "",
             Distinguisher::ByUser => &asked.user.name,
@@ -144,7 +130,7 @@ impl Subject {
 }
 
 impl ResourceRule {
-    fn has(&self, asked: &Asked<'_>) -> bool {
+    fn has(&self, asked: &Attributes<'_>) -> bool {
         let in_scope = if asked.namespace.is_empty() { self.cluster } else { self.namespaces.has(asked.namespace) };
         in_scope
             && self.verbs.has(asked.verb)
@@ -154,7 +140,7 @@ impl ResourceRule {
 }
 
 impl Rule {
-    fn matches(&self, asked: &Asked<'_>) -> bool {
+    fn matches(&self, asked: &Attributes<'_>) -> bool {
         let covered = || match asked.path {
             "" => self.resources.iter().any(|rule| rule.has(asked)),
             path => self.paths.iter().any(|rule| rule.verbs.has(asked.verb) && rule.paths.has_path(path)),
@@ -198,13 +184,13 @@ impl SchemaSpec {
         }
     }
 
-    pub fn matches(&self, asked: &Asked<'_>) -> bool {
+    pub fn matches(&self, asked: &Attributes<'_>) -> bool {
         self.rules.iter().any(|rule| rule.matches(asked))
     }
 
     /// The same for all requests of one flow; `seed` keeps anybody from choosing names that
     /// share another's queues.
-    pub fn flow(&self, asked: &Asked<'_>, seed: u64) -> u64 {
+    pub fn flow(&self, asked: &Attributes<'_>, seed: u64) -> u64 {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(seed);
         hasher.write(self.name.as_bytes());
@@ -285,9 +271,9 @@ mod tests {
     use super::*;
     use crate::bootstrap;
 
-    fn asked<'a>(user: &'a User, verb: &'a str, resource: &'a str, namespace: &'a str) -> Asked<'a> {
+    fn asked<'a>(user: &'a User, verb: &'a str, resource: &'a str, namespace: &'a str) -> Attributes<'a> {
         let group = if resource == "leases" { "coordination.k8s.io" } else { "" };
-        Asked { user, verb, group, version: "v1", resource, subresource: "", namespace, name: "", path: "" }
+        Attributes { version: "v1", namespace, ..Attributes::resource(user, verb, group, resource) }
     }
 
     #[test]
@@ -317,8 +303,8 @@ mod tests {
             (asked(&account, "get", "configmaps", "kube-system"), "workload-leader-election"),
             (asked(&other, "list", "services", "default"), "service-accounts"),
             (asked(&jane, "list", "pods", "default"), "global-default"),
-            (Asked { path: "/readyz", ..asked(&jane, "get", "", "") }, "probes"),
-            (Asked { path: "/version", ..asked(&jane, "get", "", "") }, "global-default"),
+            (Attributes { path: "/readyz", ..asked(&jane, "get", "", "") }, "probes"),
+            (Attributes { path: "/version", ..asked(&jane, "get", "", "") }, "global-default"),
         ] {
             let found = schemas.iter().find(|schema| schema.matches(&asked)).unwrap();
             assert_eq!(found.name, schema, "{asked:?}");

@@ -3,12 +3,13 @@
 
 use crate::bootstrap;
 use crate::borrowing::{self, Demand};
-use crate::config::{Asked, LevelSpec, SchemaSpec};
+use crate::config::{LevelSpec, SchemaSpec};
 use crate::level::{Came, Kind, Level, Place, Seat, Told};
 use crate::metrics::{self, All, Sharing};
 use crate::work::Work;
 use base::Env;
 use bytes::Bytes;
+use meta::Attributes;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -249,14 +250,14 @@ impl FlowControl {
     }
 
     /// Which flow schema a request falls under.
-    pub fn classify(&self, asked: &Asked<'_>) -> Option<Arc<Flow>> {
+    pub fn classify(&self, asked: &Attributes<'_>) -> Option<Arc<Flow>> {
         let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
         let found = config.flows.iter().find(|flow| flow.spec.matches(asked));
         found.or(config.last.as_ref()).cloned()
     }
 
     /// Asks for seats. `limit` is how long the whole request may take.
-    pub fn enter(&self, flow: &Arc<Flow>, asked: &Asked<'_>, work: Work, limit: Duration) -> Entry {
+    pub fn enter(&self, flow: &Arc<Flow>, asked: &Attributes<'_>, work: Work, limit: Duration) -> Entry {
         let kind = Kind {
             reads: matches!(asked.verb, "get" | "list" | "watch" | "head" | "options"),
             watches: asked.verb == "watch",
@@ -278,7 +279,7 @@ impl FlowControl {
         }
     }
 
-    fn tell(&self, flow: &Flow, asked: &Asked<'_>) -> Told {
+    fn tell(&self, flow: &Flow, asked: &Attributes<'_>) -> Told {
         let own = str::to_owned;
         let api_version = match asked.group {
             "" => own(asked.version),

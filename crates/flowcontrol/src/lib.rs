@@ -18,7 +18,6 @@ mod metrics;
 mod queues;
 pub mod work;
 
-pub use config::Asked;
 pub use control::{Entry, Flow, FlowControl, Refused};
 pub use dump::Page;
 pub use hand::entropy_bits;

@@ -4,6 +4,7 @@
 //! Plain values and rules on them; nothing here does input or output.
 
 pub mod age;
+mod attributes;
 pub mod conditions;
 pub mod field;
 pub mod fields;
@@ -16,6 +17,7 @@ pub mod time;
 pub mod user;
 pub mod validation;
 
+pub use attributes::Attributes;
 pub use names::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Name};
 pub use object::{ObjectMeta, OwnerReference, TypeMeta};
 pub use quantity::Quantity;

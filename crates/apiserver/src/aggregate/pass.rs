@@ -4,8 +4,7 @@ use super::{Aggregator, Remote};
 use crate::connect::{Target, Tls, endpoint, forward};
 use crate::http::{HttpRequest, HttpResponse};
 use crate::server::Server;
-use auth::Attributes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use meta::{Reason, Status, User};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -66,38 +65,6 @@ pub(super) fn identify(headers: &mut HeaderMap, user: &User) {
             add(&format!("x-remote-extra-{key}"), value);
         }
     }
-}
-
-/// The API verb of a request whose resource is known elsewhere only.
-pub fn authorize(server: &Server, user: &User, request: &HttpRequest) -> Result<(), Status> {
-    let path = request.uri().path();
-    let query = request.uri().query().unwrap_or_default();
-    let Some(found) = crate::http::ResourcePath::parse(path) else {
-        let verb = request.method().as_str().to_ascii_lowercase();
-        return server.authorize_attributes(&Attributes::path(user, &verb, path));
-    };
-    let watches = found.watch
-        || crate::http::query_pairs(query)
-            .any(|(key, value)| key == "watch" && !matches!(value.as_str(), "false" | "0"));
-    let verb = match (request.method(), found.name.is_some()) {
-        (&Method::GET | &Method::HEAD, _) if watches => "watch",
-        (&Method::GET | &Method::HEAD, true) => "get",
-        (&Method::GET | &Method::HEAD, false) => "list",
-        (&Method::POST, _) => "create",
-        (&Method::PUT, _) => "update",
-        (&Method::PATCH, _) => "patch",
-        (&Method::DELETE, true) => "delete",
-        (&Method::DELETE, false) => "deletecollection",
-        _ => "",
-    };
-    let attributes = Attributes {
-        version: &found.version,
-        namespace: found.namespace.as_deref().unwrap_or_default(),
-        name: found.name.as_deref().unwrap_or_default(),
-        subresource: found.subresource.as_deref().unwrap_or_default(),
-        ..Attributes::resource(user, verb, &found.group, &found.resource)
-    };
-    server.authorize_attributes(&attributes)
 }
 
 #[cfg(test)]

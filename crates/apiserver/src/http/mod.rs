@@ -30,7 +30,6 @@ use crate::table::Include;
 use crate::write::{Caller, Media};
 use ::audit::Audit;
 use accept::{Accept, Format, Shape};
-use auth::Attributes;
 use auth::authn::Credentials;
 use bytes::Bytes;
 use client::{DeleteOptions, Request, Verb};
@@ -102,7 +101,7 @@ impl Front {
         if let Some(audit) = &self.audit {
             visit.record = recording::begin(audit, peer, &request, found.as_ref(), visit, who.as_ref().ok());
             let stale = bearer(&request).and_then(|token| self.server.authenticator.stale_note(token));
-            if let (Some(record), Some(note)) = (&mut visit.record, stale) {
+            if let (Some(record), Some(note)) = (&visit.record, stale) {
                 record.annotate("authentication.k8s.io/stale-token", &*note);
             }
         }
@@ -120,14 +119,14 @@ impl Front {
             return Ok(visit::crowded(&crowded));
         }
         if let Some(remote) = remote {
-            pass::authorize(&self.server, &user, &request)?;
+            self.server.authorize_attributes(&visit::attributes(&user, &request, found.as_ref()))?;
             let aggregator = self.aggregator.as_ref().ok_or_else(pass::unavailable)?;
             return aggregator.pass(&self.server, &remote, &user, request).await;
         }
-        let path = request.uri().path();
-        let attributes = Attributes::path(&user, visit::verb(request.method(), "", None), path);
-        self.server.authorize_recorded(&attributes, visit.record.as_deref_mut())?;
-        self.document(path, &request)
+        // Also where it looks like a resource: there is none of that name.
+        let asked = visit::attributes(&user, &request, None);
+        self.server.authorize_recorded(&asked, visit.record.as_deref())?;
+        self.document(request.uri().path(), &request)
     }
 
     /// Seats for what is no resource of this server's own.
@@ -141,23 +140,7 @@ impl Front {
         if visit.long_running {
             return Ok(());
         }
-        let verb = visit::verb(request.method(), request.uri().query().unwrap_or_default(), found);
-        let text = |field: Option<&String>| field.map_or("", String::as_str).to_owned();
-        let part = |get: fn(&ResourcePath) -> Option<&String>| text(found.and_then(get));
-        let (group, version) = (part(|found| Some(&found.group)), part(|found| Some(&found.version)));
-        let (resource, subresource) = (part(|found| Some(&found.resource)), part(|found| found.subresource.as_ref()));
-        let (namespace, name) = (part(|found| found.namespace.as_ref()), part(|found| found.name.as_ref()));
-        let asked = flowcontrol::Asked {
-            user,
-            verb,
-            group: &group,
-            version: &version,
-            resource: &resource,
-            subresource: &subresource,
-            namespace: &namespace,
-            name: &name,
-            path: if found.is_some() { "" } else { request.uri().path() },
-        };
+        let asked = visit::attributes(user, request, found);
         let limit = self.server.settings.limits.request_timeout;
         visit.pass = self.server.flow.enter(&asked, || flowcontrol::Work::ONE, limit).await?;
         Ok(())
@@ -223,7 +206,7 @@ impl Front {
         let media = media(&wanted, content_type)?;
         let work = || self.server.work_of(Some(&row), wanted.verb, wanted.name.as_deref(), &wanted.options);
         let limit = self.server.settings.limits.request_timeout;
-        match self.server.flow.enter(&crate::flow::asked_of(user, &wanted), work, limit).await {
+        match self.server.flow.enter(&crate::dispatch::attributes(user, &wanted), work, limit).await {
             Ok(pass) => visit.pass = pass,
             Err(crowded) => return Ok(visit::crowded(&crowded)),
         }
@@ -234,7 +217,7 @@ impl Front {
         }
         let mut warnings = Vec::new();
         let user_agent = header(header::USER_AGENT).unwrap_or_default();
-        let mut caller = Caller { user, user_agent, warnings: &mut warnings, record: visit.record.as_deref_mut() };
+        let mut caller = Caller { user, user_agent, warnings: &mut warnings, record: visit.record.as_deref() };
         let outcome = self.server.handle(&wanted, media, &mut caller).await;
         if let Some(record) = &mut visit.record {
             recording::add_answer(record, &outcome);

@@ -25,26 +25,16 @@ pub fn begin(
 ) -> Option<Box<Record>> {
     let nobody = User::default();
     let came_as = who.map(|who| who.came_as.as_ref().unwrap_or(&who.user));
-    fn text(field: Option<&String>) -> &str {
-        field.map_or("", String::as_str)
-    }
+    let user = came_as.map_or(&nobody, Arc::as_ref);
     let asked = Asked {
-        user: came_as.map_or(&nobody, Arc::as_ref),
+        attributes: visit::attributes(user, request, found),
         acts_as: who.filter(|who| who.came_as.is_some()).map(|who| who.user.as_ref()),
-        verb: visit::verb(request.method(), request.uri().query().unwrap_or_default(), found),
-        group: found.map_or("", |found| &found.group),
-        version: found.map_or("", |found| &found.version),
-        resource: found.map_or("", |found| &found.resource),
-        subresource: found.map_or("", |found| text(found.subresource.as_ref())),
-        namespace: found.map_or("", |found| text(found.namespace.as_ref())),
-        name: found.map_or("", |found| text(found.name.as_ref())),
-        path: request.uri().path(),
         uri: request.uri().path_and_query().map_or("/", |uri| uri.as_str()),
         user_agent: header_text(request.headers(), header::USER_AGENT),
         source_ips: source_ips(peer, request),
         audit_id: visit.audit_id.to_str().unwrap_or_default(),
     };
-    audit.begin(&asked)
+    audit.begin(asked)
 }
 
 /// What proxies say of the client, then the connection's other end.
@@ -89,11 +79,17 @@ pub fn add_request(record: &mut Record, request: &Request, media: Media) {
     };
     let json = converted.map_or_else(|| request.body.clone(), |value| Bytes::from(value.to_string()));
     if matches!(request.verb, client::Verb::Create | client::Verb::Update)
-        && let Ok(Named { metadata }) = serde_json::from_slice::<Named>(&json)
+        && let Some(metadata) = metadata_of(&json)
     {
         record.set_object(&metadata.name, &metadata.namespace, &metadata.uid, &metadata.resource_version);
     }
     record.set_request(&json);
+}
+
+/// Reads no more of a body than it has to: most are written without spaces.
+fn metadata_of(json: &[u8]) -> Option<Metadata> {
+    let found = wire::json::find(json, &["metadata"]).and_then(|metadata| serde_json::from_slice(metadata).ok());
+    found.or_else(|| serde_json::from_slice(json).ok().map(|Named { metadata }| metadata))
 }
 
 pub fn add_answer(record: &mut Record, outcome: &Result<Answer, Status>) {

@@ -11,7 +11,7 @@ use audit::Record;
 use flowcontrol::Flow;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use meta::{Reason, Status, StatusDetails};
+use meta::{Attributes, Reason, Status, StatusDetails, User};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -186,6 +186,20 @@ pub fn verb(method: &Method, query: &str, found: Option<&ResourcePath>) -> &'sta
         "put" => "update",
         "delete" if found.name.is_none() => "deletecollection",
         other => other,
+    }
+}
+
+/// What a request asks, from its line alone.
+pub fn attributes<'a>(user: &'a User, request: &'a HttpRequest, found: Option<&'a ResourcePath>) -> Attributes<'a> {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let verb = verb(request.method(), query, found);
+    let Some(found) = found else { return Attributes::path(user, verb, path) };
+    Attributes {
+        version: &found.version,
+        subresource: found.subresource.as_deref().unwrap_or_default(),
+        namespace: found.namespace.as_deref().unwrap_or_default(),
+        name: found.name.as_deref().unwrap_or_default(),
+        ..Attributes::resource(user, verb, &found.group, &found.resource)
     }
 }
 

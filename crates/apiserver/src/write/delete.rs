@@ -58,9 +58,7 @@ impl Server {
         let (objects, _) = collection_of(resource, "deletecollection")?.snapshot();
         let doomed: Vec<Arc<Object>> = objects.values().filter(|object| filter.matches(object)).cloned().collect();
         let row = self.stored_row(resource);
-        // What admission notes for audit goes into one record, in turn.
-        let at_once = if caller.record.is_some() { 1 } else { DELETES_AT_ONCE };
-        for some in doomed.chunks(at_once) {
+        for some in doomed.chunks(DELETES_AT_ONCE) {
             self.delete_some(&row, request, some, &options, caller).await?;
         }
         let revision = self.revision();
@@ -84,17 +82,13 @@ impl Server {
         options: &DeleteOptions,
         caller: &mut Caller<'_>,
     ) -> Result<(), Status> {
-        let (user, user_agent) = (caller.user, caller.user_agent);
-        let mut record = caller.record.as_deref_mut();
-        let deletions = doomed.iter().map(|object| {
-            let record = record.take();
-            async move {
-                let mut warnings = Vec::new();
-                let mut caller = Caller { user, user_agent, warnings: &mut warnings, record };
-                let (namespace, name) = (&object.index.namespace, &object.index.name);
-                let outcome = self.delete_one(row, request, namespace, name, options, &mut caller).await;
-                (outcome, warnings)
-            }
+        let Caller { user, user_agent, record, .. } = *caller;
+        let deletions = doomed.iter().map(|object| async move {
+            let mut warnings = Vec::new();
+            let mut caller = Caller { user, user_agent, warnings: &mut warnings, record };
+            let (namespace, name) = (&object.index.namespace, &object.index.name);
+            let outcome = self.delete_one(row, request, namespace, name, options, &mut caller).await;
+            (outcome, warnings)
         });
         let mut failure = None;
         for (outcome, warnings) in join_all(deletions).await {

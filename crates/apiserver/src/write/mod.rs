@@ -36,7 +36,7 @@ pub struct Caller<'a> {
     /// Texts for Warning headers.
     pub warnings: &'a mut Vec<String>,
     /// What audit will tell of the request, where it will.
-    pub record: Option<&'a mut audit::Record>,
+    pub record: Option<&'a audit::Record>,
 }
 
 /// How often a write is tried again on a newer object before the client is told of the conflict.
@@ -45,7 +45,7 @@ pub(crate) const TRIES: usize = 10;
 impl Caller<'_> {
     /// Hands admission's notes to audit.
     pub(crate) fn note(&mut self, notes: BTreeMap<String, String>) {
-        let Some(record) = &mut self.record else { return };
+        let Some(record) = self.record else { return };
         for (key, value) in notes {
             record.annotate(key, value);
         }

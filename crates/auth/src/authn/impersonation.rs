@@ -1,9 +1,9 @@
 //! Acting as another user, by upstream's `Impersonate-*` headers, for those who may.
 
 use super::service_account;
-use crate::authorizer::{Attributes, Authorizer};
+use crate::authorizer::Authorizer;
 use crate::names;
-use meta::{Status, User};
+use meta::{Attributes, Status, User};
 
 const EXTRA_PREFIX: &str = "impersonate-extra-";
 const GROUP: &str = "authentication.k8s.io";

@@ -1,8 +1,9 @@
 //! Each kind of credential, good, wrong, ended and bound to something that is gone.
 
 use super::*;
-use crate::authorizer::{Attributes, Authorizer, Decision};
+use crate::authorizer::{Authorizer, Decision};
 use crate::pki::{Authority, Key, Profile};
+use meta::Attributes;
 use service_account::{EXTENDED_SECONDS, INVALID_SINCE, LAST_USED, Refusal, WARN_ONLY_SECONDS};
 use std::sync::Mutex;
 

@@ -7,10 +7,11 @@ mod webhook;
 pub use configuration::{Configuration, Entry, Mode};
 pub use webhook::{Version, Webhook, WebhookOptions};
 
-use crate::authorizer::{Attributes, Authorizer, Decision};
+use crate::authorizer::{Authorizer, Decision};
 use crate::names;
 use base::Env;
 use base::metrics::{Counter, EncodeLabelSet, Family, Metrics};
+use meta::Attributes;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

@@ -1,9 +1,8 @@
 //! Configurations, right and wrong, and a webhook that is really asked.
 
 use super::*;
-use crate::authorizer::Attributes;
 use crate::testing::Hook;
-use meta::User;
+use meta::{Attributes, User};
 use serde_json::{Value, json};
 
 struct Nobody;

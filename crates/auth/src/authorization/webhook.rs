@@ -1,11 +1,12 @@
 //! The authorization webhook: asks another server by SubjectAccessReview, remembers what it said.
 
 use super::{Calls, Counts, Skips};
-use crate::authorizer::{Attributes, Authorizer, Decision};
+use crate::authorizer::{Authorizer, Decision};
 use crate::remote::{self, Remote};
 use base::collections::HashMap;
 use base::{Clock, Env, Timestamp};
 use expressions::{Environment, PER_CALL_LIMIT, Program, Scope, Type};
+use meta::Attributes;
 use meta::fields::FieldSelector;
 use meta::labels::Selector;
 use serde_json::{Value, json};

@@ -5,12 +5,12 @@ mod graph;
 
 pub use graph::Graph;
 
-use crate::authorizer::{Attributes, Authorizer, Decision};
+use crate::authorizer::{Authorizer, Decision};
 use crate::names;
 use crate::policy;
 use crate::rbac::Rule;
 use graph::Target;
-use meta::User;
+use meta::{Attributes, User};
 
 pub struct NodeAuthorizer {
     graph: Graph,

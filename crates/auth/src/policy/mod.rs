@@ -135,9 +135,9 @@ fn rule(text: &str) -> Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authorizer::{Attributes, Authorizer as _};
+    use crate::authorizer::Authorizer as _;
     use crate::rbac::Index;
-    use meta::User;
+    use meta::{Attributes, User};
     use std::collections::BTreeSet;
 
     fn index() -> Index {

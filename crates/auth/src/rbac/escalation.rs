@@ -2,9 +2,9 @@
 
 use super::index::Index;
 use super::rules::{Rule, covers, quoted, rules_of};
-use crate::authorizer::{Attributes, Authorizer};
+use crate::authorizer::Authorizer;
 use crate::names;
-use meta::{GroupResource, Status, User};
+use meta::{Attributes, GroupResource, Status, User};
 use serde_json::Value;
 use std::collections::BTreeSet;
 

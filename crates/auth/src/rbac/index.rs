@@ -2,10 +2,10 @@
 //! per request.
 
 use super::rules::{Compiled, Rule, rules_of, target};
-use crate::authorizer::{Attributes, Authorizer, Decision};
+use crate::authorizer::{Authorizer, Decision};
 use crate::names;
 use base::collections::HashMap;
-use meta::User;
+use meta::{Attributes, User};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};

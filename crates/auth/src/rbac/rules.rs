@@ -1,7 +1,7 @@
 //! Policy rules: reading them, matching a request, comparing sets of them.
 
-use crate::authorizer::Attributes;
 use base::collections::HashMap;
+use meta::Attributes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
 //! Bindings, reasons, changes, escalation and reviews on a small set of roles.
 
 use super::*;
-use crate::authorizer::{Attributes, Authorizer, Decision};
-use meta::User;
+use crate::authorizer::{Authorizer, Decision};
+use meta::{Attributes, User};
 use serde_json::{Value, json};
 
 fn role(namespace: &str, name: &str, rules: Value) -> Value {

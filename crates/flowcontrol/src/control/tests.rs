@@ -20,21 +20,11 @@ fn user(name: &str, group: &str) -> User {
     User::new(name, &[group, "system:authenticated"])
 }
 
-fn get<'a>(user: &'a User, namespace: &'a str) -> Asked<'a> {
-    Asked {
-        user,
-        verb: "get",
-        group: "",
-        version: "v1",
-        resource: "pods",
-        subresource: "",
-        namespace,
-        name: "a",
-        path: "",
-    }
+fn get<'a>(user: &'a User, namespace: &'a str) -> Attributes<'a> {
+    Attributes { version: "v1", namespace, name: "a", ..Attributes::resource(user, "get", "", "pods") }
 }
 
-fn enter(control: &FlowControl, asked: &Asked<'_>) -> Entry {
+fn enter(control: &FlowControl, asked: &Attributes<'_>) -> Entry {
     let flow = control.classify(asked).unwrap();
     control.enter(&flow, asked, Work::ONE, Duration::from_secs(60))
 }
