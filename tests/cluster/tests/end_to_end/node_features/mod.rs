@@ -73,11 +73,15 @@ fn files_and_pressure() {
     pods::allowed_sysctls(&kutter.kubectl());
     pods::unknown_runtimes(&kutter.kubectl());
     pressure::limits_of_volumes(&kutter.kubectl());
+    let second = static_pods::second_node(&world, &kutter);
     kutter.stop();
+    static_pods::a_file_needs_no_server(&second);
     pressure::make_short(&mut kutter);
     kutter.start();
+    static_pods::a_server_is_told_later(&kutter, &second);
     pressure::pods_are_evicted(&kutter);
     static_pods::stays_until_its_file_goes(&kutter, &manifests);
+    second.down();
     kutter.down();
 }
 

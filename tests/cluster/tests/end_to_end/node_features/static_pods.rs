@@ -4,6 +4,7 @@ use cluster_tests::kutter::Kutter;
 use cluster_tests::{holds, until};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use testkit::net::World;
 
 const NAME: &str = "from-file-n1";
 
@@ -13,6 +14,38 @@ pub fn directory(kutter: &Kutter) -> PathBuf {
     std::fs::create_dir_all(&directory).unwrap();
     write(&directory, 7501);
     directory
+}
+
+/// A second node of the cluster, which gets its pods' files later.
+pub fn second_node(world: &World, server: &Kutter) -> Kutter {
+    let mut node = Kutter::agent(world, 2, server);
+    node.import_all();
+    node.add_arguments(&["--pod-manifest-path", node.home().join("manifests").to_str().unwrap()]);
+    node.spawn();
+    until("the second node is ready", 60, || {
+        let ready = server.kubectl().say("wait node n2 --for=condition=Ready --timeout=1s");
+        holds(ready.code == 0, ready)
+    });
+    node
+}
+
+/// While no server runs.
+pub fn a_file_needs_no_server(node: &Kutter) {
+    let directory = node.home().join("manifests");
+    std::fs::create_dir_all(&directory).unwrap();
+    write(&directory, 7503);
+    until("the pod runs without a server", 60, || {
+        let found = process(node, 7503);
+        holds(found.is_some(), node.log())
+    });
+}
+
+pub fn a_server_is_told_later(server: &Kutter, node: &Kutter) {
+    until("the server that is back shows the pod", 90, || {
+        let pod = server.kubectl().try_json("get pod from-file-n2");
+        holds(pod["status"]["phase"] == "Running", pod)
+    });
+    assert!(process(node, 7503).is_some());
 }
 
 fn write(directory: &Path, seconds: u32) {
