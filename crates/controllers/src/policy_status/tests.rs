@@ -50,7 +50,18 @@ async fn expressions_are_checked_against_the_types_that_are_served() {
     });
     stage.settle(1).await;
     assert_eq!(status("wrong"), json!({"observedGeneration": 2, "typeChecking": {}}));
+    // Another schema is another truth; what else is said of a definition is none.
+    stage.edit(&CUSTOM_RESOURCE_DEFINITIONS, "", "cats.example.com", |definition| {
+        definition["metadata"]["generation"] = 2.into();
+        let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        schema["properties"]["spec"]["properties"]["replicas"]["type"] = "integer".into();
+    });
+    stage.settle(1).await;
+    assert_eq!(status("cats"), json!({"observedGeneration": 1, "typeChecking": {}}));
     stage.writes();
+    stage.edit(&CUSTOM_RESOURCE_DEFINITIONS, "", "cats.example.com", |definition| {
+        definition["status"]["storedVersions"] = json!(["v1"]);
+    });
     stage.settle(3600).await;
     assert!(stage.writes().is_empty());
 }
