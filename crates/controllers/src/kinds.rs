@@ -40,6 +40,7 @@ resources! {
     NODES: "" "v1" "nodes" "Node";
     PERSISTENT_VOLUME_CLAIMS: "" "v1" "persistentvolumeclaims" "PersistentVolumeClaim";
     PERSISTENT_VOLUMES: "" "v1" "persistentvolumes" "PersistentVolume";
+    POD_CERTIFICATE_REQUESTS: "certificates.k8s.io" "v1" "podcertificaterequests" "PodCertificateRequest";
     PODS: "" "v1" "pods" "Pod";
     REPLICATION_CONTROLLERS: "" "v1" "replicationcontrollers" "ReplicationController";
     REPLICA_SETS: "apps" "v1" "replicasets" "ReplicaSet";

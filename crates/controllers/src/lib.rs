@@ -93,6 +93,7 @@ pub const ALL: &[Def] = &[
     certificates::SIGNING,
     certificates::APPROVING,
     certificates::CLEANER,
+    certificates::POD_CLEANER,
     cluster_roles::DEF,
     bootstrap::SIGNER,
     bootstrap::CLEANER,

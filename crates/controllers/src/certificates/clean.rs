@@ -1,4 +1,5 @@
-//! Clears old requests away: nobody looks at them again.
+//! Clears old requests away: nobody looks at them again. Those of pods are kept for half an hour,
+//! whatever became of them: the kubelet has long taken what it asked for, or given up.
 
 use super::Request;
 use crate::action::{Action, Delete, Plan};
@@ -8,7 +9,7 @@ use base::Timestamp;
 use client::queue::RETRY;
 use client::{Cache, Key};
 use jiff::SignedDuration;
-use meta::time;
+use meta::{GroupVersionResource, ObjectMeta, time};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +22,19 @@ pub const CLEANER: Def = Def {
     build,
 };
 
+pub const POD_CLEANER: Def = Def {
+    name: "podcertificaterequest-cleaner-controller",
+    identity: "podcertificaterequestcleaner",
+    component: "podcertificaterequestcleaner",
+    workers: 1,
+    retry: RETRY,
+    build: build_for_pods,
+};
+
 /// Decided requests are kept for an hour, undecided ones for a day.
 const DECIDED: SignedDuration = SignedDuration::from_hours(1);
 const PENDING: SignedDuration = SignedDuration::from_hours(24);
+const OF_POD: SignedDuration = SignedDuration::from_mins(30);
 
 struct Cleaner {
     requests: Arc<Cache<()>>,
@@ -39,16 +50,36 @@ impl Room for Cleaner {
     fn reconcile(&self, key: &Key, now: Timestamp) -> Result<Plan, RoomError> {
         let Some(item) = self.requests.get_key(key) else { return Ok(Plan::nothing()) };
         let request: Request = item.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
-        let Some(due) = due(&request) else { return Ok(Plan::nothing()) };
-        if due > now {
-            return Ok(Plan::nothing().again(Duration::try_from(due.duration_since(now)).ok()));
-        }
-        Ok(Plan::of(vec![Action::Delete(vec![Delete::new(
-            &resource::CERTIFICATE_REQUESTS,
-            key,
-            &request.metadata.uid,
-        )])]))
+        let resource = &resource::CERTIFICATE_REQUESTS;
+        Ok(due(&request).map_or_else(Plan::nothing, |due| delete_at(due, resource, &item.meta, now)))
     }
+}
+
+struct PodCleaner {
+    requests: Arc<Cache<()>>,
+}
+
+fn build_for_pods(rig: &Rig) -> Box<dyn Room> {
+    let requests = rig.cache_if_served::<()>(&resource::POD_CERTIFICATE_REQUESTS);
+    rig.on_itself(&requests);
+    Box::new(PodCleaner { requests })
+}
+
+impl Room for PodCleaner {
+    fn reconcile(&self, key: &Key, now: Timestamp) -> Result<Plan, RoomError> {
+        let Some(item) = self.requests.get_key(key) else { return Ok(Plan::nothing()) };
+        let created = item.meta.creation_timestamp.as_deref().and_then(|text| time::parse(text).ok());
+        let due = created.and_then(|created| created.checked_add(OF_POD).ok());
+        let resource = &resource::POD_CERTIFICATE_REQUESTS;
+        Ok(due.map_or_else(Plan::nothing, |due| delete_at(due, resource, &item.meta, now)))
+    }
+}
+
+fn delete_at(due: Timestamp, resource: &GroupVersionResource, meta: &ObjectMeta, now: Timestamp) -> Plan {
+    if due > now {
+        return Plan::nothing().again(Duration::try_from(due.duration_since(now)).ok());
+    }
+    Plan::of(vec![Action::Delete(vec![Delete::new(resource, &Key::of(meta), &meta.uid)])])
 }
 
 /// When the request goes.

@@ -12,7 +12,7 @@ mod tests;
 
 pub use approve::APPROVING;
 pub use bundles::BUNDLES;
-pub use clean::CLEANER;
+pub use clean::{CLEANER, POD_CLEANER};
 pub use sign::SIGNING;
 
 use base::Timestamp;

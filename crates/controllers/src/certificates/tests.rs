@@ -1,7 +1,7 @@
 //! Requests of nodes and others on the fake API server, with a pretended authority.
 
 use super::*;
-use crate::kinds::resource::{CERTIFICATE_REQUESTS, NODES};
+use crate::kinds::resource::{CERTIFICATE_REQUESTS, NODES, POD_CERTIFICATE_REQUESTS};
 use crate::testing::Stage;
 use serde_json::json;
 
@@ -112,4 +112,20 @@ async fn other_signers_and_undecided_requests_are_left_alone_for_a_day() {
     assert_eq!(pending.api.all(&CERTIFICATE_REQUESTS).len(), 1);
     pending.settle(7_000).await;
     assert!(pending.api.all(&CERTIFICATE_REQUESTS).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_pods_are_kept_for_half_an_hour() {
+    let made = |name: &str, at: &str| json!({"metadata": {"namespace": "ns", "name": name, "creationTimestamp": at}});
+    let (young, old) = (made("young", "2025-12-31T23:50:00Z"), made("old", "2025-12-31T23:29:00Z"));
+    let objects = [(&POD_CERTIFICATE_REQUESTS, young), (&POD_CERTIFICATE_REQUESTS, old)];
+    let stage = Stage::new(&POD_CLEANER, &objects).await;
+    stage.settle(5).await;
+    let names =
+        || stage.api.all(&POD_CERTIFICATE_REQUESTS).iter().map(|it| it["metadata"]["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(), ["young"]);
+    stage.settle(1100).await;
+    assert_eq!(names(), ["young"]);
+    stage.settle(200).await;
+    assert!(names().is_empty());
 }
