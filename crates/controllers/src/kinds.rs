@@ -29,6 +29,7 @@ resources! {
     CRON_JOBS: "batch" "v1" "cronjobs" "CronJob";
     DAEMON_SETS: "apps" "v1" "daemonsets" "DaemonSet";
     DEPLOYMENTS: "apps" "v1" "deployments" "Deployment";
+    DEVICE_TAINT_RULES: "resource.k8s.io" "v1" "devicetaintrules" "DeviceTaintRule";
     DISRUPTION_BUDGETS: "policy" "v1" "poddisruptionbudgets" "PodDisruptionBudget";
     ENDPOINTS: "" "v1" "endpoints" "Endpoints";
     ENDPOINT_SLICES: "discovery.k8s.io" "v1" "endpointslices" "EndpointSlice";
@@ -47,6 +48,7 @@ resources! {
     RESOURCE_CLAIMS: "resource.k8s.io" "v1" "resourceclaims" "ResourceClaim";
     RESOURCE_CLAIM_TEMPLATES: "resource.k8s.io" "v1" "resourceclaimtemplates" "ResourceClaimTemplate";
     RESOURCE_QUOTAS: "" "v1" "resourcequotas" "ResourceQuota";
+    RESOURCE_SLICES: "resource.k8s.io" "v1" "resourceslices" "ResourceSlice";
     SECRETS: "" "v1" "secrets" "Secret";
     SERVICE_CIDRS: "networking.k8s.io" "v1" "servicecidrs" "ServiceCIDR";
     SERVICES: "" "v1" "services" "Service";

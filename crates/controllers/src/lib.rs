@@ -14,6 +14,7 @@ mod cluster_roles;
 mod cronjob;
 mod daemonset;
 mod deployment;
+mod device_eviction;
 mod disruption;
 mod endpoints;
 mod endpointslice;
@@ -82,6 +83,7 @@ pub const ALL: &[Def] = &[
     node_ipam::DEF,
     node::DEF,
     taint_eviction::DEF,
+    device_eviction::DEF,
     node_ttl::DEF,
     storage::BINDER,
     storage::EXPANDER,

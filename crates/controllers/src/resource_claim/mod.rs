@@ -80,7 +80,7 @@ fn keys_of_pod(change: &Change<PodView>) -> Vec<Key> {
 }
 
 /// Most pods have none, and need not be read for it.
-fn has_claims(pod: &Item<PodView>) -> bool {
+pub(crate) fn has_claims(pod: &Item<PodView>) -> bool {
     const FIELD: &[u8] = b"\"resourceClaims\"";
     pod.bytes.windows(FIELD.len()).any(|window| window == FIELD)
 }
@@ -99,7 +99,7 @@ fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
 }
 
 /// The names of the pod's claims, as far as they are known.
-fn names_of(pod: &Value) -> impl Iterator<Item = &str> {
+pub(crate) fn names_of(pod: &Value) -> impl Iterator<Item = &str> {
     let entries = list(pod, "/spec/resourceClaims").iter();
     entries.filter_map(|entry| match entry["resourceClaimName"].as_str() {
         Some(name) => Some(name),
