@@ -7,7 +7,7 @@ use crate::action::{Action, Create, Delete, Outcome, Patch, Plan};
 use crate::kinds::resource::{self, CONTROLLER_REVISIONS};
 use crate::ownership::{self, Owner};
 use crate::rig::RoomError;
-use client::{Item, Key, Projection};
+use client::{Item, Key};
 use meta::labels::Selector;
 use meta::{ObjectMeta, Reason};
 use serde::Deserialize;
@@ -16,15 +16,6 @@ use std::sync::Arc;
 
 /// The label by which pods tell their revision.
 pub const LABEL: &str = "controller-revision-hash";
-
-/// Revisions are few and read whole: nothing of them is worth keeping beside the bytes.
-pub struct RevisionView;
-
-impl Projection for RevisionView {
-    fn project(_object: &[u8]) -> Result<Self, serde_json::Error> {
-        Ok(RevisionView)
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Revision {
@@ -72,10 +63,10 @@ pub struct History {
 }
 
 /// Finds the revision of the subject's template among those it owns, or makes one.
-pub fn advance(subject: &Subject<'_>, candidates: Vec<Arc<Item<RevisionView>>>) -> Result<History, RoomError> {
+pub fn advance(subject: &Subject<'_>, candidates: Vec<Arc<Item<()>>>) -> Result<History, RoomError> {
     let claimed = ownership::claim(subject.owner, subject.selector, &CONTROLLER_REVISIONS, candidates);
     let mut actions = claimed.actions;
-    let decode = |item: &Arc<Item<RevisionView>>| {
+    let decode = |item: &Arc<Item<()>>| {
         item.decode::<Revision>().map_err(|why| RoomError::Decode { key: item.key.clone(), why })
     };
     let mut others: Vec<Revision> = claimed.owned.iter().map(decode).collect::<Result<_, _>>()?;

@@ -67,15 +67,6 @@ impl Projection for JobView {
     }
 }
 
-/// Nothing of a CronJob is looked up by anything but its name.
-struct CronJobView;
-
-impl Projection for CronJobView {
-    fn project(_object: &[u8]) -> Result<Self, serde_json::Error> {
-        Ok(CronJobView)
-    }
-}
-
 #[derive(Debug, Clone, Deserialize)]
 struct CronJob {
     metadata: ObjectMeta,
@@ -111,12 +102,12 @@ struct Observed {
 }
 
 struct CronJobs {
-    cron_jobs: Arc<Cache<CronJobView>>,
+    cron_jobs: Arc<Cache<()>>,
     jobs: Arc<Cache<JobView>>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
-    let cron_jobs = rig.cache::<CronJobView>(&resource::CRON_JOBS);
+    let cron_jobs = rig.cache::<()>(&resource::CRON_JOBS);
     let jobs = rig.cache::<JobView>(&resource::JOBS);
     rig.on_itself(&cron_jobs);
     rig.on(&jobs, job_changed);

@@ -13,11 +13,10 @@ mod status;
 mod tests;
 
 use crate::action::Plan;
-use crate::history::RevisionView;
 use crate::kinds::{kind, resource};
 use crate::ownership::{self, Owner};
 use crate::rig::{Def, Rig, Room, RoomError};
-use crate::views::{NodeView, PodView};
+use crate::views::{NodeView, PodView, selector_of, spec_of};
 use base::Timestamp;
 use client::queue::RETRY;
 use client::{Cache, Change, Item, Key, Projection, WorkQueue};
@@ -46,15 +45,8 @@ struct SetView {
 
 impl Projection for SetView {
     fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Set {
-            #[serde(default)]
-            spec: Value,
-        }
-        let set: Set = serde_json::from_slice(object)?;
-        let selector = Selector::from_json(&set.spec["selector"]).unwrap_or_else(|_| Selector::nothing());
-        let placement = Placement::of(&set.spec["template"]["spec"])?;
-        Ok(SetView { selector, placement })
+        let spec = spec_of(object)?;
+        Ok(SetView { selector: selector_of(&spec), placement: Placement::of(&spec["template"]["spec"])? })
     }
 }
 
@@ -107,7 +99,7 @@ struct Observed {
     nodes: Vec<Place>,
     /// Its pods and those it might adopt.
     pods: Vec<Arc<Item<PodView>>>,
-    revisions: Vec<Arc<Item<RevisionView>>>,
+    revisions: Vec<Arc<Item<()>>>,
 }
 
 /// A node as a set sees it.
@@ -120,7 +112,7 @@ struct Sets {
     sets: Arc<Cache<SetView>>,
     pods: Arc<Cache<PodView>>,
     nodes: Arc<Cache<NodeView>>,
-    revisions: Arc<Cache<RevisionView>>,
+    revisions: Arc<Cache<()>>,
     failures: Mutex<Failures>,
 }
 
@@ -128,7 +120,7 @@ fn build(rig: &Rig) -> Box<dyn Room> {
     let sets = rig.cache::<SetView>(&resource::DAEMON_SETS);
     let pods = rig.cache::<PodView>(&resource::PODS);
     let nodes = rig.cache::<NodeView>(&resource::NODES);
-    let revisions = rig.cache::<RevisionView>(&resource::CONTROLLER_REVISIONS);
+    let revisions = rig.cache::<()>(&resource::CONTROLLER_REVISIONS);
     rig.on_itself(&sets);
     let all = sets.clone();
     rig.on(&pods, move |change, queue| owned_changed(&all, change, queue));

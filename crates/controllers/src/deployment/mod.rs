@@ -15,10 +15,10 @@ use crate::kinds::{kind, resource};
 use crate::ownership::Owner;
 use crate::replicaset::{ReplicaSet, SetView};
 use crate::rig::{Def, Rig, Room, RoomError};
-use crate::views::PodView;
+use crate::views::{PodView, SelectorView};
 use base::Timestamp;
 use client::queue::RETRY;
-use client::{Cache, Change, Item, Key, Projection, WorkQueue};
+use client::{Cache, Change, Item, Key, WorkQueue};
 use meta::labels::Selector;
 use meta::{ObjectMeta, OwnerReference};
 use serde::Deserialize;
@@ -33,24 +33,6 @@ pub const DEF: Def = Def {
     retry: RETRY,
     build,
 };
-
-/// A Deployment's selector, by which ReplicaSets that nobody controls find it.
-struct DeploymentView {
-    selector: Selector,
-}
-
-impl Projection for DeploymentView {
-    fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Deployment {
-            #[serde(default)]
-            spec: Value,
-        }
-        let deployment: Deployment = serde_json::from_slice(object)?;
-        let selector = Selector::from_json(&deployment.spec["selector"]).unwrap_or_else(|_| Selector::nothing());
-        Ok(DeploymentView { selector })
-    }
-}
 
 #[derive(Debug, Clone, Deserialize)]
 struct Deployment {
@@ -157,13 +139,13 @@ struct Observed {
 }
 
 struct Deployments {
-    deployments: Arc<Cache<DeploymentView>>,
+    deployments: Arc<Cache<SelectorView>>,
     sets: Arc<Cache<SetView<ReplicaSet>>>,
     pods: Arc<Cache<PodView>>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
-    let deployments = rig.cache::<DeploymentView>(&resource::DEPLOYMENTS);
+    let deployments = rig.cache::<SelectorView>(&resource::DEPLOYMENTS);
     let sets = rig.cache::<SetView<ReplicaSet>>(&resource::REPLICA_SETS);
     let pods = rig.cache::<PodView>(&resource::PODS);
     rig.on_itself(&deployments);
@@ -175,7 +157,7 @@ fn build(rig: &Rig) -> Box<dyn Room> {
 }
 
 /// Wakes the Deployment a ReplicaSet belongs to or left; of one that nobody controls, all that match.
-fn set_changed(deployments: &Cache<DeploymentView>, change: &Change<SetView<ReplicaSet>>, queue: &WorkQueue<Key>) {
+fn set_changed(deployments: &Cache<SelectorView>, change: &Change<SetView<ReplicaSet>>, queue: &WorkQueue<Key>) {
     for set in change.states() {
         if let Some(owner) = set.meta.controller().filter(|owner| is_deployment(owner)) {
             queue.add(Key::new(&set.meta.namespace, &owner.name));

@@ -184,7 +184,7 @@ impl World {
     fn open(self: &Arc<Self>, custom: CustomKind, caches: &Caches, queue: &WorkQueue<Key>) {
         let place = (custom.resource.group.to_string(), custom.resource.resource.to_string());
         let cache = caches.watch::<()>(Selection::all(custom.resource.clone()));
-        let CustomKind { resource, kind, namespaced } = custom;
+        let CustomKind { resource, kind, namespaced, .. } = custom;
         let watched = Arc::new(Watched { resource, kind, namespaced, cache });
         self.write().insert(place.clone(), watched.clone());
         self.follow(place, &watched, queue);

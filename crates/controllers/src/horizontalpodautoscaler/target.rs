@@ -1,7 +1,7 @@
 //! What an autoscaler scales: which resources its reference can mean.
 
 use super::object::Reference;
-use crate::views::DefinitionView;
+use crate::views::{DefinitionView, custom_kind};
 use client::Cache;
 use meta::{GroupVersion, GroupVersionResource};
 use std::sync::Arc;
@@ -39,12 +39,7 @@ impl Kinds {
         let rows = kinds::all().iter().filter(|row| row.group == group && row.kind == kind);
         let served = |row: &&kinds::Kind| row.stability == kinds::Stability::Ga && row.served_by_default;
         let built_in = rows.filter(served).max_by_key(|row| row.version_priority).map(|row| row.gvr());
-        built_in.or_else(|| {
-            let customs = self.0.list();
-            let served = customs.iter().filter_map(|definition| definition.view.served.as_ref());
-            let mut of_kind = served.filter(|custom| custom.kind.group == group && custom.kind.kind == kind);
-            of_kind.next().map(|custom| custom.resource.clone())
-        })
+        built_in.or_else(|| custom_kind(&self.0, group, kind).map(|custom| custom.resource))
     }
 }
 

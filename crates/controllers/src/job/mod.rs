@@ -21,10 +21,10 @@ use crate::action::Plan;
 use crate::kinds::{kind, resource};
 use crate::ownership::{self, Owner};
 use crate::rig::{Def, Rig, Room, RoomError};
-use crate::views::{self, JOB_TRACKING, PodView};
+use crate::views::{self, JOB_TRACKING, PodView, SelectorView};
 use backoff::{Backoffs, Record};
 use base::Timestamp;
-use client::{Cache, Change, Item, Key, Projection, WorkQueue};
+use client::{Cache, Change, Item, Key, WorkQueue};
 use meta::labels::Selector;
 use meta::{ObjectMeta, OwnerReference, conditions};
 use policy::{FailurePolicy, SuccessPolicy};
@@ -45,24 +45,6 @@ pub const DEF: Def = Def {
 
 /// The name in managedBy under which a Job is this controller's.
 const SELF: &str = "kubernetes.io/job-controller";
-
-/// A job's selector, by which pods that nobody controls find it.
-struct JobView {
-    selector: Selector,
-}
-
-impl Projection for JobView {
-    fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Job {
-            #[serde(default)]
-            spec: Value,
-        }
-        let job: Job = serde_json::from_slice(object)?;
-        let selector = Selector::from_json(&job.spec["selector"]).unwrap_or_else(|_| Selector::nothing());
-        Ok(JobView { selector })
-    }
-}
 
 /// A job as the plan reads it.
 #[derive(Debug, Clone, Deserialize)]
@@ -134,14 +116,14 @@ struct Observed {
 }
 
 struct Jobs {
-    jobs: Arc<Cache<JobView>>,
+    jobs: Arc<Cache<SelectorView>>,
     pods: Arc<Cache<PodView>>,
     backoffs: Arc<Backoffs>,
     released: Arc<Released>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
-    let jobs = rig.cache::<JobView>(&resource::JOBS);
+    let jobs = rig.cache::<SelectorView>(&resource::JOBS);
     let pods = rig.cache::<PodView>(&resource::PODS);
     rig.on_itself(&jobs);
     let all = jobs.clone();
@@ -151,7 +133,7 @@ fn build(rig: &Rig) -> Box<dyn Room> {
 
 /// Wakes the job a pod belongs to or left, or that has yet to count it; of a pod that nobody controls,
 /// all jobs that match it.
-fn pod_changed(jobs: &Cache<JobView>, change: &Change<PodView>, queue: &WorkQueue<Key>) {
+fn pod_changed(jobs: &Cache<SelectorView>, change: &Change<PodView>, queue: &WorkQueue<Key>) {
     for pod in change.states() {
         let owner = pod.meta.controller().filter(|owner| is_job(owner)).map(|owner| &owner.name);
         let tracked = pod.meta.finalizers.iter().any(|one| one == JOB_TRACKING);
@@ -168,7 +150,7 @@ fn is_job(owner: &OwnerReference) -> bool {
 }
 
 impl Jobs {
-    fn observe(&self, item: &Item<JobView>) -> Result<Observed, RoomError> {
+    fn observe(&self, item: &Item<SelectorView>) -> Result<Observed, RoomError> {
         let key = &item.key;
         let job: Job = item.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
         let selector = item.view.selector.clone();

@@ -1,16 +1,16 @@
 //! Pods that wait to be counted by a job that never will: it is gone, or finished, or another now
 //! has its name. Their finalizers go.
 
-use super::{JobView, Observed, pod};
+use super::{Observed, pod};
 use crate::action::{Action, Plan};
 use crate::kinds::resource;
-use crate::views::{PodView, TRACKED};
+use crate::views::{PodView, SelectorView, TRACKED};
 use client::{Cache, Item, Key};
 use serde_json::Value;
 use std::sync::Arc;
 
 /// The pods that wait for a job of this name, but not for this one.
-pub(super) fn find(pods: &Cache<PodView>, key: &Key, job: Option<&Item<JobView>>) -> Vec<Arc<Item<PodView>>> {
+pub(super) fn find(pods: &Cache<PodView>, key: &Key, job: Option<&Item<SelectorView>>) -> Vec<Arc<Item<PodView>>> {
     let waits_in_vain = |pod: &Arc<Item<PodView>>| match (pod.meta.controller(), job) {
         (Some(owner), Some(job)) => owner.uid != job.meta.uid,
         // It may yet be adopted.

@@ -15,7 +15,7 @@ use crate::action::Plan;
 use crate::kinds::{kind, resource};
 use crate::ownership::{self, Owner};
 use crate::rig::{Def, Rig, Room, RoomError};
-use crate::views::PodView;
+use crate::views::{PodView, spec_of};
 use base::Timestamp;
 use base::collections::HashMap;
 use client::queue::RETRY;
@@ -84,13 +84,7 @@ pub(crate) struct SetView<F> {
 
 impl<F: Flavour> Projection for SetView<F> {
     fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Set {
-            #[serde(default)]
-            spec: Value,
-        }
-        let set: Set = serde_json::from_slice(object)?;
-        let selector = F::selector(&set.spec).unwrap_or_else(|_| Selector::nothing());
+        let selector = F::selector(&spec_of(object)?).unwrap_or_else(|_| Selector::nothing());
         Ok(SetView { selector, flavour: PhantomData })
     }
 }

@@ -1,7 +1,7 @@
 //! The claims of a set's pods: their names, how they are made, and with whom they go.
 
 use super::member::{self, Pod};
-use super::{ClaimView, Observed, Set};
+use super::{Observed, Set};
 use crate::action::{Action, Create, Patch};
 use crate::announce::Voice;
 use crate::kinds::{kind, resource};
@@ -40,7 +40,7 @@ pub(super) enum Standing {
 
 pub(super) fn standing(observed: &Observed, ordinal: i64) -> Standing {
     let pod = member::name(&observed.set, ordinal);
-    let is_going = |claim: &Item<ClaimView>| {
+    let is_going = |claim: &Item<()>| {
         let of_earlier_pod = |owner: &meta::OwnerReference| owner.kind == kind::PODS.kind && owner.name == pod;
         claim.meta.is_deleting() || claim.meta.owner_references.iter().any(of_earlier_pod)
     };

@@ -13,14 +13,13 @@ mod status;
 mod tests;
 
 use crate::action::Plan;
-use crate::history::RevisionView;
 use crate::kinds::{kind, resource};
 use crate::ownership::{self, Owner};
 use crate::rig::{Def, Rig, Room, RoomError};
-use crate::views::PodView;
+use crate::views::{PodView, SelectorView};
 use base::Timestamp;
 use client::queue::RETRY;
-use client::{Cache, Change, Item, Key, Projection, WorkQueue};
+use client::{Cache, Change, Item, Key, WorkQueue};
 use meta::labels::Selector;
 use meta::{ObjectMeta, OwnerReference};
 use serde::Deserialize;
@@ -36,33 +35,6 @@ pub const DEF: Def = Def {
     retry: RETRY,
     build,
 };
-
-/// A set's selector, by which pods and revisions that nobody controls find it.
-struct SetView {
-    selector: Selector,
-}
-
-impl Projection for SetView {
-    fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Set {
-            #[serde(default)]
-            spec: Value,
-        }
-        let set: Set = serde_json::from_slice(object)?;
-        let selector = Selector::from_json(&set.spec["selector"]).unwrap_or_else(|_| Selector::nothing());
-        Ok(SetView { selector })
-    }
-}
-
-/// Of a claim only the metadata matters.
-struct ClaimView;
-
-impl Projection for ClaimView {
-    fn project(_object: &[u8]) -> Result<Self, serde_json::Error> {
-        Ok(ClaimView)
-    }
-}
 
 /// A set as the plan reads it.
 #[derive(Debug, Clone, Deserialize)]
@@ -148,23 +120,23 @@ struct Observed {
     selector: Selector,
     /// Its pods and those it might adopt.
     pods: Vec<Arc<Item<PodView>>>,
-    revisions: Vec<Arc<Item<RevisionView>>>,
+    revisions: Vec<Arc<Item<()>>>,
     /// The claims of its pods that there are, by name.
-    claims: BTreeMap<String, Arc<Item<ClaimView>>>,
+    claims: BTreeMap<String, Arc<Item<()>>>,
 }
 
 struct Sets {
-    sets: Arc<Cache<SetView>>,
+    sets: Arc<Cache<SelectorView>>,
     pods: Arc<Cache<PodView>>,
-    revisions: Arc<Cache<RevisionView>>,
-    claims: Arc<Cache<ClaimView>>,
+    revisions: Arc<Cache<()>>,
+    claims: Arc<Cache<()>>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
-    let sets = rig.cache::<SetView>(&resource::STATEFUL_SETS);
+    let sets = rig.cache::<SelectorView>(&resource::STATEFUL_SETS);
     let pods = rig.cache::<PodView>(&resource::PODS);
-    let revisions = rig.cache::<RevisionView>(&resource::CONTROLLER_REVISIONS);
-    let claims = rig.cache::<ClaimView>(&resource::PERSISTENT_VOLUME_CLAIMS);
+    let revisions = rig.cache::<()>(&resource::CONTROLLER_REVISIONS);
+    let claims = rig.cache::<()>(&resource::PERSISTENT_VOLUME_CLAIMS);
     rig.on_itself(&sets);
     let all = sets.clone();
     rig.on(&pods, move |change, queue| owned_changed(&all, change, queue));
@@ -174,7 +146,7 @@ fn build(rig: &Rig) -> Box<dyn Room> {
 }
 
 /// Wakes the set that a pod or revision belongs to or left; of one that nobody controls, all that match.
-fn owned_changed<P>(sets: &Cache<SetView>, change: &Change<P>, queue: &WorkQueue<Key>) {
+fn owned_changed<P>(sets: &Cache<SelectorView>, change: &Change<P>, queue: &WorkQueue<Key>) {
     ownership::wake_controller(is_stateful_set, change, queue);
     ownership::wake_matching(sets, |view| &view.selector, change, queue);
 }
@@ -201,7 +173,7 @@ impl Sets {
         Ok(Some(Observed { owner, set, selector, pods, revisions, claims }))
     }
 
-    fn claims_of(&self, set: &Set, pods: &[Arc<Item<PodView>>]) -> BTreeMap<String, Arc<Item<ClaimView>>> {
+    fn claims_of(&self, set: &Set, pods: &[Arc<Item<PodView>>]) -> BTreeMap<String, Arc<Item<()>>> {
         if set.spec.volume_claim_templates.is_empty() {
             return BTreeMap::new();
         }

@@ -1,8 +1,9 @@
 //! A CustomResourceDefinition as rooms see it that look after objects of any kind.
 
-use client::Projection;
+use client::{Cache, Projection};
 use meta::{GroupVersionKind, GroupVersionResource};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// What a definition stands for, while it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,21 @@ pub struct CustomKind {
     pub resource: GroupVersionResource,
     pub kind: GroupVersionKind,
     pub namespaced: bool,
+    /// Its replicas can be asked for and set.
+    pub scaled: bool,
+}
+
+/// The custom kind that is served, in whatever version.
+pub fn custom_kind(definitions: &Cache<DefinitionView>, group: &str, kind: &str) -> Option<CustomKind> {
+    let all = definitions.list();
+    let mut served = all.iter().filter_map(|definition| definition.view.served.as_ref());
+    served.find(|custom| custom.kind.group == group && custom.kind.kind == kind).cloned()
+}
+
+/// The same by the name of its resource.
+pub fn custom_resource(definitions: &Cache<DefinitionView>, group: &str, resource: &str) -> Option<CustomKind> {
+    // Definitions are named after what they define.
+    definitions.get("", &format!("{resource}.{group}"))?.view.served.clone()
 }
 
 #[derive(Deserialize)]
@@ -46,6 +62,13 @@ struct Version {
     name: String,
     served: bool,
     storage: bool,
+    subresources: Subresources,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Subresources {
+    scale: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]
@@ -82,6 +105,7 @@ impl Projection for DefinitionView {
                 kind: spec.names.kind.into(),
             },
             namespaced: spec.scope == "Namespaced",
+            scaled: version.subresources.scale.is_some(),
         });
         Ok(DefinitionView { served })
     }

@@ -1,10 +1,11 @@
 //! What controllers need of a pod.
 
-use super::{JOB_NAME, JOB_TRACKING, NODE, TRACKED};
+use super::{CLAIM, JOB_NAME, JOB_TRACKING, NODE, TRACKED};
 use base::Timestamp;
 use client::{Item, Key, Projection};
-use meta::time;
+use meta::{ObjectMeta, time};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -23,6 +24,14 @@ pub struct NamedPort {
     pub name: String,
     pub port: i32,
     pub protocol: String,
+}
+
+/// What the claim behind a volume is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ClaimName {
+    Given(String),
+    /// After the pod and this volume of it.
+    Made(String),
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -44,9 +53,18 @@ pub struct PodView {
     pub disrupted_since: Option<Timestamp>,
     /// Pods that never restart a container are of no use to a Service once they ended.
     pub restarts_never: bool,
+    claims: Vec<ClaimName>,
 }
 
 impl PodView {
+    /// The names of the claims that the pod's volumes are made of; `meta` is the pod's.
+    pub fn claims(&self, meta: &ObjectMeta) -> impl Iterator<Item = String> {
+        self.claims.iter().map(move |claim| match claim {
+            ClaimName::Given(name) => name.clone(),
+            ClaimName::Made(volume) => format!("{}-{volume}", meta.name),
+        })
+    }
+
     pub fn is_finished(&self) -> bool {
         matches!(self.phase, Phase::Succeeded | Phase::Failed)
     }
@@ -108,11 +126,13 @@ impl Projection for PodView {
                 .collect(),
             disrupted_since: disrupted.and_then(|condition| time::parse(&condition.last_transition_time).ok()),
             restarts_never: pod.spec.restart_policy == "Never",
+            claims: pod.spec.volumes.into_iter().filter_map(Volume::claim).collect(),
         })
     }
 
     fn index(item: &Item<Self>, add: &mut dyn FnMut(&'static str, &str)) {
         add(NODE, &item.view.node);
+        item.view.claims(&item.meta).for_each(|claim| add(CLAIM, Key::new(&item.meta.namespace, &claim).as_str()));
         if item.meta.finalizers.iter().any(|one| one == JOB_TRACKING) {
             let by_label = || item.meta.labels.get(JOB_NAME).map(String::as_str);
             let owner = item.meta.controller().filter(|owner| owner.kind == "Job").map(|owner| owner.name.as_str());
@@ -138,6 +158,30 @@ struct Spec {
     restart_policy: String,
     containers: Vec<Container>,
     init_containers: Vec<Container>,
+    volumes: Vec<Volume>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Volume {
+    name: String,
+    persistent_volume_claim: Option<ClaimSource>,
+    ephemeral: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct ClaimSource {
+    claim_name: String,
+}
+
+impl Volume {
+    fn claim(self) -> Option<ClaimName> {
+        match self.persistent_volume_claim {
+            Some(source) => Some(ClaimName::Given(source.claim_name)),
+            None => self.ephemeral.map(|_| ClaimName::Made(self.name)),
+        }
+    }
 }
 
 #[derive(Deserialize, Default)]
