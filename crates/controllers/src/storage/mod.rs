@@ -4,6 +4,7 @@
 //! Nothing here makes or removes storage: provisioners and nodes do.
 
 mod binder;
+mod claims;
 mod ephemeral;
 mod expander;
 mod matching;
@@ -12,9 +13,10 @@ mod protection;
 mod tests;
 
 pub use binder::DEF as BINDER;
+pub use claims::DEF as CLAIM_PROTECTION;
 pub use ephemeral::DEF as EPHEMERAL;
 pub use expander::DEF as EXPANDER;
-pub use protection::{ATTRIBUTES as ATTRIBUTES_PROTECTION, CLAIMS as CLAIM_PROTECTION, VOLUMES as VOLUME_PROTECTION};
+pub use protection::{ATTRIBUTES as ATTRIBUTES_PROTECTION, VOLUMES as VOLUME_PROTECTION};
 
 use serde_json::Value;
 

@@ -1,26 +1,16 @@
-//! Claims stay while pods use them, volumes while claims are bound to them, attribute classes while
-//! either names them: a finalizer holds each.
+//! Volumes stay while claims are bound to them, attribute classes while either names them: a
+//! finalizer holds each.
 
-use super::{claims_of, text};
+use super::text;
 use crate::action::{Action, Plan, Update};
 use crate::kinds::resource;
 use crate::rig::{Def, Rig, Room, RoomError};
-use crate::views::PodView;
 use base::Timestamp;
 use client::queue::RETRY;
 use client::{Cache, Item, Key};
 use meta::GroupVersionResource;
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-pub const CLAIMS: Def = Def {
-    name: "persistentvolumeclaim-protection-controller",
-    identity: "pvc-protection-controller",
-    component: "pvc-protection-controller",
-    workers: 1,
-    retry: RETRY,
-    build: build_claims,
-};
 
 pub const VOLUMES: Def = Def {
     name: "persistentvolume-protection-controller",
@@ -54,29 +44,6 @@ fn build_volumes(rig: &Rig) -> Box<dyn Room> {
     let in_use = Box::new(|volume: &Value| text(volume, "/status/phase") == "Bound");
     let finalizer = "kubernetes.io/pv-protection";
     Box::new(Protection { resource: resource::PERSISTENT_VOLUMES, finalizer, objects, in_use })
-}
-
-fn build_claims(rig: &Rig) -> Box<dyn Room> {
-    let objects = rig.cache::<()>(&resource::PERSISTENT_VOLUME_CLAIMS);
-    let pods = rig.cache::<PodView>(&resource::PODS);
-    rig.on_itself(&objects);
-    let all = Arc::downgrade(&objects);
-    rig.on(&pods, move |change, queue| {
-        let Some(gone) = change.old.as_ref().filter(|_| change.new.is_none()) else { return };
-        let Some(claims) = all.upgrade().filter(|claims| !claims.is_empty()) else { return };
-        let names = gone.decode::<Value>().map(|pod| claims_of(&pod)).unwrap_or_default();
-        for claim in names.iter().filter_map(|name| claims.get(&gone.meta.namespace, name)) {
-            queue.add(claim.key.clone());
-        }
-    });
-    let in_use = Box::new(move |claim: &Value| {
-        let (namespace, name) = (text(claim, "/metadata/namespace"), text(claim, "/metadata/name"));
-        // A pod without a node will not be started with a claim that is going.
-        let mut placed = pods.list_in(namespace).into_iter().filter(|pod| !pod.view.node.is_empty());
-        placed.any(|pod| pod.decode::<Value>().is_ok_and(|pod| claims_of(&pod).iter().any(|claim| claim == name)))
-    });
-    let finalizer = "kubernetes.io/pvc-protection";
-    Box::new(Protection { resource: resource::PERSISTENT_VOLUME_CLAIMS, finalizer, objects, in_use })
 }
 
 fn build_attributes(rig: &Rig) -> Box<dyn Room> {

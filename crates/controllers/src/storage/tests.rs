@@ -102,6 +102,59 @@ async fn used_claims_and_bound_volumes_stay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bound_claim_tells_whether_a_pod_names_it() {
+    let held = |name: &str, phase: &str| {
+        let mut claim = claim(name, "1Gi", "");
+        claim["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
+        claim["status"]["phase"] = json!(phase);
+        claim
+    };
+    let objects =
+        [(&PERSISTENT_VOLUME_CLAIMS, held("p-v", "Bound")), (&PERSISTENT_VOLUME_CLAIMS, held("b", "Pending"))];
+    let stage = Stage::new(&CLAIM_PROTECTION, &objects).await;
+    let told = |stage: &Stage, name: &str| {
+        let claim = stage.api.get(&PERSISTENT_VOLUME_CLAIMS, "ns", name).unwrap();
+        let told = meta::conditions::find(&claim["status"]["conditions"], "Unused").cloned().unwrap_or_default();
+        ["status", "reason", "message", "lastTransitionTime"].map(|field| told[field].as_str().unwrap_or("").to_owned())
+    };
+    let unused = ["True", "NoPodsUsingPVC", "No pods are currently referencing this PVC"].map(str::to_owned);
+    let used = ["False", "PodUsingPVC", "A pod is currently referencing this PVC"].map(str::to_owned);
+    assert_eq!(told(&stage, "p-v")[..3], unused);
+    assert_eq!(told(&stage, "b"), [""; 4], "one that is not bound says nothing");
+    // A pod counts before it has a node, and until it has ended.
+    let volumes = json!([{"name": "v", "ephemeral": {}}, {"name": "w", "persistentVolumeClaim": {"claimName": "b"}}]);
+    let mut pod = json!({"metadata": {"namespace": "ns", "name": "p", "uid": "u"}, "spec": {"volumes": volumes}});
+    stage.settle(60).await;
+    stage.api.put(&PODS, pod.clone());
+    stage.settle(5).await;
+    assert_eq!(told(&stage, "p-v")[..3], used);
+    pod["status"] = json!({"phase": "Succeeded"});
+    stage.settle(60).await;
+    stage.api.put(&PODS, pod);
+    stage.settle(5).await;
+    assert_eq!(told(&stage, "p-v")[..3], unused);
+    assert!(told(&stage, "p-v")[3].as_str() > "2026-01-01T00:02:00Z", "{:?}", told(&stage, "p-v"));
+    stage.writes();
+    stage.settle(3600).await;
+    assert!(stage.writes().is_empty(), "nothing changes, nothing is written");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_is_not_let_go_for_a_cache_that_is_behind() {
+    let mut going = claim("used", "1Gi", "");
+    going["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
+    let stage = Stage::new(&CLAIM_PROTECTION, &[(&PERSISTENT_VOLUME_CLAIMS, going.clone())]).await;
+    stage.api.hold(&PODS, true);
+    let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "used"}}]);
+    let pod = json!({"metadata": {"namespace": "ns", "name": "p"}, "spec": {"nodeName": "n1", "volumes": volumes}});
+    stage.api.put(&PODS, pod);
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    stage.api.put(&PERSISTENT_VOLUME_CLAIMS, going);
+    stage.settle(30).await;
+    assert!(stage.writes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn attribute_classes_stay_as_long_as_anybody_names_them() {
     let going = |name: &str| {
         let finalizers = json!(["kubernetes.io/vac-protection"]);
