@@ -12,16 +12,15 @@ mod tests;
 use crate::action::{Action, Patch, Plan};
 use crate::kinds::resource;
 use crate::rig::{Def, Rig, Room, RoomError};
-use crate::views::PodView;
+use crate::views::{PodView, SelectorView};
 use base::Timestamp;
 use client::queue::RETRY;
-use client::{Cache, Change, Item, Key, Projection, WorkQueue};
+use client::{Cache, Change, Item, Key, WorkQueue};
 use jiff::SignedDuration;
 use meta::conditions::{self, Condition};
-use meta::labels::Selector;
-use scale::Scales;
-use serde::Deserialize;
+use scale::{Scales, Told};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,33 +38,14 @@ const DISRUPTION_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
 /// Keys of pods; no budget has such a name.
 const POD: &str = "pod:";
 
-/// The pods that a budget guards.
-struct BudgetView {
-    selector: Selector,
-}
-
-impl Projection for BudgetView {
-    fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Budget {
-            #[serde(default)]
-            spec: Value,
-        }
-        let budget: Budget = serde_json::from_slice(object)?;
-        // One that cannot be read guards nothing.
-        let selector = Selector::from_json(&budget.spec["selector"]).unwrap_or_else(|_| Selector::nothing());
-        Ok(BudgetView { selector })
-    }
-}
-
 struct Disruption {
-    budgets: Arc<Cache<BudgetView>>,
+    budgets: Arc<Cache<SelectorView>>,
     pods: Arc<Cache<PodView>>,
-    scales: Scales,
+    scales: Arc<Scales>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
-    let budgets = rig.cache::<BudgetView>(&resource::DISRUPTION_BUDGETS);
+    let budgets = rig.cache::<SelectorView>(&resource::DISRUPTION_BUDGETS);
     let pods = rig.cache::<PodView>(&resource::PODS);
     rig.on_itself(&budgets);
     let all = Arc::downgrade(&budgets);
@@ -74,10 +54,10 @@ fn build(rig: &Rig) -> Box<dyn Room> {
             pod_changed(&budgets, change, queue);
         }
     });
-    Box::new(Disruption { budgets, pods, scales: Scales::new(rig) })
+    Box::new(Disruption { budgets, pods, scales: Arc::new(Scales::new(rig)) })
 }
 
-fn pod_changed(budgets: &Cache<BudgetView>, change: &Change<PodView>, queue: &WorkQueue<Key>) {
+fn pod_changed(budgets: &Cache<SelectorView>, change: &Change<PodView>, queue: &WorkQueue<Key>) {
     let Some(pod) = change.latest() else { return };
     let was_marked = change.old.as_ref().is_some_and(|old| old.view.disrupted_since.is_some());
     if pod.view.disrupted_since.is_some() && !was_marked {
@@ -110,7 +90,19 @@ impl Room for Disruption {
         let object: Value = budget.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
         let guarded = |pod: &Arc<Item<PodView>>| budget.view.selector.matches(&pod.meta.labels);
         let pods: Vec<_> = self.pods.list_in(key.namespace()).into_iter().filter(guarded).collect();
-        Ok(plan::plan(&object, &pods, &|pods| self.scales.expected(pods), now))
+        let asks = if plan::counts_scale(&object) { self.scales.asks(&pods) } else { BTreeMap::new() };
+        if asks.is_empty() {
+            return Ok(plan::plan(&object, &pods, &|pods| self.scales.expected(pods, &Told::new()), now));
+        }
+        let scales = self.scales.clone();
+        let (uids, requests): (Vec<String>, Vec<_>) = asks.into_iter().unzip();
+        Ok(Plan::of(vec![Action::Ask(requests)]).then(move |outcome| {
+            let answers = uids.into_iter().zip(&outcome.answers);
+            let told: Told = answers.map(|(uid, answer)| (uid.clone(), scale::read(answer, &uid))).collect();
+            let plan = plan::plan(&object, &pods, &|pods| scales.expected(pods, &told), now);
+            // Nothing will tell of that the server answers again.
+            if told.values().any(Result::is_err) { plan.unfinished() } else { plan }
+        }))
     }
 }
 

@@ -65,6 +65,12 @@ fn about(budget: &Value) -> ObjectRef {
     ObjectRef::of(&kind::DISRUPTION_BUDGETS, &meta)
 }
 
+/// Whether what counts is what the pods' controllers want, not the pods there are.
+pub fn counts_scale(budget: &Value) -> bool {
+    let spec = &budget["spec"];
+    !spec["maxUnavailable"].is_null() || spec["minAvailable"].is_string()
+}
+
 fn counts(budget: &Value, pods: &Pods, scale: &dyn Fn(&Pods) -> Result<Expected, String>) -> Result<Counts, String> {
     let spec = &budget["spec"];
     let here = i64::try_from(pods.len()).unwrap_or(i64::MAX);

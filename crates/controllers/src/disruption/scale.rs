@@ -2,9 +2,9 @@
 
 use crate::kinds::{kind, resource};
 use crate::rig::Rig;
-use crate::views::PodView;
-use client::{Cache, Item, Projection};
-use meta::{GroupVersion, OwnerReference};
+use crate::views::{CustomKind, DefinitionView, PodView, custom_kind};
+use client::{Cache, Error, Item, Projection, Request, Verb};
+use meta::{GroupVersion, OwnerReference, Reason};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +37,11 @@ pub struct Expected {
     pub unmanaged: Vec<String>,
 }
 
+/// What the server said of the scales of custom controllers, by their uids.
+pub type Told = BTreeMap<String, Result<Option<i64>, String>>;
+
 pub struct Scales {
+    definitions: Arc<Cache<DefinitionView>>,
     controllers: Arc<Cache<ScaleView>>,
     sets: Arc<Cache<ScaleView>>,
     deployments: Arc<Cache<ScaleView>>,
@@ -49,6 +53,7 @@ type Scaled = Option<(String, i64)>;
 impl Scales {
     pub fn new(rig: &Rig) -> Self {
         Scales {
+            definitions: rig.cache_if_served(&resource::CUSTOM_RESOURCE_DEFINITIONS),
             controllers: rig.cache(&resource::REPLICATION_CONTROLLERS),
             sets: rig.cache(&resource::REPLICA_SETS),
             deployments: rig.cache(&resource::DEPLOYMENTS),
@@ -56,9 +61,26 @@ impl Scales {
         }
     }
 
+    /// The custom controllers of pods (by uid), and how to ask for their scales: there is no cache of
+    /// them.
+    pub fn asks(&self, pods: &[Arc<Item<PodView>>]) -> BTreeMap<String, Request> {
+        let mut asks = BTreeMap::new();
+        for pod in pods {
+            let Some(owner) = pod.meta.controller().filter(|owner| !asks.contains_key(&owner.uid)) else { continue };
+            let Some(custom) = self.custom(owner).filter(|custom| custom.scaled) else { continue };
+            let request = Request::new(Verb::Get, custom.resource).namespace(&pod.meta.namespace);
+            asks.insert(owner.uid.clone(), request.name(&owner.name).subresource("scale"));
+        }
+        asks
+    }
+
+    fn custom(&self, owner: &OwnerReference) -> Option<CustomKind> {
+        custom_kind(&self.definitions, &group(owner), &owner.kind)
+    }
+
     /// # Errors
     /// A controller that cannot be found or has no scale, in upstream's words.
-    pub fn expected(&self, pods: &[Arc<Item<PodView>>]) -> Result<Expected, String> {
+    pub fn expected(&self, pods: &[Arc<Item<PodView>>], told: &Told) -> Result<Expected, String> {
         let mut expected = Expected::default();
         let mut seen: BTreeMap<String, i64> = BTreeMap::new();
         for pod in pods {
@@ -69,7 +91,7 @@ impl Scales {
             if seen.contains_key(&owner.uid) {
                 continue;
             }
-            let found = self.find(&pod.meta.namespace, owner)?;
+            let found = self.find(&pod.meta.namespace, owner, told)?;
             let (uid, scale) = found.ok_or_else(|| format!("found no controllers for pod {:?}", pod.meta.name))?;
             seen.insert(uid, scale);
         }
@@ -77,9 +99,8 @@ impl Scales {
         Ok(expected)
     }
 
-    fn find(&self, namespace: &str, owner: &OwnerReference) -> Result<Scaled, String> {
-        let group = GroupVersion::parse(&owner.api_version).map(|version| version.group).unwrap_or_default();
-        match (&*group, owner.kind.as_str()) {
+    fn find(&self, namespace: &str, owner: &OwnerReference, told: &Told) -> Result<Scaled, String> {
+        match (&*group(owner), owner.kind.as_str()) {
             ("", "ReplicationController") => Ok(scale(&self.controllers, namespace, owner)),
             ("apps", "StatefulSet") => Ok(scale(&self.stateful, namespace, owner)),
             ("apps", "ReplicaSet") => {
@@ -91,13 +112,54 @@ impl Scales {
                 })
             }
             (group, name) => match kinds::all().iter().find(|row| row.group == group && row.kind == name) {
-                Some(row) => Err(match group {
-                    "" => format!("{} does not implement the scale subresource", row.resource),
-                    group => format!("{}.{group} does not implement the scale subresource", row.resource),
-                }),
-                None => Ok(None),
+                Some(row) => Err(has_no_scale(group, &row.resource)),
+                None => self.find_custom(owner, told),
             },
         }
+    }
+
+    fn find_custom(&self, owner: &OwnerReference, told: &Told) -> Result<Scaled, String> {
+        match (told.get(&owner.uid), self.custom(owner)) {
+            (Some(answer), _) => Ok(answer.clone()?.map(|count| (owner.uid.clone(), count))),
+            (None, Some(custom)) => Err(has_no_scale(&custom.resource.group, &custom.resource.resource)),
+            (None, None) => Err(format!("no matches for kind {:?} in version {:?}", owner.kind, owner.api_version)),
+        }
+    }
+}
+
+fn group(owner: &OwnerReference) -> meta::Name {
+    GroupVersion::parse(&owner.api_version).map(|version| version.group).unwrap_or_default()
+}
+
+fn has_no_scale(group: &str, resource: &str) -> String {
+    match group {
+        "" => format!("{resource} does not implement the scale subresource"),
+        group => format!("{resource}.{group} does not implement the scale subresource"),
+    }
+}
+
+/// The replicas that a controller of this uid wants; None: it is not there, or another is in its
+/// place.
+pub fn read(answer: &Result<Vec<bytes::Bytes>, Error>, uid: &str) -> Result<Option<i64>, String> {
+    #[derive(Deserialize)]
+    struct Scale {
+        metadata: meta::ObjectMeta,
+        #[serde(default)]
+        spec: Spec,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Spec {
+        replicas: i64,
+    }
+    match answer {
+        Ok(bodies) => {
+            let body = bodies.first().map(|body| &body[..]).unwrap_or_default();
+            let scale: Scale = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+            Ok((scale.metadata.uid == uid).then_some(scale.spec.replicas))
+        }
+        Err(error) if error.is(Reason::NotFound) => Ok(None),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Budgets over fake pods.
 
 use super::*;
-use crate::kinds::resource::{DEPLOYMENTS, DISRUPTION_BUDGETS, PODS, REPLICA_SETS};
+use crate::kinds::resource::{CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, DISRUPTION_BUDGETS, PODS, REPLICA_SETS};
 use crate::testing::Stage;
 use serde_json::json;
 
@@ -18,7 +18,11 @@ fn pod(name: &str, owner: Option<(&str, &str)>) -> Value {
         "spec": {"nodeName": "n1"}, "status": {"phase": "Running", "conditions": [ready]},
     });
     if let Some((kind, name)) = owner {
-        let api_version = if kind == "Job" { "batch/v1" } else { "apps/v1" };
+        let api_version = match kind {
+            "Job" => "batch/v1",
+            "Widget" | "Gadget" => "example.com/v1",
+            _ => "apps/v1",
+        };
         pod["metadata"]["ownerReferences"] =
             json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": name, "controller": true}]);
     }
@@ -115,6 +119,60 @@ async fn a_scale_that_nobody_knows_allows_nothing() {
         ["CalculateExpectedPodCountFailed Failed to calculate the number of expected pods: jobs.batch does not \
              implement the scale subresource"]
     );
+}
+
+fn definition(plural: &str, kind: &str, subresources: Value) -> Value {
+    json!({"metadata": {"name": format!("{plural}.example.com")},
+           "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
+                    "versions": [{"name": "v1", "served": true, "storage": true, "subresources": subresources}]},
+           "status": {"conditions": [{"type": "Established", "status": "True"}]}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn custom_controllers_are_asked_for_their_scale() {
+    const WIDGETS: meta::GroupVersionResource = meta::GroupVersionResource::of("example.com", "v1", "widgets");
+    let scale = json!({"scale": {"specReplicasPath": ".spec.replicas"}});
+    let widget = json!({"metadata": {"namespace": "ns", "name": "w", "uid": "w"}, "spec": {"replicas": 5}});
+    let definitions = [definition("widgets", "Widget", scale), definition("gadgets", "Gadget", json!({}))];
+    let no_scale = "gadgets.example.com does not implement the scale subresource";
+    let nowhere = "no matches for kind \"Widget\" in version \"example.com/v1\"";
+    let cases = [
+        (("Widget", "w"), &definitions[..], [2, 4, 5, 0], ""),
+        (("Widget", "x"), &definitions[..], [-1, -1, -1, 0], "found no controllers for pod \"a\""),
+        (("Gadget", "g"), &definitions[..], [-1, -1, -1, 0], no_scale),
+        (("Widget", "w"), &definitions[..0], [-1, -1, -1, 0], nowhere),
+    ];
+    for (owner, definitions, wanted, why) in cases {
+        let mut objects = vec![(WIDGETS, widget.clone()), (DISRUPTION_BUDGETS, budget(json!({"maxUnavailable": 1})))];
+        objects.extend(definitions.iter().map(|definition| (CUSTOM_RESOURCE_DEFINITIONS, definition.clone())));
+        objects.extend(["a", "b"].map(|name| (PODS, pod(name, Some(owner)))));
+        let objects: Vec<_> = objects.iter().map(|(resource, object)| (resource, object.clone())).collect();
+        let stage = Stage::new(&DEF, &objects).await;
+        stage.settle(1).await;
+        assert_eq!(numbers(&stage), wanted, "{owner:?} {why}");
+        let told = status(&stage)["conditions"][0]["message"].clone();
+        assert_eq!(told.as_str().unwrap_or_default(), why);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_is_asked_again() {
+    let scale = json!({"scale": {}});
+    let objects = [
+        (&CUSTOM_RESOURCE_DEFINITIONS, definition("widgets", "Widget", scale)),
+        (&DISRUPTION_BUDGETS, budget(json!({"maxUnavailable": 1}))),
+    ];
+    let stage = Stage::new(&DEF, &objects).await;
+    stage.refuse("get widgets", meta::Status::internal("not now").into());
+    stage.api.put(&PODS, pod("a", Some(("Widget", "w"))));
+    stage.settle(5).await;
+    assert_eq!(status(&stage)["conditions"][0]["reason"], json!("SyncFailed"));
+    stage.api.clear_faults();
+    let widgets = meta::GroupVersionResource::of("example.com", "v1", "widgets");
+    let widget = json!({"metadata": {"namespace": "ns", "name": "w", "uid": "w"}, "spec": {"replicas": 1}});
+    stage.api.put(&widgets, widget);
+    stage.settle(1000).await;
+    assert_eq!(numbers(&stage), [1, 0, 1, 1]);
 }
 
 #[tokio::test(start_paused = true)]
