@@ -3,6 +3,8 @@
 //! Admission charges quotas before it writes; this room only puts them right. Where a quota would
 //! come down, the server itself is asked, and only once nobody has charged the quota for a moment:
 //! what was charged is about to be written, and a cache may not show it yet.
+//!
+//! Custom resources are watched from when the first quota counts them.
 
 mod plan;
 #[cfg(test)]
@@ -11,11 +13,11 @@ mod tests;
 use crate::action::{Action, Plan};
 use crate::kinds::resource;
 use crate::rig::{Def, Rig, Room, RoomError};
-use crate::views::PodView;
+use crate::views::{CustomKind, DefinitionView, PodView, custom_resource};
 use base::{Clock, Timestamp};
 use bytes::Bytes;
 use client::queue::RETRY;
-use client::{Cache, Change, Item, Key, Projection, WorkQueue};
+use client::{Cache, Caches, Change, Item, Key, Projection, Selection, WorkQueue};
 use meta::GroupVersionResource;
 use quota::Subject;
 use serde_json::Value;
@@ -37,10 +39,13 @@ pub const DEF: Def = Def {
 const RESYNC: Duration = Duration::from_secs(300);
 /// Kinds without a cache are looked at this often.
 const POLL: Duration = Duration::from_secs(15);
+/// A cache that a quota had opened has its objects by then, mostly.
+const OPENING: Duration = Duration::from_secs(1);
 /// What was charged is written by then.
 const QUIET: Duration = Duration::from_secs(1);
 
-type Place = (&'static str, &'static str);
+/// Group and resource.
+type Place = (String, String);
 
 /// The objects in a namespace; None: the kind is not served, or not known yet.
 type InNamespace = Box<dyn Fn(&str) -> Option<Vec<Bytes>> + Send + Sync>;
@@ -59,11 +64,24 @@ impl Counted {
         };
         Counted { resource, objects: Box::new(objects) }
     }
+
+    fn place(&self) -> Place {
+        (self.resource.group.to_string(), self.resource.resource.to_string())
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { group: &self.resource.group, resource: &self.resource.resource }
+    }
 }
 
 struct Quotas {
     quotas: Arc<Cache<()>>,
-    counted: BTreeMap<Place, Counted>,
+    counted: BTreeMap<Place, Arc<Counted>>,
+    definitions: Arc<Cache<DefinitionView>>,
+    /// The custom resources that quotas have counted.
+    customs: Mutex<BTreeMap<Place, Arc<Counted>>>,
+    caches: Caches,
+    queue: WorkQueue<Key>,
     clock: Clock,
     /// Since when a quota is as it is, by a clock that nobody sets.
     since: Mutex<BTreeMap<Key, (String, Instant)>>,
@@ -72,7 +90,7 @@ struct Quotas {
 fn build(rig: &Rig) -> Box<dyn Room> {
     let quotas = rig.cache::<()>(&resource::RESOURCE_QUOTAS);
     rig.on_itself(&quotas);
-    let mut counted = BTreeMap::from([(("", "pods"), pods(rig, &quotas))]);
+    let mut counted = vec![pods(rig, &quotas)];
     for kind in countable().into_iter().filter(|kind| kind.gvr() != resource::PODS) {
         let cache = rig.cache_if_served::<()>(&kind.gvr());
         let changes_count = matches!((&*kind.group, &*kind.resource), ("", "services" | "persistentvolumeclaims"));
@@ -83,9 +101,18 @@ fn build(rig: &Rig) -> Box<dyn Room> {
                 wake(&quotas, &object.meta.namespace, queue);
             }
         });
-        counted.insert((&*kind.group, &*kind.resource), Counted::new(kind.gvr(), cache));
+        counted.push(Counted::new(kind.gvr(), cache));
     }
-    Box::new(Quotas { quotas, counted, clock: rig.env.clock.clone(), since: Mutex::default() })
+    Box::new(Quotas {
+        quotas,
+        counted: counted.into_iter().map(|one| (one.place(), Arc::new(one))).collect(),
+        definitions: rig.cache_if_served(&resource::CUSTOM_RESOURCE_DEFINITIONS),
+        customs: Mutex::default(),
+        caches: rig.options.caches.clone(),
+        queue: rig.queue.clone(),
+        clock: rig.env.clock.clone(),
+        since: Mutex::default(),
+    })
 }
 
 /// Of pods more counts than whether they are there.
@@ -131,6 +158,10 @@ fn wake(quotas: &Cache<()>, namespace: &str, queue: &WorkQueue<Key>) {
     quotas.list_in(namespace).into_iter().for_each(|quota| queue.add(quota.key.clone()));
 }
 
+fn place(subject: &Subject<'_>) -> Place {
+    (subject.group.to_owned(), subject.resource.to_owned())
+}
+
 impl Room for Quotas {
     fn reconcile(&self, key: &Key, now: Timestamp) -> Result<Plan, RoomError> {
         let Some(item) = self.quotas.get_key(key) else {
@@ -139,15 +170,15 @@ impl Room for Quotas {
         };
         let quota: Value = item.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
         let hard = quota::amounts(&quota["spec"]["hard"]);
-        let (mut objects, mut unseen) = (Vec::new(), false);
+        let (mut objects, mut every) = (Vec::new(), RESYNC);
         for subject in plan::subjects(&hard) {
-            match self.objects_of(&subject, key.namespace()) {
-                Some(bytes) => objects.push((subject, bytes)),
-                None => unseen = true,
+            match self.counted(&subject).map(|counted| (counted.objects)(key.namespace())) {
+                Some(Some(bytes)) => objects.push((subject, bytes)),
+                Some(None) if !self.counted.contains_key(&place(&subject)) => every = every.min(OPENING),
+                _ => every = every.min(POLL),
             }
         }
         let counted = plan::count(&quota, &hard, objects.into_iter(), now);
-        let every = if unseen { POLL } else { RESYNC };
         Ok(match plan::verdict(&quota, &hard, &counted) {
             plan::Verdict::Right => Plan::nothing().again(Some(every)),
             plan::Verdict::Write(status) => Plan::of(vec![plan::update(&quota, status)]).again(Some(every)),
@@ -160,9 +191,38 @@ impl Room for Quotas {
 }
 
 impl Quotas {
-    fn objects_of(&self, subject: &Subject<'_>, namespace: &str) -> Option<Vec<Bytes>> {
-        let (_, counted) = self.counted.iter().find(|(place, _)| subject.is(place.0, place.1))?;
-        (counted.objects)(namespace)
+    /// None: there is no such resource.
+    fn counted(&self, subject: &Subject<'_>) -> Option<Arc<Counted>> {
+        let place = place(subject);
+        if let Some(counted) = self.counted.get(&place) {
+            return Some(counted.clone());
+        }
+        let custom = custom_resource(&self.definitions, subject.group, subject.resource);
+        let mut customs = self.customs.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(custom) = custom.filter(|custom| custom.namespaced) else {
+            customs.remove(&place);
+            return None;
+        };
+        let known = customs.get(&place).filter(|known| known.resource == custom.resource).cloned();
+        Some(known.unwrap_or_else(|| {
+            let opened = Arc::new(self.open(custom));
+            customs.insert(place, opened.clone());
+            opened
+        }))
+    }
+
+    fn open(&self, custom: CustomKind) -> Counted {
+        let cache = self.caches.watch::<()>(Selection::all(custom.resource.clone()));
+        let (all, queue) = (Arc::downgrade(&self.quotas), self.queue.clone());
+        cache.subscribe(move |change| {
+            // What is there from the beginning counts, too.
+            if let (true, Some(quotas), Some(object)) =
+                (change.old.is_none() || change.new.is_none(), all.upgrade(), change.latest())
+            {
+                wake(&quotas, &object.meta.namespace, &queue);
+            }
+        });
+        Counted::new(custom.resource, cache)
     }
 
     /// How long the quota has been as it is, as far as this room has seen.
@@ -179,22 +239,19 @@ impl Quotas {
     /// Counts what the server has, not what the caches show, and writes it unless somebody charged the
     /// quota meanwhile.
     fn recount(&self, quota: Value, hard: &quota::Amounts, now: Timestamp) -> Plan {
-        let subjects: Vec<Place> = plan::subjects(hard)
-            .iter()
-            .filter_map(|subject| self.counted.keys().find(|place| subject.is(place.0, place.1)).copied())
-            .collect();
+        let all: Vec<_> = plan::subjects(hard).iter().filter_map(|subject| self.counted(subject)).collect();
         let namespace = quota["metadata"]["namespace"].as_str().unwrap_or_default();
-        let list = |place| {
-            let counted: &Counted = self.counted.get(place)?;
-            Some(Action::List { resource: counted.resource.clone(), namespace: namespace.to_owned() })
+        let list = |counted: &Arc<Counted>| Action::List {
+            resource: counted.resource.clone(),
+            namespace: namespace.to_owned(),
         };
-        let actions = subjects.iter().filter_map(list).collect();
+        let actions = all.iter().map(list).collect();
         let hard = hard.clone();
         Plan::of(actions).then(move |outcome| {
             let mut lists = Vec::new();
-            for ((group, resource), list) in subjects.iter().zip(&outcome.lists) {
+            for (counted, list) in all.iter().zip(&outcome.lists) {
                 let Ok(list) = list else { return Plan::nothing().unfinished() };
-                lists.push((Subject { group, resource }, list.clone()));
+                lists.push((counted.subject(), list.clone()));
             }
             let counted = plan::count(&quota, &hard, lists.into_iter(), now);
             let status = plan::status(&quota, &hard, &counted, true);

@@ -2,7 +2,7 @@
 
 use super::plan::{self, Verdict};
 use super::*;
-use crate::kinds::resource::{PODS, RESOURCE_QUOTAS};
+use crate::kinds::resource::{CUSTOM_RESOURCE_DEFINITIONS, PODS, RESOURCE_QUOTAS};
 use crate::testing::Stage;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -58,6 +58,32 @@ async fn what_went_is_given_back_once_nobody_charges() {
     stage.edit(&PODS, "ns", "c", |pod| pod["status"]["phase"] = json!("Succeeded"));
     stage.settle(5).await;
     assert_eq!(used(&stage), json!({"pods": "1"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn custom_resources_count_from_when_they_are_defined() {
+    const WIDGETS: GroupVersionResource = GroupVersionResource::of("example.com", "v1", "widgets");
+    let widget = |name: &str| json!({"metadata": {"namespace": "ns", "name": name}});
+    let hard = json!({"count/widgets.example.com": "5"});
+    let objects = [(&RESOURCE_QUOTAS, quota(hard, Value::Null)), (&WIDGETS, widget("a")), (&WIDGETS, widget("b"))];
+    let stage = Stage::new(&DEF, &objects).await;
+    stage.settle(5).await;
+    let count = |stage: &Stage| used(stage)["count/widgets.example.com"].clone();
+    assert_eq!(count(&stage), json!("0"), "nobody knows what a widget is");
+    let definition = json!({"metadata": {"name": "widgets.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
+                 "versions": [{"name": "v1", "served": true, "storage": true}]},
+        "status": {"conditions": [{"type": "Established", "status": "True"}]}});
+    stage.api.put(&CUSTOM_RESOURCE_DEFINITIONS, definition);
+    stage.settle(20).await;
+    assert_eq!(count(&stage), json!("2"));
+    stage.api.remove(&WIDGETS, "ns", "a");
+    stage.settle(5).await;
+    assert_eq!(count(&stage), json!("1"));
+    // What can no longer be counted stays as it was.
+    stage.api.remove(&CUSTOM_RESOURCE_DEFINITIONS, "", "widgets.example.com");
+    stage.settle(1000).await;
+    assert_eq!(count(&stage), json!("1"));
 }
 
 #[test]
