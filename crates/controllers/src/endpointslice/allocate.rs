@@ -8,9 +8,6 @@ use client::Key;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Endpoints in one slice.
-const CAPACITY: usize = 100;
-
 /// What the slices of one Service and manager are to say.
 pub(super) struct Wanted {
     pub namespace: String,
@@ -19,6 +16,10 @@ pub(super) struct Wanted {
     pub owner: Value,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
+    /// A slice that has others is to be changed; else they go along with other changes.
+    pub annotations_are_all: bool,
+    /// Endpoints in one slice.
+    pub capacity: usize,
     /// Endpoints by address type and ports. A type without endpoints stands with an empty group, and
     /// gets one empty slice.
     pub groups: BTreeMap<Group, Vec<Endpoint>>,
@@ -111,9 +112,9 @@ fn allocate_group(
     refills.sort_by_key(|refill| (!refill.changed, std::cmp::Reverse(refill.endpoints.len())));
     let mut left: Vec<Endpoint> = new.into_values().collect();
     for refill in refills.iter_mut() {
-        let room = CAPACITY.saturating_sub(refill.endpoints.len());
+        let room = wanted.capacity.saturating_sub(refill.endpoints.len());
         // A slice that would not change otherwise takes what would not fill one of its own.
-        let remainder = left.len() % CAPACITY;
+        let remainder = left.len() % wanted.capacity;
         let taken = match refill.changed {
             true => room.min(left.len()),
             false if room >= remainder => remainder,
@@ -136,7 +137,7 @@ fn allocate_group(
             changes.updates.push(update(wanted, refill));
         }
     }
-    changes.fresh.extend(left.chunks(CAPACITY).map(|piece| (group.clone(), piece.to_vec())));
+    changes.fresh.extend(left.chunks(wanted.capacity).map(|piece| (group.clone(), piece.to_vec())));
     if is_empty && kept == 0 {
         changes.fresh.push((group.clone(), Vec::new()));
     }
@@ -146,7 +147,8 @@ fn allocate_group(
 fn keep(wanted: &Wanted, standing: Standing, new: &mut BTreeMap<Identity, Endpoint>) -> Refill {
     let Slice { metadata, endpoints, .. } = &standing.slice;
     let kept: Vec<Endpoint> = endpoints.iter().filter_map(|old| new.remove(&identity(old))).collect();
-    let changed = kept != *endpoints || metadata.labels != wanted.labels;
+    let is_annotated_otherwise = wanted.annotations_are_all && metadata.annotations != wanted.annotations;
+    let changed = kept != *endpoints || metadata.labels != wanted.labels || is_annotated_otherwise;
     Refill { endpoints: kept, changed, standing }
 }
 
@@ -155,6 +157,9 @@ fn update(wanted: &Wanted, refill: Refill) -> Action {
     let mut object = refill.standing.object;
     object["endpoints"] = json!(refill.endpoints);
     object["metadata"]["labels"] = json!(wanted.labels);
+    if wanted.annotations_are_all {
+        object["metadata"]["annotations"] = json!({});
+    }
     for (name, value) in &wanted.annotations {
         object["metadata"]["annotations"][name] = json!(value);
     }

@@ -7,11 +7,13 @@ use crate::endpoints::{Address, Endpoints, LEADER, Subset};
 use crate::kinds::{kind, resource};
 use crate::ownership::Owner;
 use crate::rig::{Def, Rig, Room, RoomError};
+use crate::services::TRIGGER_TIME;
 use crate::views::{Family, ServiceView};
 use base::Timestamp;
 use client::events::ObjectRef;
 use client::{Cache, Item, Key};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub const MIRRORING: Def = Def {
@@ -25,8 +27,10 @@ pub const MIRRORING: Def = Def {
 
 const MANAGER: &str = "endpointslicemirroring-controller.k8s.io";
 const SKIP: &str = "endpointslice.kubernetes.io/skip-mirror";
-/// Addresses mirrored of one subset.
+/// Addresses mirrored of one subset, and so endpoints in one slice.
 const CAPACITY: usize = 1000;
+/// Annotations that say something of the Endpoints alone.
+const NOT_MIRRORED: [&str; 2] = [TRIGGER_TIME, "kubectl.kubernetes.io/last-applied-configuration"];
 
 struct Mirrors {
     services: Arc<Cache<ServiceView>>,
@@ -72,6 +76,8 @@ fn nothing(key: &Key) -> Wanted {
         owner: serde_json::Value::Null,
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        annotations_are_all: true,
+        capacity: CAPACITY,
         groups: BTreeMap::new(),
     }
 }
@@ -80,30 +86,37 @@ fn plan(item: &Item<()>, endpoints: &Endpoints, standing: Vec<Standing>) -> Plan
     let about = ObjectRef::of(&kind::ENDPOINTS, &item.meta);
     let mut groups: BTreeMap<(String, Vec<Port>), Vec<Endpoint>> = BTreeMap::new();
     let (mut invalid, mut skipped) = (0, 0);
+    // Subsets of the same ports are as good as one.
+    let mut taken: BTreeMap<Vec<Port>, usize> = BTreeMap::new();
     for subset in &endpoints.subsets {
         let ports = ports(subset);
         let ready = subset.addresses.iter().map(|address| (address, true));
         let all = ready.chain(subset.not_ready_addresses.iter().map(|address| (address, false)));
-        let mut taken = 0;
+        let taken = taken.entry(ports.clone()).or_default();
         for (address, ready) in all {
-            if address.ip.parse::<std::net::IpAddr>().is_err() {
+            let Ok(ip) = address.ip.parse::<IpAddr>() else {
                 invalid += 1;
-            } else if taken == CAPACITY {
+                continue;
+            };
+            if *taken == CAPACITY {
                 skipped += 1;
-            } else {
-                taken += 1;
-                let family = Family::of(&address.ip).as_str().to_owned();
-                groups.entry((family, ports.clone())).or_default().push(endpoint(address, ready));
+                continue;
             }
+            *taken += 1;
+            let ip = ip.to_canonical().to_string();
+            let group = (Family::of(&ip).as_str().to_owned(), ports.clone());
+            groups.entry(group).or_default().push(endpoint(ip, address, ready));
         }
     }
     let mut labels = item.meta.labels.clone();
-    labels.remove("endpoints.kubernetes.io/managed-by");
     labels.insert(SERVICE_NAME.to_owned(), item.meta.name.clone());
     labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
+    let mut annotations = item.meta.annotations.clone();
+    annotations.retain(|name, _| !NOT_MIRRORED.contains(&name.as_str()));
     let wanted = Wanted {
         owner: Owner::new(kind::ENDPOINTS, resource::ENDPOINTS, &item.meta).reference(),
         labels,
+        annotations,
         groups,
         ..nothing(&item.key)
     };
@@ -114,7 +127,8 @@ fn plan(item: &Item<()>, endpoints: &Endpoints, standing: Vec<Standing>) -> Plan
     }
     if skipped > 0 && !actions.is_empty() {
         let message = format!(
-            "A max of {CAPACITY} addresses can be mirrored to EndpointSlices per Endpoints subset. {skipped} addresses were skipped"
+            "A max of {CAPACITY} addresses can be mirrored to EndpointSlices per Endpoints subset. {} addresses were skipped",
+            skipped + invalid
         );
         actions.push(Action::event(&about, true, "TooManyAddressesToMirror", message));
     }
@@ -133,10 +147,10 @@ fn ports(subset: &Subset) -> Vec<Port> {
     ports
 }
 
-fn endpoint(address: &Address, ready: bool) -> Endpoint {
+fn endpoint(ip: String, address: &Address, ready: bool) -> Endpoint {
     Endpoint {
-        addresses: vec![address.ip.clone()],
-        conditions: Conditions { ready: Some(ready), serving: Some(ready), terminating: Some(false) },
+        addresses: vec![ip],
+        conditions: Conditions { ready: Some(ready), ..Conditions::default() },
         hostname: Some(address.hostname.clone()).filter(|name| !name.is_empty()),
         target_ref: address.target_ref.clone(),
         node_name: address.node_name.clone(),

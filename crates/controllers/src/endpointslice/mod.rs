@@ -6,20 +6,23 @@ mod mirror;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod topology;
 
 pub use mirror::MIRRORING;
 
-use crate::action::Plan;
-use crate::kinds::resource;
+use crate::action::{Action, Plan};
+use crate::kinds::{kind, resource};
 use crate::rig::{Def, Rig, Room, RoomError};
 use crate::services::{self, TargetRef};
 use crate::views::{NodeView, PodView, ServiceView};
 use base::Timestamp;
+use client::events::ObjectRef;
 use client::{Cache, Change, Item, Key, Projection, WorkQueue};
 use meta::ObjectMeta;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Slices come back a second after a failure, not at once: there is one for a hundred pods.
@@ -147,13 +150,19 @@ struct Observed {
     /// Each with the zone of its node.
     pods: Vec<(Arc<Item<PodView>>, Option<String>)>,
     standing: Vec<Standing>,
+    /// The zones' shares of endpoints, where the Service asks for them.
+    shares: Option<topology::Shares>,
 }
+
+/// What a Service was told of its hints, by address type: None, that it has them; or why not.
+type Told = BTreeMap<&'static str, Option<String>>;
 
 struct Slices {
     services: Arc<Cache<ServiceView>>,
     pods: Arc<Cache<PodView>>,
     nodes: Arc<Cache<NodeView>>,
     slices: Arc<Cache<SliceView>>,
+    told: Mutex<BTreeMap<Key, Told>>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
@@ -166,8 +175,11 @@ fn build(rig: &Rig) -> Box<dyn Room> {
     rig.on(&pods, move |change, queue| services::pod_changed(&all, change, queue));
     rig.on(&slices, |change, queue| slice_changed(MANAGER, change, queue));
     let (all, on_nodes) = (services.clone(), pods.clone());
-    rig.on(&nodes, move |change, queue| zone_changed(&all, &on_nodes, change, queue));
-    Box::new(Slices { services, pods, nodes, slices })
+    rig.on(&nodes, move |change, queue| {
+        zone_changed(&all, &on_nodes, change, queue);
+        shares_changed(&all, change, queue);
+    });
+    Box::new(Slices { services, pods, nodes, slices, told: Mutex::default() })
 }
 
 /// Repairs what somebody else did to a slice of ours.
@@ -199,6 +211,15 @@ fn zone_changed(
     }
 }
 
+/// Shares depend on all nodes.
+fn shares_changed(services: &Cache<ServiceView>, change: &Change<NodeView>, queue: &WorkQueue<Key>) {
+    let [old, new] = [&change.old, &change.new].map(|node| node.as_ref().map(|node| &node.view));
+    if topology::is_other(old, new) {
+        let aware = services.list().into_iter().filter(|service| service.view.is_topology_aware);
+        aware.for_each(|service| queue.add(service.key.clone()));
+    }
+}
+
 /// The slices of a Service that this manager made.
 fn standing(slices: &Cache<SliceView>, service: &Key, manager: &str) -> Result<Vec<Standing>, RoomError> {
     let all = slices.by_index(BY_SERVICE, service.as_str());
@@ -215,7 +236,10 @@ impl Room for Slices {
         // Slices of a Service that is gone are collected as its own.
         let service =
             self.services.get_key(key).filter(|service| service.view.selects() && !service.meta.is_deleting());
-        let Some(service) = service else { return Ok(Plan::nothing()) };
+        let Some(service) = service else {
+            self.told().remove(key);
+            return Ok(Plan::nothing());
+        };
         let zone = |pod: &Arc<Item<PodView>>| {
             let node = self.nodes.get("", &pod.view.node)?;
             Some(node.view.zone.clone()).filter(|zone| !zone.is_empty())
@@ -223,6 +247,49 @@ impl Room for Slices {
         let pods = services::reachable(&self.pods, &service);
         let pods = pods.into_iter().map(|pod| (pod.clone(), zone(&pod))).collect();
         let standing = standing(&self.slices, key, MANAGER)?;
-        Ok(plan::plan(&Observed { service, pods, standing }))
+        let shares = if service.view.is_topology_aware { topology::shares(&self.nodes.list()) } else { None };
+        let observed = Observed { service, pods, standing, shares };
+        let plan::Planned { actions, hinted } = plan::plan(&observed);
+        let mut all = self.tell(&observed.service, &hinted);
+        all.extend(actions);
+        Ok(Plan::of(all))
+    }
+}
+
+impl Slices {
+    fn told(&self) -> MutexGuard<'_, BTreeMap<Key, Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events in upstream's words, each once until something else is to be said.
+    fn tell(&self, service: &Item<ServiceView>, hinted: &BTreeMap<&'static str, Result<(), String>>) -> Vec<Action> {
+        let mut all = self.told();
+        if hinted.is_empty() && !all.contains_key(&service.key) {
+            return Vec::new();
+        }
+        let told = all.entry(service.key.clone()).or_default();
+        let mut events = Vec::new();
+        let mut event = |warning: bool, reason: &'static str, what: &str, family: &str| {
+            let about = ObjectRef::of(&kind::SERVICES, &service.meta);
+            events.push(Action::event(&about, warning, reason, format!("{what}, addressType: {family}")));
+        };
+        for (family, outcome) in hinted {
+            let new = outcome.as_ref().err().cloned();
+            if told.get(family) == Some(&new) {
+                continue;
+            }
+            match &new {
+                None => event(false, "TopologyAwareHintsEnabled", "Topology Aware Hints has been enabled", family),
+                Some(why) => event(true, "TopologyAwareHintsDisabled", why, family),
+            }
+            told.insert(*family, new);
+        }
+        if hinted.is_empty() {
+            for (family, _) in told.iter().filter(|(_, why)| why.is_none()) {
+                event(true, "TopologyAwareHintsDisabled", "Topology Aware Hints has been disabled", family);
+            }
+            all.remove(&service.key);
+        }
+        events
     }
 }

@@ -1,8 +1,8 @@
 //! Pods to endpoints.
 
 use super::allocate::{Wanted, allocate};
-use super::{Conditions, Endpoint, Hint, Hints, MANAGED_BY, MANAGER, Observed, Port, SERVICE_NAME};
-use crate::action::Plan;
+use super::{Conditions, Endpoint, Hint, Hints, MANAGED_BY, MANAGER, Observed, Port, SERVICE_NAME, topology};
+use crate::action::Action;
 use crate::kinds::{kind, resource};
 use crate::ownership::Owner;
 use crate::services::{self, HEADLESS, TRIGGER_TIME, TargetRef};
@@ -12,7 +12,16 @@ use meta::time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) fn plan(observed: &Observed) -> Plan {
+/// Endpoints in one slice.
+const CAPACITY: usize = 100;
+
+/// What is to be done, and how hinting went for each address type, where endpoints are shared out.
+pub(super) struct Planned {
+    pub actions: Vec<Action>,
+    pub hinted: BTreeMap<&'static str, Result<(), String>>,
+}
+
+pub(super) fn plan(observed: &Observed) -> Planned {
     let service = &observed.service;
     let mut groups: BTreeMap<(String, Vec<Port>), Vec<Endpoint>> = BTreeMap::new();
     for family in &service.view.families {
@@ -32,7 +41,13 @@ pub(super) fn plan(observed: &Observed) -> Plan {
             groups.insert((family.as_str().to_owned(), Vec::new()), Vec::new());
         }
     }
-    hint(service, &mut groups);
+    let hinted = match service.view.is_topology_aware {
+        true => share_out(observed, &mut groups),
+        false => {
+            hint(service, &mut groups);
+            BTreeMap::new()
+        }
+    };
     let pods: Vec<Arc<Item<PodView>>> = observed.pods.iter().map(|(pod, _)| pod.clone()).collect();
     let trigger = services::trigger_time(&pods).map(|at| (TRIGGER_TIME.to_owned(), time::format(at)));
     let wanted = Wanted {
@@ -41,9 +56,25 @@ pub(super) fn plan(observed: &Observed) -> Plan {
         owner: Owner::new(kind::SERVICES, resource::SERVICES, &service.meta).reference(),
         labels: labels(service),
         annotations: trigger.into_iter().collect(),
+        annotations_are_all: false,
+        capacity: CAPACITY,
         groups,
     };
-    Plan::of(allocate(wanted, observed.standing.clone()))
+    Planned { actions: allocate(wanted, observed.standing.clone()), hinted }
+}
+
+fn share_out(
+    observed: &Observed,
+    groups: &mut BTreeMap<(String, Vec<Port>), Vec<Endpoint>>,
+) -> BTreeMap<&'static str, Result<(), String>> {
+    let families = observed.service.view.families.iter().map(|family| family.as_str());
+    let hinted = families.map(|family| {
+        let of_family = groups.iter_mut().filter(|((address_type, _), _)| address_type == family);
+        let mut endpoints: Vec<&mut Endpoint> = of_family.flat_map(|(_, endpoints)| endpoints).collect();
+        let standing = topology::standing_hints(&observed.standing, family);
+        (family, topology::hint(&mut endpoints, observed.shares.as_ref(), &standing))
+    });
+    hinted.collect()
 }
 
 fn labels(service: &Item<ServiceView>) -> BTreeMap<String, String> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::kinds::resource::{ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES};
 use crate::testing::Stage;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 fn service() -> Value {
     json!({
@@ -162,4 +163,119 @@ async fn hand_made_endpoints_are_mirrored() {
     });
     stage.settle(2).await;
     assert!(slices(&stage).is_empty());
+}
+
+fn zoned(name: &str, zone: &str, cpu: &str) -> Value {
+    let ready = json!([{"type": "Ready", "status": "True"}]);
+    json!({"metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone}},
+           "status": {"conditions": ready, "allocatable": {"cpu": cpu}}})
+}
+
+/// How many endpoints are meant for each zone.
+fn hinted(stage: &Stage) -> BTreeMap<String, usize> {
+    let mut zones = BTreeMap::new();
+    for endpoint in slices(stage).iter().flat_map(|slice| &slice.endpoints) {
+        let zone = endpoint.hints.as_ref().map_or("", |hints| &hints.for_zones[0].name);
+        *zones.entry(zone.to_owned()).or_default() += 1;
+    }
+    zones
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_are_shared_out_by_what_zones_have() {
+    let mut auto = service();
+    auto["metadata"]["annotations"] = json!({"service.kubernetes.io/topology-mode": "Auto"});
+    let stage = Stage::new(&DEF, &[(&SERVICES, auto), (&NODES, zoned("n1", "a", "4"))]).await;
+    // Two thirds of the CPU, but all of the pods.
+    (0..6).for_each(|number| drop(stage.api.put(&PODS, pod(number, true))));
+    stage.settle(2).await;
+    assert_eq!(hinted(&stage), BTreeMap::from([(String::new(), 6)]));
+    stage.api.put(&NODES, zoned("n2", "b", "2"));
+    stage.settle(2).await;
+    let shared = BTreeMap::from([("a".to_owned(), 4), ("b".to_owned(), 2)]);
+    assert_eq!(hinted(&stage), shared);
+    stage.writes();
+    stage.settle(3600).await;
+    assert!(stage.writes().is_empty(), "nothing changes, nothing is written");
+    // A zone that gets a little less than its share is left as it is.
+    stage.edit(&NODES, "", "n2", |node| node["status"]["allocatable"]["cpu"] = json!("2300m"));
+    stage.settle(2).await;
+    assert_eq!((hinted(&stage), stage.writes().len()), (shared, 0));
+    stage.edit(&SERVICES, "ns", "web", |it| it["metadata"]["annotations"] = json!({}));
+    stage.settle(2).await;
+    assert_eq!(hinted(&stage), BTreeMap::from([(String::new(), 6)]));
+    let insufficient = "Insufficient Node information: allocatable CPU or zone not specified on one or more nodes";
+    let told: BTreeSet<String> = stage.events().into_iter().collect();
+    let wanted = [
+        format!("TopologyAwareHintsDisabled {insufficient}, addressType: IPv4"),
+        "TopologyAwareHintsEnabled Topology Aware Hints has been enabled, addressType: IPv4".to_owned(),
+        "TopologyAwareHintsDisabled Topology Aware Hints has been disabled, addressType: IPv4".to_owned(),
+    ];
+    assert_eq!(told, BTreeSet::from(wanted));
+}
+
+#[test]
+fn shares_keep_to_the_threshold() {
+    let endpoint = |number: usize, zone: &str| Endpoint {
+        addresses: vec![format!("10.0.0.{number}")],
+        conditions: Conditions { ready: Some(true), ..Conditions::default() },
+        zone: Some(zone.to_owned()).filter(|zone| !zone.is_empty()),
+        ..Endpoint::default()
+    };
+    let even = [("a", 1.0 / 3.0), ("b", 1.0 / 3.0), ("c", 1.0 / 3.0)];
+    let few = "Insufficient number of endpoints (2 endpoints, 3 zones)";
+    let over = "Unable to allocate minimum required endpoints to each zone without exceeding overload threshold \
+                (4 endpoints, 3 zones)";
+    let bare = "One or more endpoints do not have a zone specified";
+    type Case<'c> = (&'c [(&'c str, f64)], &'c str, Result<[usize; 3], &'c str>);
+    let cases: &[Case<'_>] = &[
+        (&even, "aabbcc", Ok([2, 2, 2])),
+        (&even, "aaaaaa", Ok([2, 2, 2])),
+        (&even, "ccc", Ok([1, 1, 1])),
+        (&even, "abcabca", Ok([3, 2, 2])),
+        (&even, "ab", Err(few)),
+        (&[("a", 0.5), ("b", 0.25), ("c", 0.25)], "aabbccab", Ok([4, 2, 2])),
+        (&even, "aabb", Err(over)),
+        (&even, "aabbc-", Err(bare)),
+    ];
+    for (shares, zones, wanted) in cases {
+        let shares: topology::Shares = shares.iter().map(|(zone, share)| ((*zone).to_owned(), *share)).collect();
+        let zones = zones.chars().map(|zone| zone.to_string().replace('-', ""));
+        let mut endpoints: Vec<Endpoint> = zones.enumerate().map(|(number, zone)| endpoint(number, &zone)).collect();
+        let mut all: Vec<&mut Endpoint> = endpoints.iter_mut().collect();
+        let outcome = topology::hint(&mut all, Some(&shares), &BTreeMap::new());
+        let count = |zone: &str| {
+            let hints = endpoints.iter().filter_map(|endpoint| endpoint.hints.as_ref());
+            hints.filter(|hints| hints.for_zones[0].name == zone).count()
+        };
+        let found = outcome.map(|()| ["a", "b", "c"].map(count));
+        assert_eq!(found.as_ref().map_err(String::as_str), wanted.as_ref().map_err(|why| *why), "{shares:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mirrored_slices_hold_a_subset_and_say_what_it_says() {
+    let mut bare = service();
+    bare["spec"]["selector"] = Value::Null;
+    let address = |number: usize| json!({"ip": format!("10.1.{}.{}", number / 250, number % 250)});
+    let addresses: Vec<Value> = (0..1002).map(address).collect();
+    let annotations = json!({"mine": "yes", "kubectl.kubernetes.io/last-applied-configuration": "{}"});
+    let hand = json!({"metadata": {"namespace": "ns", "name": "web", "uid": "ep", "annotations": annotations},
+                      "subsets": [{"addresses": addresses, "ports": [{"port": 80}]}]});
+    let stage = Stage::new(&MIRRORING, &[(&SERVICES, bare), (&ENDPOINTS, hand)]).await;
+    stage.settle(2).await;
+    assert_eq!(sizes(&stage), [1000]);
+    let made = &stage.api.all(&ENDPOINT_SLICES)[0];
+    assert_eq!(made["metadata"]["annotations"], json!({"mine": "yes"}));
+    assert_eq!(made["endpoints"][0]["conditions"], json!({"ready": true}));
+    let words =
+        "A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints subset. 2 addresses were skipped";
+    assert_eq!(stage.events(), [format!("TooManyAddressesToMirror {words}")]);
+    stage.writes();
+    stage.edit(&ENDPOINTS, "ns", "web", |it| it["metadata"]["annotations"] = json!({"mine": "no"}));
+    stage.settle(2).await;
+    assert_eq!(stage.writes().len(), 1);
+    assert_eq!(stage.api.all(&ENDPOINT_SLICES)[0]["metadata"]["annotations"], json!({"mine": "no"}));
+    stage.settle(3600).await;
+    assert!(stage.writes().is_empty());
 }

@@ -1,8 +1,11 @@
 //! What controllers need of a Node.
 
 use client::Projection;
-use meta::ObjectMeta;
+use meta::{ObjectMeta, Quantity};
 use serde::{Deserialize, Serialize};
+
+/// The labels of nodes that are not for everybody's pods.
+const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -33,6 +36,9 @@ pub struct NodeView {
     pub taints: Vec<Taint>,
     pub conditions: Vec<NodeCondition>,
     pub pod_cidrs: Vec<String>,
+    /// What pods may have of it, in thousandths; 0 where the node does not say.
+    pub cpu: i64,
+    pub is_control_plane: bool,
     /// Names and addresses it is known by.
     pub addresses: Vec<String>,
 }
@@ -62,6 +68,8 @@ impl Projection for NodeView {
             unschedulable: node.spec.unschedulable,
             taints: node.spec.taints,
             conditions: node.status.conditions,
+            cpu: Quantity::parse(&node.status.allocatable.cpu).map_or(0, |cpu| cpu.milli_value()),
+            is_control_plane: CONTROL_PLANE.iter().any(|role| node.metadata.labels.contains_key(*role)),
             addresses: node.status.addresses.into_iter().map(|it| it.address).collect(),
             pod_cidrs: if node.spec.pod_cidrs.is_empty() {
                 node.spec.pod_cidr.into_iter().collect()
@@ -97,6 +105,13 @@ struct Spec {
 struct Status {
     conditions: Vec<NodeCondition>,
     addresses: Vec<Address>,
+    allocatable: Allocatable,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Allocatable {
+    cpu: String,
 }
 
 #[derive(Deserialize, Default)]

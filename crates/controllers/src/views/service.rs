@@ -68,6 +68,8 @@ pub struct ServiceView {
     pub ports: Vec<ServicePort>,
     pub families: Vec<Family>,
     pub traffic_distribution: String,
+    /// Its endpoints are shared out among zones.
+    pub is_topology_aware: bool,
 }
 
 impl ServiceView {
@@ -83,7 +85,9 @@ impl ServiceView {
 
 impl Projection for ServiceView {
     fn project(object: &[u8]) -> Result<Self, serde_json::Error> {
-        let Service { spec } = serde_json::from_slice(object)?;
+        let Service { metadata, spec } = serde_json::from_slice(object)?;
+        // The older annotation goes before the newer.
+        let topology = TOPOLOGY.iter().find_map(|name| metadata.annotations.get(*name));
         let headless = spec.cluster_ip == "None";
         let mut families: Vec<Family> =
             spec.ip_families.iter().map(|family| if family == "IPv6" { Family::IPv6 } else { Family::IPv4 }).collect();
@@ -98,14 +102,26 @@ impl Projection for ServiceView {
             ports: spec.ports,
             families,
             traffic_distribution: spec.traffic_distribution,
+            is_topology_aware: topology.is_some_and(|mode| mode == "Auto" || mode == "auto"),
         })
     }
 }
 
+const TOPOLOGY: [&str; 2] = ["service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"];
+
 #[derive(Deserialize)]
 struct Service {
     #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
     spec: Spec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Metadata {
+    #[serde(deserialize_with = "null_as_default")]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize, Default)]
