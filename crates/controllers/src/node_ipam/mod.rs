@@ -13,7 +13,8 @@ use client::events::ObjectRef;
 use client::queue::RETRY;
 use client::{Cache, Key};
 use serde_json::json;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use ranges::{Range, RangeError};
 
@@ -30,6 +31,9 @@ pub const DEF: Def = Def {
 struct Allocator {
     nodes: Arc<Cache<NodeView>>,
     ranges: Vec<Range>,
+    /// The nodes (by uid) that were told of that there is none for them: once is enough, as they wake
+    /// this room with every sign of life.
+    told: Mutex<BTreeSet<String>>,
 }
 
 fn build(rig: &Rig) -> Box<dyn Room> {
@@ -40,7 +44,7 @@ fn build(rig: &Rig) -> Box<dyn Room> {
         // A node that went leaves its range to one that found none.
         change.old.as_ref().filter(|_| change.new.is_none()).into_iter().for_each(|_| queue.add(Key::new("", "nodes")));
     });
-    Box::new(Allocator { nodes, ranges: rig.options.node_ranges.clone() })
+    Box::new(Allocator { nodes, ranges: rig.options.node_ranges.clone(), told: Mutex::default() })
 }
 
 impl Room for Allocator {
@@ -52,10 +56,16 @@ impl Room for Allocator {
         let nodes = self.nodes.list();
         let taken: Vec<String> = nodes.iter().flat_map(|node| node.view.pod_cidrs.clone()).collect();
         let mut parts: Vec<_> = self.ranges.iter().map(|range| range.free(&taken)).collect();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *told);
         let mut actions = Vec::new();
         for node in nodes.iter().filter(|node| node.view.pod_cidrs.is_empty() && !node.meta.is_deleting()) {
             let free: Option<Vec<String>> = parts.iter_mut().map(Iterator::next).collect();
             let Some(free) = free else {
+                told.insert(node.meta.uid.clone());
+                if before.contains(&node.meta.uid) {
+                    continue;
+                }
                 let about = ObjectRef::of(&kind::NODES, &node.meta);
                 let message = format!("Node {} status is now: CIDRNotAvailable", node.meta.name);
                 actions.push(Action::event(&about, false, "CIDRNotAvailable", message));

@@ -51,7 +51,14 @@ async fn every_node_gets_a_range_of_its_own() {
     stage.api.put(&NODES, node("e", None));
     stage.settle(1).await;
     assert_eq!((range("d"), range("e")), (json!("10.0.3.0/24"), Value::Null));
+    // It is told once, however often the node shows signs of life.
+    for beat in 0..5 {
+        stage.edit(&NODES, "", "e", |node| node["status"] = json!({"beat": beat}));
+        stage.settle(10).await;
+    }
+    let events = stage.api.all(&crate::testing::EVENTS);
     assert_eq!(stage.events(), ["CIDRNotAvailable Node e status is now: CIDRNotAvailable"]);
+    assert!(events[0]["count"].is_null() || events[0]["count"] == 1, "{events:?}");
     stage.api.remove(&NODES, "", "b");
     stage.settle(1).await;
     assert_eq!(range("e"), "10.0.0.0/24");
