@@ -37,11 +37,10 @@ const QUARANTINE: SignedDuration = SignedDuration::from_secs(40);
 const ENDED_LIMIT: usize = 12_500;
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
-/// Why a pod goes, and what its condition says of it.
+/// A pod that goes, and what its condition says of it, if anything.
 struct Doomed {
     pod: Arc<Item<PodView>>,
-    /// None: it has ended, nothing is to be said.
-    message: Option<String>,
+    message: Option<&'static str>,
 }
 
 struct Collector {
@@ -103,21 +102,24 @@ impl Collector {
         }
         let node = self.nodes.get("", &pod.view.node)?;
         let out = node.view.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE) && !node.view.is_ready();
-        let message = "PodGC: pod is terminating on a node that is out of service".to_owned();
-        out.then(|| Doomed { pod: pod.clone(), message: Some(message) })
+        out.then(|| Doomed { pod: pod.clone(), message: None })
     }
 }
 
-/// The oldest of the ended pods that are too many.
+/// The ended pods that are too many: first those that their node threw out, then the oldest.
 fn ended_beyond(pods: &[Arc<Item<PodView>>], limit: usize) -> Vec<Doomed> {
     let mut ended: Vec<_> = pods.iter().filter(|pod| pod.view.is_finished()).cloned().collect();
     let surplus = ended.len().saturating_sub(limit);
     if surplus == 0 {
         return Vec::new();
     }
-    ended.sort_by_key(|pod| (pod.meta.creation_timestamp.clone(), pod.key.clone()));
+    ended.sort_by_cached_key(|pod| (!was_evicted(pod), pod.meta.creation_timestamp.clone(), pod.key.clone()));
     ended.truncate(surplus);
     ended.into_iter().map(|pod| Doomed { pod, message: None }).collect()
+}
+
+fn was_evicted(pod: &Item<PodView>) -> bool {
+    pod.decode::<Value>().is_ok_and(|pod| pod["status"]["phase"] == "Failed" && pod["status"]["reason"] == "Evicted")
 }
 
 fn orphans(pods: &[Arc<Item<PodView>>], gone: &[String], outcome: &Outcome, now: Timestamp) -> Plan {
@@ -125,20 +127,25 @@ fn orphans(pods: &[Arc<Item<PodView>>], gone: &[String], outcome: &Outcome, now:
         gone.iter().zip(&outcome.reads).filter(|(_, read)| read.is_none()).map(|(node, _)| node).collect();
     let message = "PodGC: node no longer exists";
     let orphan = pods.iter().filter(|pod| absent.contains(&&pod.view.node));
-    let doomed = orphan.map(|pod| Doomed { pod: pod.clone(), message: Some(message.to_owned()) });
+    let doomed = orphan.map(|pod| Doomed { pod: pod.clone(), message: Some(message) });
     Plan::of(doomed.flat_map(|it| clear(&it, now)).collect())
 }
 
-/// Says why, then deletes at once: no kubelet will answer.
+/// Says that it failed, and why, then deletes at once: no kubelet will answer. Who replaces failed pods
+/// waits for that word.
 fn clear(doomed: &Doomed, now: Timestamp) -> Vec<Action> {
     let pod = &doomed.pod;
     let mut actions = Vec::new();
-    if let Some(message) = doomed.message.as_ref().filter(|_| !pod.view.is_finished()) {
-        let mut list = serde_json::from_slice::<Value>(&pod.bytes).unwrap_or_default()["status"]["conditions"].take();
-        let reason = "DeletionByPodGC";
-        let new = Condition { kind: "DisruptionTarget", status: "True", reason, message, observed_generation: 0 };
-        conditions::set(&mut list, new, now);
-        let body = json!({"status": {"phase": "Failed", "conditions": list}});
+    if !pod.view.is_finished() {
+        let mut status = json!({"phase": "Failed"});
+        if let Some(message) = doomed.message {
+            let mut list = pod.decode::<Value>().unwrap_or_default()["status"]["conditions"].take();
+            let reason = "DeletionByPodGC";
+            let new = Condition { kind: "DisruptionTarget", status: "True", reason, message, observed_generation: 0 };
+            conditions::set(&mut list, new, now);
+            status["conditions"] = list;
+        }
+        let body = json!({"metadata": {"uid": pod.meta.uid}, "status": status});
         actions.push(Action::Patch(Patch::strategic(&resource::PODS, &pod.key, body).subresource("status")));
     }
     let mut delete = Delete::new(&resource::PODS, &pod.key, &pod.meta.uid);

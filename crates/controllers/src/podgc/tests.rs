@@ -55,18 +55,31 @@ async fn pods_nobody_will_end_are_ended() {
     let stage = Stage::new(&DEF, &objects).await;
     stage.settle(25).await;
     assert_eq!(names(&stage), ["waiting"]);
+    let writes = stage.writes();
+    for name in ["homeless", "stuck"] {
+        assert!(writes.contains(&format!("patch pods/status ns/{name}")), "{name} failed before it went: {writes:?}");
+    }
 }
 
 #[test]
-fn of_too_many_ended_pods_the_oldest_go() {
+fn of_too_many_ended_pods_the_evicted_and_the_oldest_go() {
     let aged = |name: &str, phase: &str, second: u32| {
         let mut pod = pod(name, "n1", phase);
         pod["metadata"]["creationTimestamp"] = json!(format!("2026-01-01T00:00:{second:02}Z"));
         item::<PodView>(&pod)
     };
-    let pods = [aged("a", "Failed", 3), aged("b", "Succeeded", 1), aged("c", "Running", 0), aged("d", "Failed", 2)];
+    let mut evicted = pod("e", "n1", "Failed");
+    evicted["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:09Z");
+    evicted["status"]["reason"] = json!("Evicted");
+    let pods = [
+        aged("a", "Failed", 3),
+        aged("b", "Succeeded", 1),
+        aged("c", "Running", 0),
+        aged("d", "Failed", 2),
+        item::<PodView>(&evicted),
+    ];
     let gone: Vec<_> = ended_beyond(&pods, 1).iter().map(|it| it.pod.meta.name.clone()).collect();
-    assert_eq!(gone, ["b", "d"]);
+    assert_eq!(gone, ["e", "b", "d"]);
 }
 
 #[tokio::test(start_paused = true)]
