@@ -2,9 +2,12 @@
 //! apart.
 
 pub mod pod_request;
+mod trust_bundle;
+
+pub use trust_bundle::CLUSTER_TRUST_BUNDLE;
 
 use crate::check;
-use crate::declared::{Declared, path_segment};
+use crate::declared::path_segment;
 use crate::rules::keep_all_but_status_and_metadata;
 use crate::tree::{default_text, items, items_mut, text};
 use crate::{Context, Strategy};
@@ -14,11 +17,6 @@ use serde_json::{Value, json};
 pub struct CertificateSigningRequest;
 
 const GROUP: &str = "certificates.k8s.io";
-
-/// Bundles of a signer are named after it, with a colon in between.
-pub const CLUSTER_TRUST_BUNDLE: Declared = Declared::new(GROUP, "ClusterTrustBundle")
-    .named(path_segment)
-    .selected_by(|bundle| vec![("spec.signerName".into(), text(&bundle["spec"], "signerName").to_owned())]);
 
 pub const POD_CERTIFICATE_REQUEST: pod_request::PodCertificateRequest = pod_request::PodCertificateRequest;
 

@@ -29,6 +29,9 @@ const CLAIM: &str = r#"{"spec": {"accessModes": ["ReadWriteOnce"], "storageClass
 const DEVICES: &str =
     r#"{"spec": {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "class"}}]}}}"#;
 
+/// A certificate of an authority that nobody has.
+const TRUST_BUNDLE: &str = r#"{"spec": {"trustBundle": "-----BEGIN CERTIFICATE-----\nMIIBdTCCARugAwIBAgIUbNNRT8cKFV0rtvtDzkKmNjzxbvswCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjExMTQ0NThaGA8yMTI2MTAyODExNDQ1OFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABJ8e01aMLBbvhP+RNpU2YznSrVY1JvWZ5SpuBppDfxTcNy4U3eLq981TN/Xibc36M6UjGHuCtlYgNDS+NLCEH7OjUzBRMB0GA1UdDgQWBBS44hf2Ts0lmSpDCTnWDBYa3QW0xDAfBgNVHSMEGDAWgBS44hf2Ts0lmSpDCTnWDBYa3QW0xDAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIELIgywr+CZWVTeZALGuUoewiLQdSE6ECwIo25YDzGdZAiEA0l6UuvPNVKizvM+gUsV5dIhnxLA0trYHaSJptKNvTK0=\n-----END CERTIFICATE-----\n"}}"#;
+
 /// With a request that was signed once, for a key that nobody has kept.
 const CERTIFICATE_REQUEST: &str = r#"{"spec": {"signerName": "example.com/tried", "podName": "p", "podUID": "u",
     "serviceAccountName": "s", "serviceAccountUID": "u", "nodeName": "n", "nodeUID": "u", "stubPKCS10Request":
@@ -161,10 +164,5 @@ pub const ALL: &[Kind] = &[
             r#"{"conditions": [{"type": "Denied", "status": "True", "reason": "T", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}"#,
         ),
     ),
-    kind(
-        "certificates.k8s.io/v1 clustertrustbundles ClusterTrustBundle",
-        false,
-        r#"{"spec": {"trustBundle": "PEM"}}"#,
-        None,
-    ),
+    kind("certificates.k8s.io/v1 clustertrustbundles ClusterTrustBundle", false, TRUST_BUNDLE, None),
 ];
