@@ -349,10 +349,13 @@ fn number_text(number: &serde_json::Number) -> String {
     }
 }
 
-/// Go's shortest form: an exponent below 1e-4 and from 1e21 on, of two digits at least.
+/// Go's shortest form: an exponent below 1e-4 and from 1e6 on, of two digits at least. Whole numbers have
+/// none while they fit into 64 bits, as Go's encoder takes them for integers by then.
 fn go_float(float: f64) -> String {
     let magnitude = float.abs();
-    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
+    let is_whole =
+        float.fract() == 0.0 && (-9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0).contains(&float);
+    if magnitude != 0.0 && !is_whole && !(1e-4..1e6).contains(&magnitude) {
         let text = format!("{float:e}");
         let Some((mantissa, exponent)) = text.split_once('e') else { return text };
         let (sign, digits) = match exponent.strip_prefix('-') {
