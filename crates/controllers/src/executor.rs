@@ -18,8 +18,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::{debug, warn};
 
-/// How long to wait for one's own writes to show before looking at the caches as they are.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for one's own writes to show before looking at the caches as they are (upstream's
+/// `ExpectationsTimeout`): who plans sooner on a cache that is cut off makes everything twice.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The same for deletions, of which it may not be known whether they were done.
+const DELETION_PATIENCE: Duration = Duration::from_secs(30);
 /// A plan may lead to another this often: read, then act, then write the status.
 const PLANS: usize = 8;
 
@@ -180,22 +183,21 @@ impl Executor {
     /// state would do the same again.
     async fn see_own_writes(&self, key: &Key) {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        let waits = async {
-            for write in pending.iter().flatten() {
-                match write {
-                    Pending::Write { resource, version } => {
-                        let Some(watched) = self.caches.get(resource) else { continue };
-                        watched.cache.wait_seen(*version).await;
-                    }
-                    Pending::Deletion { resource, key, uid } => {
-                        let Some(watched) = self.caches.get(resource) else { continue };
-                        watched.cache.wait_gone(key, uid).await;
-                    }
+        for write in pending.into_iter().flatten() {
+            let shows = match &write {
+                Pending::Write { resource, version } => {
+                    let Some(watched) = self.caches.get(resource) else { continue };
+                    self.env.clock.timeout(PATIENCE, watched.cache.wait_seen(*version)).await
                 }
+                Pending::Deletion { resource, key, uid } => {
+                    let Some(watched) = self.caches.get(resource) else { continue };
+                    self.env.clock.timeout(DELETION_PATIENCE, watched.cache.wait_gone(key, uid)).await
+                }
+            };
+            if shows.is_err() {
+                warn!(controller = self.def.name, %key, "own writes do not show in the caches; going on without");
+                return;
             }
-        };
-        if self.env.clock.timeout(PATIENCE, waits).await.is_err() {
-            warn!(controller = self.def.name, %key, "own writes do not show in the caches; going on without");
         }
     }
 

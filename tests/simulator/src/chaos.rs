@@ -53,6 +53,7 @@ struct Armed {
     /// After so many more writes.
     store: Option<u64>,
     partitions: BTreeMap<String, Instant>,
+    lags: BTreeMap<String, Instant>,
 }
 
 /// Of different seeds.
@@ -129,6 +130,16 @@ impl Chaos {
     /// Until when a component is cut off.
     pub fn cut_off(&self, component: &str) -> Option<Instant> {
         self.armed().partitions.get(component).copied().filter(|until| *until > self.clock.instant())
+    }
+
+    /// A component's watches tell nothing for a while, and all of it afterwards; requests go through.
+    pub fn lag(&self, component: &str, how_long: Duration) {
+        self.armed().lags.insert(component.to_owned(), self.clock.instant() + how_long);
+    }
+
+    /// Until when a component hears nothing.
+    pub fn behind(&self, component: &str) -> Option<Instant> {
+        self.armed().lags.get(component).copied().filter(|until| *until > self.clock.instant())
     }
 
     /// Tells the world that something died. A full queue means it knows of enough deaths.

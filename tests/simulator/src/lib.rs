@@ -11,15 +11,15 @@
 //!
 //! `cargo xtask find-bugs` shows that it finds the bugs of `bugs/`, which were made on purpose.
 //!
-//! `SIM_SEEDS=1000` plays more seeds, `SIM_SEEDS=forever` until it is stopped or three have failed,
-//! `SIM_FIRST=5000` others, `SIM_SCENARIO=quota,garbage` only these; `SIM_TRACE=1` prints the whole
-//! trace of a replay as it happens, `KUTTER_LOG=debug` what the rooms log.
+//! `SIM_SEEDS=1000` plays more seeds, `SIM_SEEDS=forever` until it is stopped, both until three have failed
+//! (`SIM_ENOUGH=1`: one), `SIM_FIRST=5000` others, `SIM_SCENARIO=quota,garbage` only these; `SIM_TRACE=1`
+//! prints the whole trace of a replay as it happens, `KUTTER_LOG=debug` what the rooms log.
 //!
 //! How it is built: [`world`] wires the rooms as the program does. Each talks to the server through
 //! a [`wire`] that [`chaos`] makes bad; [`witness`] shows every durable write to the [`ledger`], whose
 //! [`judge`] and rules know what is wrong. [`kubelet`] is a node without containers, [`machines`]
-//! what truly runs, [`meter`] what it uses, [`recorder`] a client that must miss nothing. [`scenario`] plays one of
-//! [`scenarios`], [`seeds`] many. Anything that makes a replay differ (std's hash maps, unbiased
+//! what truly runs, [`meter`] what it uses, [`recorder`] a client that must miss nothing. [`scenario`]
+//! plays one of [`scenarios`], [`seeds`] many. Anything that makes a replay differ (std's hash maps, unbiased
 //! `select!`, the system's clock or randomness) is a bug wherever it stands.
 
 pub mod chaos;

@@ -85,6 +85,8 @@ pub(crate) enum Fault {
     Crash(Victim),
     /// One component is cut off for a while.
     Partition,
+    /// What controllers know of the cluster is old for a while.
+    Lag,
     StopNode,
     StartNodes,
     /// Its machine dies, and somebody deletes the Node.
@@ -240,6 +242,7 @@ async fn strike(player: &Player, fault: Fault) {
             let component: &&str = player.any(&components);
             world.net.chaos.partition(component, how_long);
         }
+        Fault::Lag => world.net.chaos.lag("controllers", Duration::from_millis(player.rng.u64(500..15_000))),
         Fault::StopNode => player.stop_node(player.any_node()).await,
         Fault::StartNodes => player.start_nodes(),
         Fault::DeleteNode => player.delete_node(player.any_node()).await,

@@ -7,8 +7,8 @@ use std::io::{Error, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Failures after which no further seed is tried.
-const ENOUGH: usize = 3;
+/// Failures after which no further seed is tried, unless the environment says another number.
+const ENOUGH: u64 = 3;
 /// Lines of the trace shown of a failure.
 const SHOWN: usize = 60;
 /// Runs between two lines of a game without end.
@@ -21,6 +21,8 @@ pub struct Game {
     pub first: u64,
     /// Seeds of each scenario; None: until somebody ends it.
     pub seeds: Option<u64>,
+    /// Failures after which no further seed is tried.
+    pub enough: usize,
 }
 
 impl Game {
@@ -40,13 +42,14 @@ impl Game {
                 .collect::<Result<Vec<_>, _>>()?,
             None => scenarios::ALL.iter().collect(),
         };
+        let enough = usize::try_from(number("SIM_ENOUGH").unwrap_or(ENOUGH)).unwrap_or(usize::MAX);
         Ok(match number("SIM_SEED") {
-            Some(seed) => Game { scenarios, first: seed, seeds: Some(1) },
+            Some(seed) => Game { scenarios, first: seed, seeds: Some(1), enough },
             None => {
                 let is_endless = variable("SIM_SEEDS").is_some_and(|seeds| seeds == "forever");
                 let seeds = number("SIM_SEEDS").unwrap_or(seeds);
                 let first = number("SIM_FIRST").unwrap_or(1);
-                Game { scenarios, first, seeds: (!is_endless).then_some(seeds) }
+                Game { scenarios, first, seeds: (!is_endless).then_some(seeds), enough }
             }
         })
     }
@@ -105,7 +108,7 @@ fn take_part(game: &Game, score: &Score) -> std::io::Result<()> {
     let mode = Mode { prints: std::env::var_os("SIM_TRACE").is_some(), is_sabotaged: false };
     loop {
         let number = score.next.fetch_add(1, Ordering::Relaxed);
-        let is_over = score.failures.lock().unwrap_or_else(PoisonError::into_inner).len() >= ENOUGH;
+        let is_over = score.failures.lock().unwrap_or_else(PoisonError::into_inner).len() >= game.enough;
         let Some((def, seed)) = game.run(number).filter(|_| !is_over) else { return Ok(()) };
         match play(def, seed, mode)? {
             Ok(summary) if game.seeds.is_some() => {

@@ -193,6 +193,9 @@ impl Line {
             net.clock.sleep_until(until).await;
             return Some(Err(Error::Connection("connection timed out".to_owned())));
         }
+        if let Some(until) = net.chaos.behind(&self.wire.component) {
+            net.clock.sleep_until(until).await;
+        }
         if let Some(delay) = net.chaos.event_delay() {
             net.clock.sleep(delay).await;
         }

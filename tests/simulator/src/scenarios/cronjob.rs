@@ -219,10 +219,11 @@ impl Rules {
             if let Some(name) = change.key.strip_prefix(CRON_JOBS) {
                 self.note(name, change.now, change.after?);
             }
-            if let Some(name) = change.key.strip_prefix(JOBS)
-                && change.before.is_none()
-            {
-                return self.judge(name, change.now, change.after?, change.objects);
+            let name = change.key.strip_prefix(JOBS)?;
+            match (change.before, change.after) {
+                (None, Some(job)) => return self.judge(name, change.now, job, change.objects),
+                (Some(job), None) => self.forget(job, change.objects),
+                _ => {}
             }
             None
         }
@@ -246,6 +247,18 @@ impl Rules {
         }
         for job in cron_job["status"]["active"].as_array().into_iter().flatten() {
             self.listed.entry(text(&job["uid"]).to_owned()).or_insert(now);
+        }
+    }
+
+    /// Of a job that goes before its CronJob could note it, as when the user is quick and the controller
+    /// dead, nobody can know.
+    fn forget(&mut self, job: &Value, objects: &Objects) {
+        let scheduled = text(&job["metadata"]["annotations"][SCHEDULED_AT]);
+        let owner = text(&job["metadata"]["ownerReferences"][0]["name"]);
+        let cron_job = objects.get(&*format!("{CRON_JOBS}{owner}"));
+        let noted = cron_job.and_then(|(_, cron_job)| at(&cron_job["status"]["lastScheduleTime"]));
+        if time::parse(scheduled).is_ok_and(|due: Timestamp| noted.is_none_or(|noted| noted < due)) {
+            self.served.remove(&(owner.to_owned(), scheduled.to_owned()));
         }
     }
 

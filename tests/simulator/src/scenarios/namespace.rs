@@ -5,9 +5,10 @@
 //! nothing goes from one that stays but what the user deletes: least of all from one that only has
 //! the name of another that went. In the end none hangs, and those that stay work.
 
+use crate::chaos::Victim;
 use crate::ledger::{Change, Ledger, Objects, Written, under};
 use crate::player::Player;
-use crate::scenario::Scenario;
+use crate::scenario::{Fault, Scenario};
 use client::{PatchType, Request, Verb};
 use meta::GroupVersionResource;
 use serde_json::{Value, json};
@@ -78,6 +79,17 @@ impl Scenario for Namespace {
     const NODES: usize = 2;
     const STEPS: &'static [(u64, Step)] =
         &[(5, Step::Open), (7, Step::Fill), (3, Step::Close), (6, Step::Renew), (3, Step::Remove), (6, Step::Release)];
+    /// Names that come again are where old news hurt most.
+    const FAULTS: &'static [(u64, Fault)] = &[
+        (4, Fault::Crash(Victim::Server)),
+        (5, Fault::Crash(Victim::Controllers)),
+        (1, Fault::Crash(Victim::Scheduler)),
+        (3, Fault::Partition),
+        (5, Fault::Lag),
+        (2, Fault::StopNode),
+        (3, Fault::StartNodes),
+        (1, Fault::JumpClock),
+    ];
     const ROUNDS: Range<u64> = 15..35;
     const PAUSE: Range<u64> = 50..15_000;
 

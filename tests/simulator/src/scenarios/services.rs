@@ -1,5 +1,5 @@
-//! A Service before the pods of a ReplicationController and one whose Endpoints a user writes by hand,
-//! through crashes, dropped watches and lost nodes.
+//! A Service before the pods of a ReplicationController and one that is never ready, and a Service whose
+//! Endpoints a user writes by hand, through crashes, dropped watches and lost nodes.
 //!
 //! No slice ever tells of a pod that was gone, or as ready of one that was not, for longer than news
 //! may take. In the end Endpoints and slices tell of exactly the pods there are, those by hand are
@@ -41,7 +41,7 @@ pub(super) struct Services {
 pub(super) enum Step {
     Scale,
     DeletePod,
-    /// A pod is taken out of the Service and of its controller's hands, or put back.
+    /// A pod is taken out of the Service or of its controller's hands, or put back.
     Relabel,
     ShowAll,
     /// The Service goes, and another one of its name comes.
@@ -72,11 +72,17 @@ impl Scenario for Services {
         let controller = json!({
             "apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "web", "namespace": NAMESPACE},
             "spec": {"replicas": replicas, "selector": {"app": "web"}, "template": {
-                "metadata": {"labels": {"app": "web"}},
+                "metadata": {"labels": {"app": "web", "tier": "front"}},
                 "spec": {"terminationGracePeriodSeconds": 5, "containers": [{"name": "web", "image": "good:1"}]},
             }},
         });
         player.create(&CONTROLLER, &controller).await;
+        let lame = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "lame", "namespace": NAMESPACE, "labels": {"tier": "front"}},
+            "spec": {"containers": [{"name": "c", "image": "bad:1"}]},
+        });
+        player.create(&POD, &lame).await;
         let mut services = Services { replicas, shows_all: false, made: 0 };
         services.open(player).await;
         player.create(&SERVICE, &service("hand", json!({"ports": [{"port": 80}]}))).await;
@@ -100,8 +106,11 @@ impl Scenario for Services {
                 if matches!(step, Step::DeletePod) {
                     return player.delete(&POD, name).await;
                 }
-                let label = if pod["metadata"]["labels"]["app"] == "web" { "other" } else { "web" };
-                player.patch(&POD, name, json!({"metadata": {"labels": {"app": label}}})).await;
+                let labels = [("tier", "front"), ("app", "web")];
+                // Its controller would wait for ever for the one that is never ready.
+                let (label, value) = *player.any(if name == "lame" { &labels[..1] } else { &labels[..] });
+                let value = if pod["metadata"]["labels"][label] == value { "other" } else { value };
+                player.patch(&POD, name, json!({"metadata": {"labels": {label: value}}})).await;
             }
             Step::ShowAll => {
                 self.shows_all = !self.shows_all;
@@ -122,7 +131,11 @@ impl Scenario for Services {
         if let Some(pod) = pods.iter().find(|pod| is_going(pod)) {
             return Ok(Some(format!("{} is being deleted and never goes", pod["metadata"]["name"])));
         }
-        let own: Vec<&Value> = pods.iter().map(|pod| &**pod).filter(|pod| is_active(pod) && is_of(pod)).collect();
+        let labelled = |label: &'static str, value: &'static str| {
+            let active = pods.iter().map(|pod| &**pod).filter(|pod| is_active(pod));
+            active.filter(move |pod| pod["metadata"]["labels"][label] == value)
+        };
+        let own: Vec<&Value> = labelled("app", "web").collect();
         if own.len() as u64 != self.replicas || !own.iter().all(|pod| is_ready(pod)) {
             let ready = own.iter().filter(|pod| is_ready(pod)).count();
             return Ok(Some(format!("{ready} of {} pods are ready, {} are wanted", own.len(), self.replicas)));
@@ -132,17 +145,18 @@ impl Scenario for Services {
         if available != self.replicas {
             return Ok(Some(format!("status.availableReplicas is {available} of {}", self.replicas)));
         }
-        let mut expected: Vec<&str> = own.iter().map(|pod| text(&pod["status"]["podIP"])).collect();
+        let reached = labelled("tier", "front").filter(|pod| pod["status"]["podIP"].is_string());
+        let told = |pod: &Value| (text(&pod["status"]["podIP"]).to_owned(), is_ready(pod) || self.shows_all);
+        let mut expected: Vec<Told> = reached.map(told).collect();
         expected.sort_unstable();
         let web = ledger.value(&format!("{ALL_ENDPOINTS}web")).unwrap_or_default();
         let hand = ledger.value(&format!("{ALL_ENDPOINTS}hand")).unwrap_or_default();
-        let slices = (sliced(ledger, "web", BY_CONTROLLER), sliced(ledger, "hand", BY_MIRROR));
         let cases = [
-            ("the Endpoints of web", &addresses(&web), &expected),
-            ("the slices of web", &slices.0.iter().map(String::as_str).collect(), &expected),
-            ("the mirror of hand", &slices.1.iter().map(String::as_str).collect(), &addresses(&hand)),
+            ("the Endpoints of web", addresses(&web), &expected),
+            ("the slices of web", sliced(ledger, "web", BY_CONTROLLER), &expected),
+            ("the mirror of hand", sliced(ledger, "hand", BY_MIRROR), &addresses(&hand)),
         ];
-        let wrong = cases.into_iter().find(|(_, told, wanted)| told != wanted);
+        let wrong = cases.into_iter().find(|(_, told, wanted)| told != *wanted);
         if let Some((what, told, wanted)) = wrong {
             return Ok(Some(format!("{what} tell of {told:?}, not {wanted:?}")));
         }
@@ -158,7 +172,7 @@ impl Scenario for Services {
 impl Services {
     async fn open(&mut self, player: &Player) {
         let spec = json!({
-            "selector": {"app": "web"}, "publishNotReadyAddresses": self.shows_all,
+            "selector": {"tier": "front"}, "publishNotReadyAddresses": self.shows_all,
             "ports": [{"port": 80, "targetPort": 8080}],
         });
         player.create(&SERVICE, &service("web", spec)).await;
@@ -200,10 +214,6 @@ fn is_going(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
 
-fn is_of(pod: &Value) -> bool {
-    pod["metadata"]["labels"]["app"] == "web"
-}
-
 fn is_active(pod: &Value) -> bool {
     !matches!(text(&pod["status"]["phase"]), "Failed" | "Succeeded") && !is_going(pod)
 }
@@ -216,17 +226,22 @@ fn items<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
     value[field].as_array().into_iter().flatten()
 }
 
-/// The addresses of Endpoints, those that are not ready too.
-fn addresses(endpoints: &Value) -> Vec<&str> {
-    let subsets = items(endpoints, "subsets");
-    let both = subsets.flat_map(|subset| items(subset, "addresses").chain(items(subset, "notReadyAddresses")));
-    let mut all: Vec<&str> = both.map(|address| text(&address["ip"])).collect();
+/// An address, and whether it is said to be ready.
+type Told = (String, bool);
+
+fn addresses(endpoints: &Value) -> Vec<Told> {
+    let mut all = Vec::new();
+    for subset in items(endpoints, "subsets") {
+        for (field, ready) in [("addresses", true), ("notReadyAddresses", false)] {
+            all.extend(items(subset, field).map(|address| (text(&address["ip"]).to_owned(), ready)));
+        }
+    }
     all.sort_unstable();
     all
 }
 
-/// The addresses in all slices of a Service that one manager made.
-fn sliced(ledger: &Ledger, service: &str, manager: &str) -> Vec<String> {
+/// What all slices of a Service tell that one manager made.
+fn sliced(ledger: &Ledger, service: &str, manager: &str) -> Vec<Told> {
     let slices = ledger.values(SLICES);
     let labelled = |slice: &Value, label: &str, value: &str| slice["metadata"]["labels"][label] == value;
     let ours = slices.iter().filter(|slice| {
@@ -234,7 +249,8 @@ fn sliced(ledger: &Ledger, service: &str, manager: &str) -> Vec<String> {
             && labelled(slice, "endpointslice.kubernetes.io/managed-by", manager)
     });
     let endpoints = ours.flat_map(|slice| items(slice, "endpoints"));
-    let mut all: Vec<String> = endpoints.map(|endpoint| text(&endpoint["addresses"][0]).to_owned()).collect();
+    let told = |endpoint: &Value| (text(&endpoint["addresses"][0]).to_owned(), endpoint["conditions"]["ready"] == true);
+    let mut all: Vec<Told> = endpoints.map(told).collect();
     all.sort_unstable();
     all
 }

@@ -269,7 +269,8 @@ impl Rules {
         let uid = text(&claim["metadata"]["uid"]);
         let (born, number) = (*self.since.get(uid)?, ordinal(change.key)?);
         let scaled = || self.few.range(..=number).any(|(_, until)| *until >= born) || self.is_spare(change, number);
-        let went = || self.went.is_some_and(|at| at >= born);
+        // Who had not heard that the set went may still have made a claim of it.
+        let went = || self.went.is_some_and(|at| at + WINDOW >= born);
         let is_doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner).contains(uid);
         let is_fair = is_doomed || self.with_pod && scaled() || self.with_set && went();
         (!is_fair).then(|| format!("{} goes, and it is to be kept", change.key))
