@@ -3,24 +3,20 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod listening;
 mod started;
 
-use apiserver::http::{Drain, Front, Measure};
-use apiserver::{Identity, Limits};
-use auth::authn::TokenFile;
+use apiserver::Limits;
 use base::Env;
 use bytes::Bytes;
-use client::{Https, HttpsOptions, Roots};
+use client::Https;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 use store::MemoryStore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpStream;
 
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
@@ -32,45 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Rig {
     env: Env,
     api: Https,
-    port: u16,
-    _folder: tempfile::TempDir,
+    url: String,
 }
 
 impl Rig {
     async fn start() -> Self {
         let env = Env::real();
-        let folder = tempfile::tempdir().unwrap();
-        let tokens = folder.path().join("tokens");
-        std::fs::write(&tokens, "secret,admin,1,system:masters\n").unwrap();
-        let identity = Identity { token_file: Some(TokenFile::load(&tokens).unwrap()), ..Identity::default() };
         let store = MemoryStore::new(&env);
-        let server = started::server(&env, store, identity, &["ServiceAccount"], Limits::default()).await;
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let front = Arc::new(Front {
-            server,
-            connector: None,
-            aggregator: None,
-            advertise: String::new(),
-            audit: None,
-            measure: Measure::new(&env.metrics),
-            configuration: json!({}),
-            drain: Drain::default(),
-        });
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        env.tasks.spawn("listener", apiserver::http::serve(env.clone(), listener, acceptor, front));
-        let roots = Roots::Pem(made.cert.pem().into_bytes());
-        let options = HttpsOptions::new(format!("https://localhost:{port}"), roots).token("secret".to_owned());
-        let api = Https::new(options, &env).unwrap();
-        let rig = Rig { env, api, port, _folder: folder };
+        let server = started::server(&env, store, listening::known(""), &["ServiceAccount"], Limits::default()).await;
+        let place = listening::listen(&env, listening::front(&env, server)).await;
+        let rig = Rig { api: place.client(&env, "secret"), env, url: place.url };
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
         let (code, said) = rig.send(Method::POST, "/api/v1/namespaces", JSON, namespace.to_string()).await;
         // Made by the server itself where it was quicker.
@@ -354,9 +321,10 @@ async fn wrong_parameters_are_refused() {
 #[tokio::test]
 async fn who_stalls_holds_up_nobody() {
     let rig = Rig::start().await;
+    let address = rig.url.trim_start_matches("https://");
     let mut silent = Vec::new();
     for _ in 0..500 {
-        silent.push(TcpStream::connect(("127.0.0.1", rig.port)).await.unwrap());
+        silent.push(TcpStream::connect(address).await.unwrap());
     }
     let mut slow = Vec::new();
     for _ in 0..50 {
@@ -377,4 +345,41 @@ async fn who_stalls_holds_up_nobody() {
     let end = rig.env.clock.timeout(PATIENCE, silent[0].read(&mut byte)).await.expect("the server hangs up");
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     drop(slow);
+}
+
+/// Many clients read nothing before they have sent everything.
+#[tokio::test]
+async fn who_sends_too_much_reads_why_it_was_refused() {
+    const PIECES: usize = 320;
+    const REASON: &str = "Request entity too large: limit is 3145728";
+    let rig = Rig::start().await;
+    let piece = vec![b' '; 64 << 10];
+    for (framing, before, after, end) in [
+        (format!("content-length: {}", PIECES * piece.len()), "", "", ""),
+        ("transfer-encoding: chunked".to_owned(), "10000\r\n", "\r\n", "0\r\n\r\n"),
+    ] {
+        let mut io = rig.api.connect_http1().await.unwrap();
+        let exchange = async {
+            let head = format!(
+                "POST {MAPS} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer secret\r\n\
+                 content-type: application/json\r\n{framing}\r\n\r\n"
+            );
+            io.write_all(head.as_bytes()).await?;
+            for _ in 0..PIECES {
+                io.write_all(before.as_bytes()).await?;
+                io.write_all(&piece).await?;
+                io.write_all(after.as_bytes()).await?;
+            }
+            io.write_all(end.as_bytes()).await?;
+            io.flush().await?;
+            let mut answer = Vec::new();
+            let is_whole = |answer: &[u8]| answer.windows(REASON.len()).any(|part| part == REASON.as_bytes());
+            while !is_whole(&answer) && io.read_buf(&mut answer).await? > 0 {}
+            std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
+        };
+        let answer = rig.env.clock.timeout(PATIENCE, exchange).await.expect("an answer in time");
+        let answer = answer.unwrap_or_else(|error| panic!("{framing}: {error}"));
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{framing}: {answer}");
+        assert!(answer.contains(REASON), "{framing}: {answer}");
+    }
 }

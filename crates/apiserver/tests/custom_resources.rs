@@ -2,26 +2,22 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod listening;
 mod started;
 
-use apiserver::http::Front;
-use apiserver::{Identity, Limits, Server};
-use auth::authn::TokenFile;
+use apiserver::Limits;
 use base::Env;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use client::{Api, Error, EventType, Https, HttpsOptions, Options, PatchType, Request, Response, Roots, Verb, Watch};
+use client::{Api, Error, EventType, Https, Options, PatchType, Request, Response, Verb, Watch};
 use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use meta::GroupVersionResource;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 use store::MemoryStore;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 const DEFINITIONS: GroupVersionResource =
     GroupVersionResource::of("apiextensions.k8s.io", "v1", "customresourcedefinitions");
@@ -36,16 +32,10 @@ struct Rig {
 impl Rig {
     async fn start() -> Self {
         let env = Env::real();
-        let tokens = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(tokens.path(), "secret,admin,1,system:masters\n").unwrap();
-        let token_file = Some(TokenFile::load(tokens.path()).unwrap());
-        let identity = Identity { token_file, ..Identity::default() };
-        let server = started::server(&env, MemoryStore::new(&env), identity, &[], Limits::default()).await;
+        let server = started::server(&env, MemoryStore::new(&env), listening::known(""), &[], Limits::default()).await;
         env.tasks.spawn("upkeep", server.clone().upkeep());
-        let (url, pem) = listen(&env, server).await;
-        let options = HttpsOptions::new(url, Roots::Pem(pem.into_bytes())).token("secret".to_owned());
-        let api = Https::new(options, &env).unwrap();
-        let rig = Rig { env, api };
+        let place = listening::listen(&env, listening::front(&env, server)).await;
+        let rig = Rig { api: place.client(&env, "secret"), env };
         let namespaces = GroupVersionResource::of("", "v1", "namespaces");
         rig.send(Request::new(Verb::Create, namespaces).body(json!({"metadata": {"name": "home"}}).to_string()))
             .await
@@ -97,39 +87,6 @@ impl Rig {
         }
         panic!("the definition did not get there");
     }
-}
-
-/// A server side of TLS for `localhost`, and its certificate.
-fn certified() -> (TlsAcceptor, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
-}
-
-async fn listen(env: &Env, server: Arc<Server>) -> (String, String) {
-    let (acceptor, pem) = certified();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let front = Arc::new(Front {
-        measure: apiserver::http::Measure::new(&env.metrics),
-        server,
-        connector: None,
-        aggregator: None,
-        advertise: String::new(),
-        audit: None,
-        configuration: Value::Null,
-        drain: apiserver::http::Drain::default(),
-    });
-    env.tasks.spawn("listener", apiserver::http::serve(env.clone(), listener, acceptor, front));
-    (format!("https://localhost:{port}"), pem)
 }
 
 fn parse(bytes: &Bytes) -> Value {
@@ -249,7 +206,7 @@ async fn appliers_share_an_object_by_its_schema() {
 
 /// A webhook that calls `color` in v1 what is `hue` in v1alpha1; its URL and certificate.
 async fn converter(env: &Env) -> (String, String) {
-    let (acceptor, pem) = certified();
+    let (acceptor, pem) = listening::certified();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let tasks = env.tasks.clone();

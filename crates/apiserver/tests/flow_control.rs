@@ -3,29 +3,27 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod listening;
 mod started;
 
-use apiserver::http::{Drain, Front, Measure};
-use apiserver::{Identity, Limits};
+use apiserver::Limits;
+use apiserver::http::{Drain, Front};
 use audit::{Audit, LogOptions, Policy};
-use auth::authn::TokenFile;
 use base::Env;
 use bytes::Bytes;
-use client::{Api, Error, Https, HttpsOptions, Options, PatchType, Request, Response, Roots, Verb};
+use client::{Api, Error, Https, Options, PatchType, Request, Response, Verb};
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method};
 use meta::GroupVersionResource;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 use store::MemoryStore;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 const SCHEMAS: GroupVersionResource = GroupVersionResource::of(GROUP, "v1", "flowschemas");
 const LEVELS: GroupVersionResource = GroupVersionResource::of(GROUP, "v1", "prioritylevelconfigurations");
+/// Long enough for any machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 const POLICY: &str = "
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -42,8 +40,7 @@ rules:
 struct Rig {
     env: Env,
     api: Https,
-    url: String,
-    pem: Vec<u8>,
+    place: listening::Place,
     drain: Drain,
     log: std::path::PathBuf,
     _folder: tempfile::TempDir,
@@ -53,31 +50,16 @@ impl Rig {
     async fn start(limits: Limits) -> Self {
         let env = Env::real();
         let folder = tempfile::tempdir().unwrap();
-        let tokens = folder.path().join("tokens");
-        std::fs::write(&tokens, "secret,admin,1,system:masters\nweak,jane,2,\n").unwrap();
-        let identity = Identity { token_file: Some(TokenFile::load(&tokens).unwrap()), ..Identity::default() };
+        let identity = listening::known("weak,jane,2,\n");
         let server = started::server(&env, MemoryStore::new(&env), identity, &[], limits).await;
         env.tasks.spawn("upkeep", server.clone().upkeep());
         let log = folder.path().join("audit.log");
         let options = LogOptions { path: log.display().to_string(), ..LogOptions::default() };
         let audit = Audit::open(&env, Policy::parse(POLICY).unwrap(), Some(&options), None).await.unwrap();
-        let (acceptor, pem) = certified();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         let drain = Drain::default();
-        let front = Arc::new(Front {
-            server,
-            connector: None,
-            aggregator: None,
-            advertise: String::new(),
-            audit: Some(audit),
-            measure: Measure::new(&env.metrics),
-            configuration: json!({}),
-            drain: drain.clone(),
-        });
-        env.tasks.spawn("listener", apiserver::http::serve(env.clone(), listener, acceptor, front));
-        let api = door(&env, &url, &pem, "secret");
-        let rig = Rig { env, api, url, pem, drain, log, _folder: folder };
+        let front = Front { audit: Some(audit), drain: drain.clone(), ..listening::front(&env, server) };
+        let place = listening::listen(&env, front).await;
+        let rig = Rig { api: place.client(&env, "secret"), env, place, drain, log, _folder: folder };
         rig.until_bootstrapped().await;
         rig
     }
@@ -109,29 +91,23 @@ impl Rig {
         (code, headers, String::from_utf8_lossy(&body).into_owned())
     }
 
+    /// Asks until it is answered with this code.
+    async fn until(&self, api: &Https, path: &str, code: u16) -> (HeaderMap, String) {
+        let end = self.env.clock.instant() + PATIENCE;
+        loop {
+            let (found, headers, body) = self.get(api, path).await;
+            if found == code {
+                return (headers, body);
+            }
+            assert!(self.env.clock.instant() < end, "{path} is answered with {found}, not {code}: {body}");
+            self.env.clock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     fn events(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.log).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
-}
-
-fn door(env: &Env, url: &str, pem: &[u8], token: &str) -> Https {
-    let options = HttpsOptions::new(url, Roots::Pem(pem.to_vec())).token(token.to_owned());
-    Https::new(options, env).unwrap()
-}
-
-fn certified() -> (TlsAcceptor, Vec<u8>) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    (TlsAcceptor::from(Arc::new(config)), made.cert.pem().into_bytes())
 }
 
 fn parse(bytes: &Bytes) -> Value {
@@ -228,14 +204,13 @@ async fn answers_tell_of_their_flow_and_the_crowded_are_sent_away() {
                 "clusterScope": true}]}]}),
     );
     rig.send(Request::new(Verb::Create, SCHEMAS).body(schema.to_string())).await.unwrap();
-    let jane = door(&rig.env, &rig.url, &rig.pem, "weak");
+    let jane = rig.place.client(&rig.env, "weak");
     let mut stream = jane.connect_http1().await.unwrap();
     let slow = "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer weak\r\n\
                 Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{";
     tokio::io::AsyncWriteExt::write_all(&mut stream, slow.as_bytes()).await.unwrap();
-    rig.env.clock.sleep(Duration::from_millis(200)).await;
-    let (code, headers, body) = rig.get(&jane, "/api/v1/namespaces/default/pods").await;
-    assert_eq!((code, body.as_str()), (429, "Too many requests, please try again later.\n"));
+    let (headers, body) = rig.until(&jane, "/api/v1/namespaces/default/pods", 429).await;
+    assert_eq!(body, "Too many requests, please try again later.\n");
     assert_eq!(headers["retry-after"], HeaderValue::from_static("1"));
     let (code, ..) = rig.get(&rig.api, "/api/v1/pods").await;
     assert_eq!(code, 200, "others are not held up");
@@ -251,9 +226,8 @@ async fn answers_tell_of_their_flow_and_the_crowded_are_sent_away() {
         assert!(page.contains(counter), "{counter} is not in\n{page}");
     }
     drop(stream);
-    rig.env.clock.sleep(Duration::from_millis(200)).await;
-    let (code, ..) = rig.get(&jane, "/api/v1/namespaces/default/pods").await;
-    assert_eq!(code, 403, "the seat is free again");
+    // Once the seat is free again.
+    rig.until(&jane, "/api/v1/namespaces/default/pods", 403).await;
 }
 
 #[tokio::test]
@@ -267,7 +241,7 @@ async fn audit_tells_who_did_what() {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": {"k": "v"}});
     let create = Request::new(Verb::Create, maps.clone()).namespace("a").body(object.to_string());
     rig.send(create).await.unwrap();
-    let jane = door(&rig.env, &rig.url, &rig.pem, "weak");
+    let jane = rig.place.client(&rig.env, "weak");
     let (code, ..) = rig.get(&jane, "/api/v1/namespaces/a/configmaps/one").await;
     assert_eq!(code, 403);
     let events = rig.events();
@@ -292,24 +266,46 @@ async fn audit_tells_who_did_what() {
     assert_eq!(refused["requestObject"], Value::Null);
 }
 
+/// More of them than go at once, under one record.
+#[tokio::test]
+async fn a_collection_goes_as_a_whole_and_audit_tells_once() {
+    let rig = Rig::start(Limits::default()).await;
+    let maps = GroupVersionResource::of("", "v1", "configmaps");
+    let namespaces = GroupVersionResource::of("", "v1", "namespaces");
+    rig.send(Request::new(Verb::Create, namespaces).body(json!({"metadata": {"name": "a"}}).to_string()))
+        .await
+        .unwrap();
+    for number in 0..70 {
+        let object = json!({"metadata": {"name": format!("map-{number}"), "labels": {"number": "many"}}});
+        rig.send(Request::new(Verb::Create, maps.clone()).namespace("a").body(object.to_string())).await.unwrap();
+    }
+    let chosen = || Options { label_selector: Some("number=many".to_owned()), ..Options::default() };
+    let all = |verb| Request::new(verb, maps.clone()).namespace("a").options(chosen());
+    rig.send(all(Verb::DeleteCollection)).await.unwrap();
+    assert_eq!(rig.send(all(Verb::List)).await.unwrap(), json!([]));
+    let events = rig.events();
+    let told: Vec<_> = events.iter().filter(|event| event["verb"] == "deletecollection").collect();
+    let [one] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(one["responseStatus"]["code"], 200);
+    assert_eq!(one["annotations"]["authorization.k8s.io/decision"], "allow");
+}
+
 #[tokio::test]
 async fn a_server_that_stops_is_first_not_ready_and_ends_watches() {
     let rig = Rig::start(Limits::default()).await;
     let request = Request::new(Verb::Watch, GroupVersionResource::of("", "v1", "pods"));
     let Response::Watch(mut watch) = rig.api.call(request).await.unwrap() else { panic!("no watch") };
     let (drain, env) = (rig.drain.clone(), rig.env.clone());
-    let stopping = async { drain.run(&env, Duration::from_millis(300), Duration::from_secs(10)).await };
+    let stopping = async { drain.run(&env, Duration::from_secs(3), 2 * PATIENCE).await };
     let meanwhile = async {
-        rig.env.clock.sleep(Duration::from_millis(100)).await;
-        let ready = rig.get(&rig.api, "/readyz").await;
-        assert_eq!(ready.0, 500);
-        assert!(ready.2.contains("[-]shutdown failed"), "{}", ready.2);
+        let (_, ready) = rig.until(&rig.api, "/readyz", 500).await;
+        assert!(ready.contains("[-]shutdown failed"), "{ready}");
         assert_eq!(rig.get(&rig.api, "/livez").await.0, 200);
         while watch.next().await.is_some_and(|event| event.is_ok()) {}
     };
     let began = rig.env.clock.instant();
     tokio::join!(stopping, meanwhile);
-    assert!(rig.env.clock.instant().duration_since(began) < Duration::from_secs(5));
+    assert!(rig.env.clock.instant().duration_since(began) < PATIENCE);
     let gone = rig.api.raw(Method::GET, "/livez", HeaderMap::new(), Bytes::new()).await;
     assert!(gone.is_err(), "nobody listens any more");
 }

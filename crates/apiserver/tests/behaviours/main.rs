@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../listening/mod.rs"]
+mod listening;
 #[path = "../started/mod.rs"]
 mod started;
 

@@ -1,24 +1,20 @@
 //! A server behind TLS, and a client that may do everything: by verbs, and by raw requests where
 //! headers matter.
 
-use crate::started;
-use apiserver::http::Front;
+use crate::{listening, started};
 use apiserver::{Identity, Limits, Server};
-use auth::authn::{Issuer, TokenFile, Verifier};
+use auth::authn::{Issuer, Verifier};
 use auth::pki::Key;
 use base::Env;
 use bytes::Bytes;
-use client::{Api, Error, Https, HttpsOptions, PatchType, Request, Response, Roots, Verb, Watch};
+use client::{Api, Error, Https, PatchType, Request, Response, Verb, Watch};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use meta::GroupVersionResource;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use store::MemoryStore;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 pub const NAMESPACES: GroupVersionResource = GroupVersionResource::of("", "v1", "namespaces");
 pub const DEFINITIONS: GroupVersionResource =
@@ -41,9 +37,8 @@ impl Rig {
         let server = started::server(&env, MemoryStore::new(&env), identity(), &["ServiceAccount"], Limits::default());
         let server = server.await;
         env.tasks.spawn("upkeep", server.clone().upkeep());
-        let (url, pem) = listen(&env, server.clone()).await;
-        let options = HttpsOptions::new(url, Roots::Pem(pem.into_bytes())).token("secret".to_owned());
-        let api = Https::new(options, &env).unwrap();
+        let place = listening::listen(&env, listening::front(&env, server.clone())).await;
+        let api = place.client(&env, "secret");
         let rig = Rig { env, server, api };
         rig.create(&NAMESPACES, &json!({"metadata": {"name": HOME}})).await.unwrap();
         rig
@@ -138,39 +133,10 @@ pub fn parse(bytes: &Bytes) -> Value {
 }
 
 fn identity() -> Identity {
-    let tokens = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(tokens.path(), "secret,admin,1,system:masters\n").unwrap();
-    let token_file = Some(TokenFile::load(tokens.path()).unwrap());
     let key = Arc::new(Key::generate().unwrap());
     let audiences = vec![ISSUER.to_owned()];
     let verifier =
         Verifier { keys: vec![key.public().clone()], issuers: audiences.clone(), audiences: audiences.clone() };
     let issuer = Issuer { key, issuer: ISSUER.to_owned(), audiences, extends: true };
-    Identity { token_file, verifier: Some(verifier), issuer: Some(issuer), ..Identity::default() }
-}
-
-async fn listen(env: &Env, server: Arc<Server>) -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let front = Arc::new(Front {
-        measure: apiserver::http::Measure::new(&env.metrics),
-        server,
-        connector: None,
-        aggregator: None,
-        advertise: String::new(),
-        audit: None,
-        configuration: Value::Null,
-        drain: apiserver::http::Drain::default(),
-    });
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    env.tasks.spawn("listener", apiserver::http::serve(env.clone(), listener, acceptor, front));
-    (format!("https://localhost:{port}"), made.cert.pem())
+    Identity { verifier: Some(verifier), issuer: Some(issuer), ..listening::known("") }
 }
