@@ -1,6 +1,7 @@
 //! `/openapi/v2` and `/openapi/v3`: the documents of `kinds` with the custom resources of the moment,
 //! their media types and ETags.
 
+use crate::aggregate::described;
 use crate::http::{HttpRequest, HttpResponse, Payload};
 use crate::resources::{Resource, Resources};
 use crate::server::Server;
@@ -17,20 +18,30 @@ pub fn answer(server: &Server, rest: &[&str], request: &HttpRequest) -> Result<H
         ["v2"] => {
             let rows = customs(resources);
             let described: Vec<Custom<'_>> = rows.iter().map(|row| describe(row)).collect();
-            Some(kinds::openapi::v2_document(accept, &described))
+            let others = server.remotes.all().into_iter().filter_map(|remote| Some(remote.seen().described?.0));
+            let others = described::merged(&others.collect::<Vec<_>>());
+            Some(kinds::openapi::v2_document(accept, &described, &others))
         }
         ["v3"] => {
             let rows = customs(resources);
             let shown = rows.iter().map(|row| (row.kind.group.as_ref(), row.kind.version.as_ref(), signature(row)));
             let remotes = server.remotes.all();
             let others = remotes.iter().filter_map(|remote| {
-                let hash = remote.seen().openapi?;
-                Some((remote.group.as_str(), remote.version.as_str(), fingerprint(&hash)))
+                let seen = remote.seen();
+                let print = match (seen.openapi, seen.described) {
+                    (Some(hash), _) => described::fingerprint(&hash),
+                    (None, described) => described?.0.fingerprint,
+                };
+                Some((remote.group.as_str(), remote.version.as_str(), print))
             });
             Some(kinds::openapi::v3_index(shown.chain(others)))
         }
         ["v3", "api", version] => kinds::openapi::v3_document("", version),
-        ["v3", "apis", group, version] => of_group(resources, group, version),
+        ["v3", "apis", group, version] => match server.remotes.find(group, version) {
+            // One that knows version 3 is asked itself.
+            Some(remote) => remote.seen().described.map(|(described, _)| described.as_v3()),
+            None => of_group(resources, group, version),
+        },
         _ => None,
     };
     let Some(document) = document else {
@@ -67,11 +78,6 @@ fn of_group(resources: &Resources, group: &str, version: &str) -> Option<Documen
     let wanted = rows.iter().filter(|row| row.kind.group == group && row.kind.version == version);
     let described: Vec<Custom<'_>> = wanted.map(|row| describe(row)).collect();
     (!described.is_empty()).then(|| kinds::openapi::v3_custom(&described))
-}
-
-/// Another server's hash as a number of ours.
-fn fingerprint(hash: &str) -> u64 {
-    hash.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 fn signature(row: &Resource) -> u64 {

@@ -16,6 +16,7 @@ pub use custom::Custom;
 
 use crate::resources::{Kind, all};
 use bytes::Bytes;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::schema::TypeId;
 use writer::Writer;
@@ -72,11 +73,22 @@ pub fn v3_custom(customs: &[Custom<'_>]) -> Document {
     document(write_v3_of(&kinds, customs), JSON, print)
 }
 
-/// Version 2 of all that is served by default and of custom resources, in the form that `accept` asks
-/// for.
-pub fn v2_document(accept: &str, customs: &[Custom<'_>]) -> Document {
-    let json = write_v2(&|row| row.served_by_default, customs);
+/// What other servers say of themselves in version 2, for those who ask us.
+#[derive(Default)]
+pub struct Others {
+    pub paths: Map<String, Value>,
+    /// Where one of ours has the name, ours stands for both.
+    pub definitions: Map<String, Value>,
+    /// Changes whenever the rest does.
+    pub fingerprint: u64,
+}
+
+/// Version 2 of all that is served by default, of custom resources and of other servers, in the form that
+/// `accept` asks for.
+pub fn v2_document(accept: &str, customs: &[Custom<'_>], others: &Others) -> Document {
+    let json = write_v2(&|row| row.served_by_default, customs, others);
     let print = customs.iter().fold(fingerprint(), |sum, custom| mix(sum, custom.fingerprint));
+    let print = if others.paths.is_empty() { print } else { mix(print, others.fingerprint) };
     match accept.contains(V2_PROTOBUF) {
         true => document(write_v2_protobuf(&json), V2_PROTOBUF_ANSWER, print),
         false => document(json, JSON, print),
@@ -133,7 +145,9 @@ fn write_v3_of(kinds: &[&Kind], customs: &[Custom<'_>]) -> Vec<u8> {
         out.member("paths", |out| out.object(|out| paths::write(out, Dialect::V3, kinds)));
         out.member("components", |out| {
             out.object(|out| {
-                out.member("schemas", |out| models::write(out, Dialect::V3, kinds, &roots(kinds), customs));
+                out.member("schemas", |out| {
+                    models::write(out, Dialect::V3, kinds, &roots(kinds), customs, &Map::new())
+                });
                 out.member("securitySchemes", bearer_token);
             });
         });
@@ -142,16 +156,23 @@ fn write_v3_of(kinds: &[&Kind], customs: &[Custom<'_>]) -> Vec<u8> {
     out.finish()
 }
 
-/// The document of all kinds that `served` admits, and of custom resources.
-pub fn write_v2(served: &dyn Fn(&Kind) -> bool, customs: &[Custom<'_>]) -> Vec<u8> {
+/// The document of all kinds that `served` admits, of custom resources and of other servers.
+pub fn write_v2(served: &dyn Fn(&Kind) -> bool, customs: &[Custom<'_>], others: &Others) -> Vec<u8> {
     let mut kinds: Vec<&Kind> = all().iter().filter(|row| served(row)).collect();
     kinds.extend(customs.iter().map(|custom| custom.kind));
     let mut out = Writer::default();
     out.object(|out| {
         out.text("swagger", "2.0");
         info(out);
-        out.member("paths", |out| out.object(|out| paths::write(out, Dialect::V2, &kinds)));
-        out.member("definitions", |out| models::write(out, Dialect::V2, &kinds, &roots(&kinds), customs));
+        out.member("paths", |out| {
+            out.object(|out| {
+                paths::write(out, Dialect::V2, &kinds);
+                others.paths.iter().for_each(|(path, item)| out.value(path, item));
+            });
+        });
+        out.member("definitions", |out| {
+            models::write(out, Dialect::V2, &kinds, &roots(&kinds), customs, &others.definitions)
+        });
         out.member("securityDefinitions", bearer_token);
         security(out);
     });

@@ -1,18 +1,24 @@
 //! Looks again and again whether aggregated servers answer, and says so in their conditions.
 
+use super::described::Described;
 use super::{Aggregator, RESOURCE, Remote, SERVICES, Seen};
 use crate::connect::endpoint;
 use crate::object::timestamp;
 use crate::server::Server;
 use client::{Request, Verb};
 use futures_util::future::join_all;
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// While one is not there yet: it may come up any moment.
 const LOOK_SOON: Duration = Duration::from_secs(1);
+
+/// A document of version 2 may be long, so it is not read at every look.
+const READ_EVERY: Duration = Duration::from_secs(60);
 
 /// Status, reason and message of the condition.
 type Verdict = (&'static str, &'static str, String);
@@ -80,9 +86,24 @@ impl Aggregator {
             return Err(failed(format!("bad status from {url}: {}", status.as_u16())));
         }
         let resources = serde_json::from_slice(&body).ok().map(Arc::new);
-        let index = self.get(tls, at, &own, "/openapi/v3").await.ok();
+        let index = self.get(tls.clone(), at, &own, "/openapi/v3").await.ok();
         let openapi = index.filter(|(status, _)| status.is_success()).and_then(|(_, body)| hash(remote, &body));
-        Ok(Seen { resources, openapi })
+        let described = match remote.seen().described {
+            Some((known, since)) if self.env.clock.instant() < since + READ_EVERY => Some((known, since)),
+            _ => self.read_v2(remote, tls, at).await,
+        };
+        Ok(Seen { resources, openapi, described })
+    }
+
+    async fn read_v2(
+        &self,
+        remote: &Remote,
+        tls: Arc<ClientConfig>,
+        at: (&str, u16, &str),
+    ) -> Option<(Arc<Described>, Instant)> {
+        let (status, body) = self.get(tls, at, &super::own_user(), "/openapi/v2").await.ok()?;
+        let described = Described::read(&body, &remote.path()).filter(|_| status.is_success())?;
+        Some((Arc::new(described), self.env.clock.instant()))
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod ask;
 mod available;
+pub(crate) mod described;
 pub(crate) mod fetch;
 mod local;
 pub(crate) mod pass;
@@ -19,11 +20,13 @@ use base::Env;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use client::https::{ClientCertificate, Roots, client_config};
+use described::Described;
 use meta::{GroupVersionResource, User};
 use rustls::ClientConfig;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use tokio::time::Instant;
 
 const GROUP: &str = "apiregistration.k8s.io";
 const RESOURCE: &str = "apiservices";
@@ -51,8 +54,16 @@ pub struct Remote {
 pub struct Seen {
     /// Its APIResourceList.
     pub resources: Option<Arc<Value>>,
-    /// The hash of its OpenAPI document, where it has one.
+    /// The hash of its OpenAPI document of version 3, where it has one.
     pub openapi: Option<String>,
+    /// What it says in version 2, and when it said so.
+    pub described: Option<(Arc<Described>, Instant)>,
+}
+
+impl Seen {
+    pub fn speaks_v2_alone(&self) -> bool {
+        self.openapi.is_none() && self.described.is_some()
+    }
 }
 
 /// All of them, kept current by the store's sink.

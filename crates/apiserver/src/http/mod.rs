@@ -149,9 +149,15 @@ impl Front {
     /// The aggregated server that answers a path: its group's version, or the document that describes
     /// it.
     fn remote(&self, path: &str) -> Option<Arc<Remote>> {
-        let below = path.strip_prefix("/openapi/v3/apis/").or_else(|| path.strip_prefix("/apis/"))?;
-        let mut parts = below.split('/');
-        self.server.remotes.find(parts.next()?, parts.next()?)
+        let find = |below: &str| {
+            let mut parts = below.split('/');
+            self.server.remotes.find(parts.next()?, parts.next()?)
+        };
+        match path.strip_prefix("/openapi/v3/apis/") {
+            // One that knows version 2 alone has no such document, but we make one of what it says.
+            Some(below) => find(below).filter(|remote| !remote.seen().speaks_v2_alone()),
+            None => find(path.strip_prefix("/apis/")?),
+        }
     }
 
     fn authenticate(&self, peer: &Peer, request: &HttpRequest) -> Result<Who, Status> {

@@ -6,6 +6,7 @@ use super::writer::Writer;
 use super::{Dialect, model_name};
 use crate::resources::Kind;
 use crate::schema;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::schema::{AnyForm, Field, ListKind, Omit, Shape, Struct, TypeId};
 
@@ -16,7 +17,19 @@ const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const EXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
 
-pub fn write(out: &mut Writer, dialect: Dialect, kinds: &[&Kind], roots: &BTreeSet<TypeId>, customs: &[Custom<'_>]) {
+/// Below [`META`] and [`EXTENSIONS`].
+const SIMPLE_FORMS: [&str; 5] = ["Time", "MicroTime", "Duration", "FieldsV1", "Patch"];
+const FREE_FORMS: [&str; 4] =
+    ["JSON", "JSONSchemaPropsOrArray", "JSONSchemaPropsOrBool", "JSONSchemaPropsOrStringArray"];
+
+pub fn write(
+    out: &mut Writer,
+    dialect: Dialect,
+    kinds: &[&Kind],
+    roots: &BTreeSet<TypeId>,
+    customs: &[Custom<'_>],
+    others: &Map<String, Value>,
+) {
     let models = Models { dialect, descriptions: Descriptions::load(), identities: identities(kinds) };
     let mut structs: Vec<(String, TypeId)> =
         reachable(roots).into_iter().map(|id| (model_name(&schema().get(id).name), id)).collect();
@@ -27,6 +40,17 @@ pub fn write(out: &mut Writer, dialect: Dialect, kinds: &[&Kind], roots: &BTreeS
         }
         models.specials(out);
         customs.iter().for_each(|one| custom::write(out, dialect, one));
+        let is_ours = |name: &str| {
+            let is_custom = |one: &Custom<'_>| {
+                one.kind
+                    .model
+                    .as_deref()
+                    .is_some_and(|own| name.strip_suffix("List").unwrap_or(name) == own || name == own)
+            };
+            let is_struct = structs.binary_search_by(|(own, _)| own.as_str().cmp(name)).is_ok();
+            is_struct || is_special(name) || customs.iter().any(is_custom)
+        };
+        others.iter().filter(|(name, _)| !is_ours(name)).for_each(|(name, model)| out.value(name, model));
     });
 }
 
@@ -234,11 +258,19 @@ impl Models<'_> {
         model(&format!("{META}.Duration"), Some(("string", "")), [""; 2]);
         model(&format!("{META}.FieldsV1"), Some(("object", "")), [""; 2]);
         model(&format!("{META}.Patch"), Some(("object", "")), [""; 2]);
-        for name in ["JSON", "JSONSchemaPropsOrArray", "JSONSchemaPropsOrBool", "JSONSchemaPropsOrStringArray"] {
+        for name in FREE_FORMS {
             let name = format!("{EXTENSIONS}.{name}");
             out.member(&name, |out| out.object(|out| self.description(out, &name, "")));
         }
     }
+}
+
+/// Whether [`Models::specials`] writes it.
+fn is_special(name: &str) -> bool {
+    let below = |place: &str| name.strip_prefix(place).and_then(|rest| rest.strip_prefix('.')).unwrap_or_default();
+    [QUANTITY, INT_OR_STRING, RAW_EXTENSION].contains(&name)
+        || SIMPLE_FORMS.contains(&below(META))
+        || FREE_FORMS.contains(&below(EXTENSIONS))
 }
 
 /// Free-form values that are models of their own, as opposed to table cells.
