@@ -15,16 +15,18 @@ pub struct Fault {
     pub text: String,
 }
 
-/// How deep templates may call each other.
-const MAX_DEPTH: usize = 1000;
-/// A template may not print without end.
+/// How deep lists and parentheses may run in each other, those of templates that call each other
+/// included: each level takes up to 8 KB of the stack, and a thread's has 2 MB.
+const MAX_DEPTH: usize = 200;
+/// A template may neither print nor go round without end.
 const MAX_OUTPUT: usize = 256 << 20;
+const MAX_ROUNDS: usize = 2_000_000;
 
 /// What was printed, up to the end or to what went wrong.
 pub fn run(program: &Program, object: &Item, strict: bool) -> (String, Result<(), Fault>) {
     let variables = vec![("$".to_owned(), object.clone())];
-    let mut run = Run { program, strict, variables, out: String::new(), depth: 0 };
-    let done = run.nodes(&program.main, object).map(|_| ());
+    let mut run = Run { program, strict, variables, out: String::new(), depth: 0, rounds: 0 };
+    let done = run.nodes(&program.main, object, 0).map(|_| ());
     (run.out, done)
 }
 
@@ -42,25 +44,32 @@ struct Run<'p> {
     variables: Vec<(String, Item)>,
     out: String,
     depth: usize,
+    rounds: usize,
 }
 
 impl Run<'_> {
-    fn nodes(&mut self, nodes: &[Node], dot: &Item) -> Result<Flow, Fault> {
+    /// `at` is told to be the place where it gets too deep.
+    fn nodes(&mut self, nodes: &[Node], dot: &Item, at: usize) -> Result<Flow, Fault> {
+        self.deeper(at)?;
         for node in nodes {
             match self.node(node, dot)? {
                 Flow::On => {}
-                other => return Ok(other),
+                other => {
+                    self.depth -= 1;
+                    return Ok(other);
+                }
             }
         }
+        self.depth -= 1;
         Ok(Flow::On)
     }
 
-    /// Runs a list in a scope of its own.
-    fn scoped(&mut self, nodes: &[Node], dot: &Item) -> Result<Flow, Fault> {
-        let mark = self.variables.len();
-        let flow = self.nodes(nodes, dot);
-        self.variables.truncate(mark);
-        flow
+    fn deeper(&mut self, at: usize) -> Result<(), Fault> {
+        self.depth += 1;
+        match self.depth > MAX_DEPTH {
+            true => Err(Fault { at, expression: None, text: "exceeded maximum template depth".to_owned() }),
+            false => Ok(()),
+        }
     }
 
     fn node(&mut self, node: &Node, dot: &Item) -> Result<Flow, Fault> {
@@ -75,14 +84,15 @@ impl Run<'_> {
             Node::If(pipe, body, otherwise) => {
                 let mark = self.variables.len();
                 let is_true = self.pipe(pipe, dot)?.is_true();
-                let flow = self.nodes(if is_true { body } else { otherwise }, dot);
+                let flow = self.nodes(if is_true { body } else { otherwise }, dot, pipe.at);
                 self.variables.truncate(mark);
                 return flow;
             }
             Node::With(pipe, body, otherwise) => {
                 let mark = self.variables.len();
                 let found = self.pipe(pipe, dot)?;
-                let flow = if found.is_true() { self.nodes(body, &found) } else { self.nodes(otherwise, dot) };
+                let (nodes, inner) = if found.is_true() { (body, &found) } else { (otherwise, dot) };
+                let flow = self.nodes(nodes, inner, pipe.at);
                 self.variables.truncate(mark);
                 return flow;
             }
@@ -100,22 +110,29 @@ impl Run<'_> {
     fn range(&mut self, pipe: &Pipe, body: &[Node], otherwise: &[Node], dot: &Item) -> Result<(), Fault> {
         let over = Pipe { variables: Vec::new(), ..pipe.clone() };
         let found = self.pipe(&over, dot)?;
-        let items: Vec<(Item, Item)> = match found {
-            Item::List(list) => (0..).map(Item::Int).zip(list).collect(),
-            Item::Map(map) => map.into_iter().map(|(key, item)| (Item::Text(key), item)).collect(),
-            Item::Int(count) => (0..count).map(|at| (Item::Int(at), Item::Int(at))).collect(),
-            Item::Nil | Item::Absent => Vec::new(),
+        let items: Box<dyn Iterator<Item = (Item, Item)>> = match found {
+            Item::List(list) => Box::new((0..).map(Item::Int).zip(list)),
+            Item::Map(map) => Box::new(map.into_iter().map(|(key, item)| (Item::Text(key), item))),
+            Item::Int(count) => Box::new((0..count).map(|at| (Item::Int(at), Item::Int(at)))),
+            Item::Nil | Item::Absent => Box::new(std::iter::empty()),
             other => {
                 let text = format!("range can't iterate over {}", value(&other, true));
                 return Err(Fault { at: pipe.at, expression: Some(shown(&pipe.commands)), text });
             }
         };
-        if items.is_empty() {
-            self.scoped(otherwise, dot)?;
+        let mark = self.variables.len();
+        let mut items = items.peekable();
+        if items.peek().is_none() {
+            self.nodes(otherwise, dot, pipe.at)?;
+            self.variables.truncate(mark);
             return Ok(());
         }
         for (key, item) in items {
-            let mark = self.variables.len();
+            self.rounds += 1;
+            if self.rounds > MAX_ROUNDS {
+                let text = "the template goes round too often".to_owned();
+                return Err(Fault { at: pipe.at, expression: None, text });
+            }
             match pipe.variables.as_slice() {
                 [] => {}
                 [one] => self.name(one, item.clone(), pipe)?,
@@ -124,7 +141,7 @@ impl Run<'_> {
                     self.name(second, item.clone(), pipe)?;
                 }
             }
-            let flow = self.nodes(body, &item);
+            let flow = self.nodes(body, &item, pipe.at);
             self.variables.truncate(mark);
             if flow? == Flow::Break {
                 break;
@@ -143,14 +160,9 @@ impl Run<'_> {
             Some(pipe) => self.pipe(pipe, dot)?,
             None => Item::Nil,
         };
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(Fault { at, expression: None, text: "exceeded maximum template depth".to_owned() });
-        }
         let outer = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
-        let done = self.nodes(body, &dot);
+        let done = self.nodes(body, &dot, at);
         self.variables = outer;
-        self.depth -= 1;
         done.map(|_| ())
     }
 
@@ -243,7 +255,9 @@ impl Run<'_> {
                 self.fields(item, names, &placed(*at, operand))
             }
             Operand::Inner(at, pipe, names) => {
+                self.deeper(*at)?;
                 let item = self.pipe(pipe, dot)?;
+                self.depth -= 1;
                 self.fields(item, names, &placed(*at, operand))
             }
             Operand::Function(name) => self.call(name, &[], None, dot).map_err(|why| match why {

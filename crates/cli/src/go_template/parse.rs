@@ -123,11 +123,13 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn nodes(&mut self) -> Parsed<(Vec<Node>, End)> {
+    fn deeper(&mut self) -> Parsed<()> {
         self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return self.fail("actions are nested too deeply");
-        }
+        if self.depth > MAX_DEPTH { self.fail("actions are nested too deeply") } else { Ok(()) }
+    }
+
+    fn nodes(&mut self) -> Parsed<(Vec<Node>, End)> {
+        self.deeper()?;
         let mut nodes = Vec::new();
         while let Some(token) = self.next() {
             match token {
@@ -186,6 +188,8 @@ impl<'t> Parser<'t> {
     }
 
     fn control(&mut self, keyword: &str) -> Parsed<Node> {
+        // Of a chain of `else if`, each stands in the one before it.
+        self.deeper()?;
         let pipe = self.pipe(keyword)?;
         self.close(keyword)?;
         let is_range = keyword == "range";
@@ -197,6 +201,7 @@ impl<'t> Parser<'t> {
             End::Closed => Vec::new(),
             End::Else => self.otherwise(keyword)?,
         };
+        self.depth -= 1;
         Ok(match keyword {
             "if" => Node::If(pipe, body, otherwise),
             "with" => Node::With(pipe, body, otherwise),
@@ -263,10 +268,7 @@ impl<'t> Parser<'t> {
 
     /// Up to what ends it: the closing braces or a closing parenthesis.
     fn pipe(&mut self, context: &str) -> Parsed<Pipe> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return self.fail("actions are nested too deeply");
-        }
+        self.deeper()?;
         self.blanks();
         let mut pipe = Pipe { at: self.place(), variables: Vec::new(), assigns: false, commands: Vec::new() };
         self.declarations(&mut pipe)?;

@@ -69,3 +69,28 @@ fn wrong_templates_are_refused() {
     let deep = "{{define \"t\"}}{{template \"t\"}}{{end}}{{template \"t\"}}";
     assert!(Template::parse(deep, false).and_then(|parsed| rendered(&parsed, &object)).is_err());
 }
+
+/// Whatever a template asks for, it ends, and on a stack of 2 MB.
+#[test]
+fn no_template_goes_on_without_end() {
+    let nested = |open: &str, close: &str, times: usize| format!("{}{}", open.repeat(times), close.repeat(times));
+    let inside = format!("{{{{define \"t\"}}}}{}{{{{end}}}}", nested("{{if true}}", "{{template \"t\" .}}{{end}}", 60));
+    for template in [
+        format!("{inside}{{{{template \"t\" .}}}}"),
+        nested("{{if true}}", "{{end}}", 10_000),
+        nested("{{range 2}}", "{{end}}", 90),
+        format!("{{{{if .a}}}}{}{{{{end}}}}", "{{else if .a}}".repeat(10_000)),
+        format!("{{{{{}}}}}", nested("(", ")", 10_000)),
+        format!("{{{{define \"t\"}}}}{{{{{}}}}}{{{{template \"t\"}}}}{{{{end}}}}{{{{template \"t\"}}}}", "(print 1)"),
+        "{{range 9223372036854775807}}{{end}}".to_owned(),
+    ] {
+        let done = Template::parse(&template, false).and_then(|parsed| rendered(&parsed, &json!({})));
+        assert!(done.is_err(), "{}", &template[..template.len().min(40)]);
+    }
+    // What people write is far from any of these bounds.
+    let fits = format!("{}x{}", "{{with .a}}{{end}}{{if not .a}}".repeat(60), "{{end}}".repeat(60));
+    assert_eq!(
+        Template::parse(&fits, false).and_then(|parsed| rendered(&parsed, &json!({}))).ok().as_deref(),
+        Some("x")
+    );
+}
