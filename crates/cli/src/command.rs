@@ -78,6 +78,9 @@ pub async fn run(root: &'static Command, line: &[String]) -> Outcome {
         out(&help(command, &path));
         return Ok(());
     }
+    if args.has("record") {
+        error_line("Flag --record has been deprecated, --record will be removed in the future");
+    }
     let Some(run) = command.run else {
         out(&help(command, &path));
         return if std::ptr::eq(command, root) { Ok(()) } else { Err(Failure::Code(1)) };

@@ -213,6 +213,11 @@ impl Args {
         self.given.iter().any(|(given, _)| *given == name)
     }
 
+    /// All flags that were given, in their order.
+    pub fn given(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.given.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
     /// The last value given, or the default.
     pub fn text(&self, name: &str) -> &str {
         let given = self.given.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| value.as_str());

@@ -4,6 +4,7 @@
 //! only: this is a client like any other, and knows nothing of the process it may run in. Output,
 //! messages and exit codes are kubectl's.
 
+mod change_cause;
 mod changes;
 mod command;
 mod commands;

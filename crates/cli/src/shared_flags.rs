@@ -85,7 +85,7 @@ pub const NO_HEADERS: Flag = boolean(
     "When using the default or custom-column output format, don't print headers (default print headers).",
 );
 pub const RECORD: Flag =
-    boolean("record", "Record current kubectl command in the resource annotation. Deprecated, and without effect.");
+    boolean("record", "Record current kubectl command in the resource annotation. Deprecated.");
 /// What an update of many objects at once is narrowed by.
 pub const SELECTION: &[Flag] = &[SELECTOR, FIELD_SELECTOR, ALL, ALL_NAMESPACES];
 

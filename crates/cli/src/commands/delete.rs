@@ -166,41 +166,64 @@ impl Plan {
         if args.text("output") == "name" {
             line(&target.shown());
         } else {
-            let how = if self.force { "force deleted" } else { "deleted" };
-            line(&format!("{} {:?} {how}{}", target.resource.shown(), target.name, self.dry_run.suffix()));
+            line(&format!("{} {:?} {}{}", target.resource.shown(), target.name, self.how(), self.dry_run.suffix()));
         }
-        // A Status tells the uid of what is gone already; otherwise the object itself comes back.
-        let uid = answer["details"]["uid"].as_str().or(answer["metadata"]["uid"].as_str()).unwrap_or_default();
-        Ok(Some((target.clone(), uid.to_owned())))
+        Ok(Some((target.clone(), uid_of(&answer))))
+    }
+
+    fn how(&self) -> &'static str {
+        if self.force { "force deleted" } else { "deleted" }
     }
 }
 
-/// Waits until each is gone, or another of its name stands in its place.
+/// Deletes the pod that a command made for as long as it ran, as that command's flags say.
+pub async fn remove_pod(session: &Session, args: &Args, path: &str, name: &str) -> Outcome {
+    let plan = Plan::of(args)?;
+    let answer = match plan.deletion.send(session, path.to_owned()).await {
+        Err(failure) if failure.is_not_found() => return Ok(()),
+        answer => answer?,
+    };
+    if !args.bool("quiet") {
+        line(&format!("pod {name:?} {}", plan.how()));
+    }
+    match args.bool("wait") {
+        true => wait_for(session, args, path, &uid_of(&answer), &format!("pods/{name}")).await,
+        false => Ok(()),
+    }
+}
+
 async fn wait(session: &Session, args: &Args, gone: Vec<(Target, String)>) -> Outcome {
+    for (target, uid) in gone {
+        let what = format!("{}/{}", target.resource.name, target.name);
+        wait_for(session, args, &target.path(None), &uid, &what).await?;
+    }
+    Ok(())
+}
+
+/// Waits until an object is gone, or another of its name stands in its place.
+async fn wait_for(session: &Session, args: &Args, path: &str, uid: &str, what: &str) -> Outcome {
     let given = args.duration("timeout");
     let limit = if given.is_zero() { FOREVER } else { given.min(FOREVER) };
     let clock = session.env.clock.clone();
-    for (target, uid) in gone {
-        let watched = async {
-            loop {
-                match target.get(session).await {
-                    Ok(object) if uid.is_empty() || object["metadata"]["uid"] == uid.as_str() => {}
-                    Ok(_) => return Ok(()),
-                    Err(failure) if failure.is_not_found() => return Ok(()),
-                    // Not allowed to look: what can be done has been done.
-                    Err(failure) if failure.status().is_some_and(|status| status.code == 403) => return Ok(()),
-                    Err(failure) => return Err(failure),
-                }
-                clock.sleep(LOOK).await;
+    let watched = async {
+        loop {
+            match session.json(Call::get(path)).await {
+                Ok(object) if uid.is_empty() || object["metadata"]["uid"] == uid => {}
+                Ok(_) => return Ok(()),
+                Err(failure) if failure.is_not_found() => return Ok(()),
+                // Not allowed to look: what can be done has been done.
+                Err(failure) if failure.status().is_some_and(|status| status.code == 403) => return Ok(()),
+                Err(failure) => return Err(failure),
             }
-        };
-        match clock.timeout(limit, watched).await {
-            Ok(result) => result?,
-            Err(_) => {
-                let text = format!("timed out waiting for the condition on {}/{}", target.resource.name, target.name);
-                return Err(Failure::message(text));
-            }
+            clock.sleep(LOOK).await;
         }
-    }
-    Ok(())
+    };
+    let timed_out = |_| Failure::message(format!("timed out waiting for the condition on {what}"));
+    clock.timeout(limit, watched).await.map_err(timed_out)?
+}
+
+/// A Status tells the uid of what is gone already; otherwise the object itself comes back.
+fn uid_of(answer: &Value) -> String {
+    let uid = answer["details"]["uid"].as_str().or(answer["metadata"]["uid"].as_str());
+    uid.unwrap_or_default().to_owned()
 }

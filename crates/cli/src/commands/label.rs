@@ -7,7 +7,7 @@ use crate::flags::{Args, Flag, boolean, text};
 use crate::output::line;
 use crate::print::{DryRun, Teller, name_of};
 use crate::session::Session;
-use crate::shared_flags::{FIELD_MANAGER, LOCAL, SELECTION};
+use crate::shared_flags::{FIELD_MANAGER, LOCAL, RECORD, SELECTION};
 use crate::targets::{fetched, objects, targets};
 use serde_json::{Map, Value, json};
 
@@ -20,6 +20,7 @@ const FLAGS: &[Flag] = &[
         "overwrite",
         "If true, allow values to be overwritten, otherwise reject updates that overwrite existing ones.",
     ),
+    RECORD,
     text(
         "resource-version",
         "",
@@ -91,6 +92,9 @@ fn run<'a>(session: &'a Session, args: Args, sort: &'static Sort) -> Done<'a> {
                 new["metadata"]["resourceVersion"] = json!(args.text("resource-version"));
             }
             let told = told(sort, &old, &new, &changes);
+            if new != old {
+                crate::change_cause::note(&session.path, &args, &mut new);
+            }
             if write.dry_run != DryRun::Client && old != new {
                 let patch = wire::patch::json_merge_diff(&old, &new, &old);
                 new = write.patch(session, target.path(None), MERGE, patch.to_string()).await?;

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, text};
 use crate::print::{DryRun, Teller};
 use crate::session::Session;
-use crate::shared_flags::{FIELD_MANAGER, LOCAL, SUBRESOURCE};
+use crate::shared_flags::{FIELD_MANAGER, LOCAL, RECORD, SUBRESOURCE};
 use crate::targets::{objects, targets};
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ const FLAGS: &[Flag] = &[
     DRY_RUN,
     FIELD_MANAGER,
     LOCAL,
+    RECORD,
     text("patch", "", "The patch to be applied to the resource JSON file.").short('p'),
     text("patch-file", "", "A file containing a patch to be applied to the resource."),
     SUBRESOURCE,
@@ -76,11 +77,16 @@ fn run(session: &Session, args: Args) -> Done<'_> {
                 return Err(Failure::message("resource(s) were provided, but no name was specified"));
             }
             let live = target.get(session).await?;
-            let patched = if write.dry_run == DryRun::Client {
+            let mut patched = if write.dry_run == DryRun::Client {
                 locally(&live, &patch, media_type)?
             } else {
                 write.patch(session, target.path(sub), media_type, patch.clone()).await?
             };
+            if let Some(cause) =
+                crate::change_cause::patch(&session.path, &args).filter(|_| write.dry_run == DryRun::None)
+            {
+                patched = write.patch(session, target.path(None), MERGE, cause.to_string()).await?;
+            }
             let told = if patched == live { "patched (no change)" } else { "patched" };
             teller.tell(&patched, &target.resource.shown(), told)?;
         }

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, text};
 use crate::print::{DryRun, Teller};
 use crate::session::{Call, JSON, Session};
-use crate::shared_flags::{DELETION, FIELD_MANAGER, SAVE_CONFIG, SUBRESOURCE};
+use crate::shared_flags::{DELETION, FIELD_MANAGER, RECORD, SAVE_CONFIG, SUBRESOURCE};
 use crate::targets::{Target, from_files};
 use std::time::Duration;
 
@@ -14,8 +14,15 @@ const LOOK: Duration = Duration::from_millis(200);
 /// What is replaced by force must be gone by then.
 const GONE_LIMIT: Duration = Duration::from_secs(300);
 
-const FLAGS: &[Flag] =
-    &[DRY_RUN, VALIDATE, FIELD_MANAGER, SAVE_CONFIG, SUBRESOURCE, text("raw", "", "Raw URI to PUT to the server.")];
+const FLAGS: &[Flag] = &[
+    DRY_RUN,
+    VALIDATE,
+    FIELD_MANAGER,
+    RECORD,
+    SAVE_CONFIG,
+    SUBRESOURCE,
+    text("raw", "", "Raw URI to PUT to the server."),
+];
 
 pub static COMMAND: Command = Command {
     name: "replace",
@@ -65,6 +72,7 @@ async fn replace(session: &Session, args: &Args, teller: &Teller, write: &Write,
     if args.bool("save-config") {
         crate::last_applied::record(&mut object);
     }
+    crate::change_cause::note(&session.path, args, &mut object);
     let shown = target.resource.shown();
     if args.bool("force") {
         remove(session, args, &target).await?;

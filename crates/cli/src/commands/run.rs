@@ -1,15 +1,15 @@
 //! `kubectl run`: one pod, and perhaps staying with it.
 
+use super::delete::remove_pod;
 use super::exec::attach_to;
 use super::expose::{overridden, pairs};
-use crate::changes::{Deletion, Write};
+use crate::changes::Write;
 use crate::command::{Command, DRY_RUN, Done, PRINT};
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, boolean, repeat, text};
-use crate::output::line;
 use crate::print::{DryRun, Teller};
 use crate::session::{Call, Session};
-use crate::shared_flags::{DELETION, FIELD_MANAGER, RUNNING_TIMEOUT, SAVE_CONFIG};
+use crate::shared_flags::{DELETION, FIELD_MANAGER, RECORD, RUNNING_TIMEOUT, SAVE_CONFIG};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ const FLAGS: &[Flag] = &[
     ),
     text("overrides", "", "An inline JSON override for the generated object."),
     text("override-type", "merge", "The method used to override the generated object: json, merge, or strategic."),
+    RECORD,
     RUNNING_TIMEOUT,
     text("port", "", "The port that this container exposes."),
     boolean("privileged", "If true, run the container in privileged mode."),
@@ -85,6 +86,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         if args.bool("save-config") {
             crate::last_applied::record(&mut pod);
         }
+        crate::change_cause::note(&session.path, &args, &mut pod);
         let namespace = if write.dry_run == DryRun::Client { String::new() } else { session.namespace().await? };
         if write.dry_run != DryRun::Client {
             pod = write.create(session, format!("/api/v1/namespaces/{namespace}/pods"), &pod).await?;
@@ -100,8 +102,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
         let ended = stay(session, &args, &path).await;
         if args.bool("rm") {
-            Deletion::of(&args, write.dry_run)?.send(session, path).await?;
-            line(&format!("pod {name:?} deleted"));
+            remove_pod(session, &args, &path, name).await?;
         }
         ended
     })

@@ -1,12 +1,13 @@
 //! `kubectl scale`.
 
+use crate::change_cause;
 use crate::changes::{MERGE, Write};
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR};
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, duration, int, text};
 use crate::print::{DryRun, Teller};
 use crate::session::{Call, Session};
-use crate::shared_flags::ALL;
+use crate::shared_flags::{ALL, RECORD};
 use crate::targets::{Target, listed, targets};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -21,6 +22,7 @@ const FLAGS: &[Flag] = &[
         "Precondition for current size. Requires that the current size of the resource match this value in order to scale.",
     ),
     int("replicas", "0", "The new desired number of replicas. Required."),
+    RECORD,
     text("resource-version", "", "Precondition for resource version."),
     duration(
         "timeout",
@@ -94,6 +96,9 @@ async fn scale(session: &Session, args: &Args, teller: &Teller, write: &Write, t
     write.patch(session, target.path(Some("scale")), MERGE, patch.to_string()).await?;
     if !args.duration("timeout").is_zero() {
         wait(session, args, target).await?;
+    }
+    if let Some(cause) = change_cause::patch(&session.path, args) {
+        write.patch(session, target.path(None), MERGE, cause.to_string()).await?;
     }
     let object = target.get(session).await?;
     teller.tell(&object, &target.resource.shown(), "scaled")

@@ -13,7 +13,7 @@ use crate::last_applied;
 use crate::output::warning;
 use crate::print::{DryRun, Teller};
 use crate::session::Session;
-use crate::shared_flags::{ALL, DELETION, FIELD_MANAGER, SUBRESOURCE};
+use crate::shared_flags::{ALL, DELETION, FIELD_MANAGER, RECORD, SUBRESOURCE};
 use crate::targets::{Target, from_files};
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -47,6 +47,7 @@ const FLAGS: &[Flag] = &[
             "Automatically resolve conflicts between the modified and live configuration by using values from the modified configuration",
         )
     },
+    RECORD,
     boolean("prune", "Automatically delete resource objects, that do not appear in the configs."),
     repeat("prune-allowlist", "Overwrite the default allowlist with <group/version/kind> for --prune"),
     boolean("server-side", "If true, apply runs in the server instead of the client."),
@@ -79,6 +80,9 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         let manager = if args.bool("server-side") { "kubectl" } else { "kubectl-client-side-apply" };
         let (teller, write) = (Teller::of(&args)?, Write::of(&args, manager)?);
         let mut targets = chosen(session, &args).await?;
+        for object in targets.iter_mut().filter_map(|target| target.object.as_mut()) {
+            crate::change_cause::note(&session.path, &args, object);
+        }
         if targets.is_empty() {
             return Err(Failure::message("no objects passed to apply"));
         }

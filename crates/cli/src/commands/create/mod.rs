@@ -24,7 +24,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, boolean, text};
 use crate::print::{DryRun, Teller};
 use crate::session::{Call, JSON, Session};
-use crate::shared_flags::{FIELD_MANAGER, SAVE_CONFIG};
+use crate::shared_flags::{FIELD_MANAGER, RECORD, SAVE_CONFIG};
 use crate::targets::{Target, from_files, read};
 use http::Method;
 
@@ -35,6 +35,7 @@ const FLAGS: &[Flag] = &[
     FIELD_MANAGER,
     text("raw", "", "Raw URI to POST to the server. Uses the transport specified by the kubeconfig file."),
     SAVE_CONFIG,
+    RECORD,
     boolean("edit", "Edit the API resource before creating"),
 ];
 
@@ -112,6 +113,7 @@ async fn create(session: &Session, args: &Args, teller: &Teller, write: &Write, 
     if args.bool("save-config") {
         crate::last_applied::record(&mut object);
     }
+    crate::change_cause::note(&session.path, args, &mut object);
     if write.dry_run != DryRun::Client {
         let created = write.create(session, target.collection(), &object).await;
         object = created.map_err(|failure| failure.during("creating", &target.source))?;

@@ -1,5 +1,6 @@
 //! What every `set` command does: find objects, change them, send the difference, tell.
 
+use crate::change_cause;
 use crate::changes::{Write, two_way};
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag};
@@ -71,6 +72,7 @@ pub async fn change(
     if args.bool("local") {
         for (_, mut object) in objects(session, args).await? {
             change(&mut object)?;
+            change_cause::note(&session.path, args, &mut object);
             let shown = object["kind"].as_str().unwrap_or_default().to_lowercase();
             teller.tell(&object, &shown, told)?;
         }
@@ -86,6 +88,7 @@ pub async fn change(
             }
             continue;
         }
+        change_cause::note(&session.path, args, &mut new);
         if write.dry_run != DryRun::Client {
             let (media_type, patch) = two_way(&old, &new)?;
             new = write.patch(session, target.path(None), media_type, patch.to_string()).await?;
