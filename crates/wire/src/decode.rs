@@ -53,6 +53,11 @@ pub fn decode_json(body: &[u8], schema: &Schema, id: TypeId, strictness: Strictn
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = Seed { context: &mut context, shape: &shape, owner: "" }.deserialize(&mut deserializer);
     let value = value.and_then(|value| deserializer.end().map(|()| value));
+    if context.passed_over
+        && let (Ok(_), Some(why)) = (&value, syntax::error(body))
+    {
+        return Err(DecodeError::Syntax(why));
+    }
     finish(context, value, strictness, || syntax::error(body))
 }
 

@@ -1,6 +1,10 @@
 //! What is wrong with a text that is no JSON, in the words of Go's scanner, which clients show.
 //!
-//! Only called once parsing has failed, so it favours smallness over speed.
+//! Only called once parsing has failed, or has passed over parts without a look at their depth, so it
+//! favours smallness over speed.
+
+/// Go's scanner goes no deeper.
+const MAX_DEPTH: usize = 10_000;
 
 /// The first syntax error, or None where Go's scanner would have passed the text.
 pub fn error(text: &[u8]) -> Option<String> {
@@ -82,6 +86,9 @@ impl Scanner<'_> {
             self.space();
             match self.next()? {
                 open @ (b'{' | b'[') => {
+                    if self.open.len() == MAX_DEPTH {
+                        return self.bad("exceeded max depth");
+                    }
                     self.open.push(open);
                     self.at += 1;
                     self.space();
@@ -223,6 +230,9 @@ mod tests {
         ] {
             assert_eq!(error(text.as_bytes()).as_deref(), Some(message), "{text}");
         }
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(error(deep(10_000).as_bytes()), None);
+        assert_eq!(error(deep(10_001).as_bytes()).as_deref(), Some("invalid character '[' exceeded max depth"));
         assert_eq!(error(br#" {"a": [1, -2.5e+3, "x", {}, [], null], "b": {"c": true}} "#), None);
     }
 }

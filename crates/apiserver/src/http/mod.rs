@@ -2,6 +2,7 @@
 //! answers back out in the form asked for.
 
 pub mod accept;
+mod body;
 mod connection;
 mod drain;
 mod measure;
@@ -31,18 +32,13 @@ use crate::write::{Caller, Media};
 use ::audit::Audit;
 use accept::{Accept, Format, Shape};
 use auth::authn::Credentials;
-use bytes::Bytes;
 use client::{DeleteOptions, Request, Verb};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use meta::{Reason, Status, User};
 use respond::{Form, json_response, respond, status_response, text_response};
 use std::sync::Arc;
 use visit::Visit;
-
-/// Upstream's bound on a request's body.
-const MAX_BODY: usize = 3 << 20;
 
 pub type HttpRequest = http::Request<Incoming>;
 pub type HttpResponse = http::Response<Payload>;
@@ -216,7 +212,7 @@ impl Front {
             Ok(pass) => visit.pass = pass,
             Err(crowded) => return Ok(visit::crowded(&crowded)),
         }
-        wanted.body = read_body(body, &parts.headers).await?;
+        wanted.body = body::read(body, &parts.headers, &self.server.env.clock).await?;
         let media = adjust_delete(&mut wanted, query, media)?;
         if let Some(record) = &mut visit.record {
             recording::add_request(record, &wanted, media);
@@ -447,18 +443,6 @@ fn adjust_delete(request: &mut Request, query: &str, media: Media) -> Result<Med
         request.body = serde_json::to_vec(&options).map_err(Status::internal)?.into();
     }
     Ok(Media::Json)
-}
-
-async fn read_body(body: Incoming, headers: &HeaderMap) -> Result<Bytes, Status> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > MAX_BODY) {
-        return Err(Status::too_large(format!("limit is {MAX_BODY}")));
-    }
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(format!("limit is {MAX_BODY}"))),
-        Err(error) => Err(Status::bad_request(format!("cannot read the request's body: {error}"))),
-    }
 }
 
 /// `299 - "text"`, with what cannot stand in a header left out.

@@ -16,6 +16,8 @@ pub struct Context<'a> {
     /// Go field names on the way here, without indices and map keys, for type errors.
     fields: Vec<&'a str>,
     pub strict_errors: Vec<String>,
+    /// Something was passed over that may be of any depth.
+    pub passed_over: bool,
     /// The first wrong type; decoding goes on to find what else is wrong, as Go does.
     pub mismatch: Option<String>,
     /// A value that its own type refused; ends the decoding.
@@ -35,6 +37,7 @@ impl<'a> Context<'a> {
             path: Vec::new(),
             fields: Vec::new(),
             strict_errors: Vec::new(),
+            passed_over: false,
             mismatch: None,
             fatal: None,
         }
@@ -218,6 +221,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
                 Ok(Value::String(scalar::base64_of(&bytes)))
             }
             _ => {
+                self.context.passed_over = true;
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 self.composite_mismatch("array")
             }
@@ -237,6 +241,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
                 self.untracked(|seed| seed.structure(entries, structure))
             }
             _ => {
+                self.context.passed_over = true;
                 while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 self.composite_mismatch("object")
             }
@@ -367,6 +372,7 @@ impl<'a> Seed<'_, 'a> {
             None if structure.preserve_unknown => &ANY,
             None => {
                 self.context.strict_error("unknown field", key);
+                self.context.passed_over = true;
                 entries.next_value::<IgnoredAny>()?;
                 return Ok(None);
             }

@@ -175,3 +175,14 @@ fn of_a_changed_value_only_what_differs_is_read() {
         from_value(wrong, &schema, id, Strictness::Warn),
     );
 }
+
+#[test]
+fn what_is_passed_over_is_no_deeper_than_in_go() {
+    let (schema, id) = schema();
+    let body = |depth: usize| format!("{{\"unknown\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+    for strictness in [Strictness::Ignore, Strictness::Warn] {
+        assert!(decode_json(body(9_999).as_bytes(), &schema, id, strictness).is_ok());
+        let refused = decode_json(body(10_000).as_bytes(), &schema, id, strictness).unwrap_err();
+        assert_eq!(refused, DecodeError::Syntax("invalid character '[' exceeded max depth".to_owned()));
+    }
+}
