@@ -132,7 +132,7 @@ impl Server {
             };
             let cursor = resource.schema().cursor(resource.type_id());
             let current = current.map(|current| resource.shown(current));
-            let mut object = wire::apply::apply(current.as_deref(), applied.clone(), &writer, force, &cursor)
+            let mut object = wire::apply::apply(current.as_deref(), &applied, &writer, force, &cursor)
                 .map_err(|error| error.status(&what(resource, request)))?;
             decode::default(resource, &mut object);
             Ok(resource.up(object))

@@ -50,11 +50,11 @@ impl admission::webhook::Shape for Shape<'_> {
             let schema = kinds::schema();
             let id = kinds::type_of(&sent.group, &sent.version, &sent.kind);
             let id = id.ok_or_else(|| format!("{} has no schema", sent.kind))?;
-            return wire::apply::merge_applied(object, applied, &schema.cursor(id));
+            return wire::apply::merge_applied(object, &applied, &schema.cursor(id));
         }
         let other = self.of_kind(kind);
         let row = other.as_deref().unwrap_or(self.judged.resource);
-        wire::apply::merge_applied(object, applied, &row.schema().cursor(row.type_id()))
+        wire::apply::merge_applied(object, &applied, &row.schema().cursor(row.type_id()))
     }
 
     fn reread(&self, object: Value, kind: &GroupVersionKind) -> Result<Value, Status> {

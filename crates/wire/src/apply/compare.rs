@@ -1,21 +1,25 @@
 //! What changed between two objects, and what an object sets, as field sets.
 
-use super::elements::{Division, always_written, division, element_at, same_item};
-use super::fieldset::{FieldSet, Node, mark_member};
+use super::elements::{Division, always_written, division, element_at, in_step};
+use super::fieldset::{Element, FieldSet, Node};
 use crate::place::Place;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct Changes<'v> {
     /// Added or modified.
-    pub changed: FieldSet,
-    pub removed: FieldSet,
+    pub changed: FieldSet<'v>,
+    pub removed: FieldSet<'v>,
 }
 
-impl Changes {
+impl Changes<'_> {
     pub fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.removed.is_empty()
+    }
+
+    pub fn into_owned(self) -> Changes<'static> {
+        Changes { changed: self.changed.into_owned(), removed: self.removed.into_owned() }
     }
 }
 
@@ -73,16 +77,17 @@ fn is_zero(value: &Value) -> bool {
 }
 
 /// Compares two objects; `old` None stands for one just made, with nothing set.
-pub(super) fn compare(old: Option<&Value>, new: &Value, place: Place<'_>) -> Changes {
+pub(super) fn compare<'v>(old: Option<&'v Value>, new: &'v Value, place: Place<'_>) -> Changes<'v> {
     let old = old.map_or(Side::Zero, Side::Value);
     let (changed, removed) = walk(old, Side::Value(new), place);
-    Changes { changed: FieldSet(changed.unwrap_or_default()), removed: FieldSet(removed.unwrap_or_default()) }
+    let set = |node: Option<Node<'v>>| FieldSet(Node { member: false, ..node.unwrap_or_default() });
+    Changes { changed: set(changed), removed: set(removed) }
 }
 
 /// The changed and removed nodes below a place, each None where there are none.
-type Pair = (Option<Node>, Option<Node>);
+type Pair<'v> = (Option<Node<'v>>, Option<Node<'v>>);
 
-fn walk(old: Side<'_>, new: Side<'_>, place: Place<'_>) -> Pair {
+fn walk<'v>(old: Side<'v>, new: Side<'v>, place: Place<'_>) -> Pair<'v> {
     match (old, new) {
         (Side::Value(a), Side::Value(b)) if a == b => return (None, None),
         (Side::Absent, Side::Absent) => return (None, None),
@@ -96,152 +101,159 @@ fn walk(old: Side<'_>, new: Side<'_>, place: Place<'_>) -> Pair {
     };
     // Containers that come or go are members themselves.
     if old.is_absent() {
-        mark_member(changed.get_or_insert_default());
+        changed.get_or_insert_default().member = true;
     } else if new.is_absent() {
-        mark_member(removed.get_or_insert_default());
+        removed.get_or_insert_default().member = true;
     }
     (changed, removed)
 }
 
-fn leaf(old: Side<'_>, new: Side<'_>) -> Pair {
+fn leaf<'v>(old: Side<'v>, new: Side<'v>) -> Pair<'v> {
     match (old, new) {
         (Side::Absent, Side::Absent) => (None, None),
-        (Side::Absent, _) => (Some(Node::new()), None),
-        (_, Side::Absent) => (None, Some(Node::new())),
+        (Side::Absent, _) => (Some(Node::leaf()), None),
+        (_, Side::Absent) => (None, Some(Node::leaf())),
         _ if old.is_empty() && new.is_empty() => (None, None),
-        _ => (Some(Node::new()), None),
+        _ => (Some(Node::leaf()), None),
     }
 }
 
-fn gather(pair: Pair, key: impl Fn() -> String, into: &mut Pair) {
-    if let Some(node) = pair.0 {
-        into.0.get_or_insert_default().insert(key(), Value::Object(node));
+/// What was found below a place.
+#[derive(Default)]
+struct Found<'v> {
+    changed: Vec<(Element<'v>, Node<'v>)>,
+    removed: Vec<(Element<'v>, Node<'v>)>,
+}
+
+impl<'v> Found<'v> {
+    fn add(&mut self, (changed, removed): Pair<'v>, element: impl Fn() -> Element<'v>) {
+        self.changed.extend(changed.map(|node| (element(), node)));
+        self.removed.extend(removed.map(|node| (element(), node)));
     }
-    if let Some(node) = pair.1 {
-        into.1.get_or_insert_default().insert(key(), Value::Object(node));
+
+    fn into_pair(self) -> Pair<'v> {
+        let node = |below: Vec<_>| (!below.is_empty()).then(|| Node::above(below));
+        (node(self.changed), node(self.removed))
     }
 }
 
-fn fields(old: Side<'_>, new: Side<'_>, place: Place<'_>) -> Pair {
-    let empty = Map::new();
-    let (before, after) = (map_of(old, &empty), map_of(new, &empty));
-    let mut pair = (None, None);
-    let names = after.keys().chain(before.keys().filter(|name| !after.contains_key(*name)));
-    for name in names {
+fn fields<'v>(old: Side<'v>, new: Side<'v>, place: Place<'_>) -> Pair<'v> {
+    let (before, after) = (map_of(old), map_of(new));
+    let has = |map: Option<&'v Map<String, Value>>, name: &String| map.is_some_and(|map| map.contains_key(name));
+    let gone = before.into_iter().flat_map(Map::keys).filter(|name| !has(after, name));
+    let mut found = Found::default();
+    for name in after.into_iter().flat_map(Map::keys).chain(gone) {
         let child = place.child(name);
-        let found = walk(old.child(name, &child), new.child(name, &child), child);
-        gather(found, || format!("f:{name}"), &mut pair);
+        found.add(walk(old.child(name, &child), new.child(name, &child), child), || Element::field(name));
     }
-    pair
+    found.into_pair()
 }
 
-fn map_of<'v>(side: Side<'v>, empty: &'v Map<String, Value>) -> &'v Map<String, Value> {
-    side.value().and_then(Value::as_object).unwrap_or(empty)
+fn map_of(side: Side<'_>) -> Option<&Map<String, Value>> {
+    side.value().and_then(Value::as_object)
 }
 
 fn list_of(side: Side<'_>) -> &[Value] {
     side.value().and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn items(old: Side<'_>, new: Side<'_>, keys: Option<&[crate::schema::Name]>, place: Place<'_>) -> Pair {
+fn items<'v>(old: Side<'v>, new: Side<'v>, keys: Option<&[crate::schema::Name]>, place: Place<'_>) -> Pair<'v> {
     let (before, after) = (list_of(old), list_of(new));
     let item = place.item();
-    let mut pair = (None, None);
-    let in_step = before.len() == after.len() && before.iter().zip(after).all(|(a, b)| same_item(a, b, keys, &item));
-    if in_step {
+    let mut found = Found::default();
+    if in_step(before, after, keys, &item) {
         for (at, (a, b)) in before.iter().zip(after).enumerate() {
-            let found = walk(Side::Value(a), Side::Value(b), item);
-            gather(found, || element_at(at, b, keys, &item), &mut pair);
+            found.add(walk(Side::Value(a), Side::Value(b), item), || element_at(at, b, keys, &item));
         }
-        return pair;
+        return found.into_pair();
     }
     if before.is_empty() {
         for (at, one) in after.iter().enumerate() {
-            gather(walk(Side::Absent, Side::Value(one), item), || element_at(at, one, keys, &item), &mut pair);
+            found.add(walk(Side::Absent, Side::Value(one), item), || element_at(at, one, keys, &item));
         }
-        return pair;
+        return found.into_pair();
     }
-    let named = |list: &'_ [Value]| -> Vec<String> {
+    let named = |list: &[Value]| -> Vec<Element<'static>> {
         list.iter().enumerate().map(|(at, one)| element_at(at, one, keys, &item)).collect()
     };
     let (before_names, after_names) = (named(before), named(after));
-    let by_name: BTreeMap<&str, &Value> = before_names.iter().map(String::as_str).zip(before).collect();
-    let kept: BTreeMap<&str, ()> = after_names.iter().map(|name| (name.as_str(), ())).collect();
+    let by_name: BTreeMap<&Element<'_>, &Value> = before_names.iter().zip(before).collect();
+    let kept: BTreeSet<&Element<'_>> = after_names.iter().collect();
     for (name, one) in after_names.iter().zip(after) {
-        let was = by_name.get(name.as_str()).map_or(Side::Absent, |value| Side::Value(value));
-        gather(walk(was, Side::Value(one), item), || name.clone(), &mut pair);
+        let was = by_name.get(name).map_or(Side::Absent, |value| Side::Value(value));
+        found.add(walk(was, Side::Value(one), item), || name.clone());
     }
-    for (name, one) in by_name.iter().filter(|(name, _)| !kept.contains_key(*name)) {
-        gather(walk(Side::Value(one), Side::Absent, item), || (*name).to_owned(), &mut pair);
+    for (name, one) in by_name.iter().filter(|(name, _)| !kept.contains(*name)) {
+        found.add(walk(Side::Value(one), Side::Absent, item), || (*name).clone());
     }
-    pair
+    found.into_pair()
 }
 
 /// What an applied object sets.
-pub(super) fn field_set(value: &Value, place: Place<'_>) -> FieldSet {
-    FieldSet(set_below(value, place).unwrap_or_default())
+pub(super) fn field_set<'v>(value: &'v Value, place: Place<'_>) -> FieldSet<'v> {
+    FieldSet(Node { member: false, ..set_below(value, place).unwrap_or_default() })
 }
 
-fn set_below(value: &Value, place: Place<'_>) -> Option<Node> {
+fn set_below<'v>(value: &'v Value, place: Place<'_>) -> Option<Node<'v>> {
     match (division(&place, Some(value)), value) {
         (Division::Fields, Value::Object(map)) => {
-            let mut node = Node::new();
+            let mut below = Vec::with_capacity(map.len());
             for (name, inner) in map {
                 let child = place.child(name);
                 let empty = inner.is_null() || inner.as_object().is_some_and(Map::is_empty);
                 let forced = empty || child.field().is_none();
-                if let Some(found) = member(set_below(inner, child), forced) {
-                    node.insert(format!("f:{name}"), Value::Object(found));
-                }
+                below.extend(member(set_below(inner, child), forced).map(|node| (Element::field(name), node)));
             }
-            (!node.is_empty()).then_some(node)
+            (!below.is_empty()).then(|| Node::above(below))
         }
         (Division::Items(keys), Value::Array(list)) => {
             let item = place.item();
             let named = list.iter().enumerate().filter_map(|(at, one)| {
                 let node = member(set_below(one, item), true)?;
-                Some((element_at(at, one, keys, &item), Value::Object(node)))
+                Some((element_at(at, one, keys, &item), node))
             });
-            let node: Node = named.collect();
-            (!node.is_empty()).then_some(node)
+            let below: Vec<_> = named.collect();
+            (!below.is_empty()).then(|| Node::above(below))
         }
         (Division::Fields | Division::Items(_), Value::Null) => None,
-        _ => Some(Node::new()),
+        _ => Some(Node::leaf()),
     }
 }
 
-fn member(node: Option<Node>, forced: bool) -> Option<Node> {
+fn member(node: Option<Node<'_>>, forced: bool) -> Option<Node<'_>> {
     match (node, forced) {
-        (Some(mut node), true) => {
-            mark_member(&mut node);
-            Some(node)
-        }
-        (None, true) => Some(Node::new()),
+        (Some(node), true) => Some(Node { member: true, ..node }),
+        (None, true) => Some(Node::leaf()),
         (node, false) => node,
     }
 }
 
-/// Adds the named fields above members: a struct's field counts as owned with anything in it.
-pub(super) fn with_named_parents(set: &FieldSet, place: Place<'_>) -> FieldSet {
-    FieldSet(named_parents(&set.0, place))
+/// Takes another set's members away, and the named fields above them: a struct's field counts as owned
+/// with anything in it.
+pub(super) fn subtract_named(from: &mut FieldSet<'_>, other: &FieldSet<'_>, place: Place<'_>) {
+    from.0.subtract_all(
+        &other.0,
+        &mut |place, (element, node)| {
+            let child = below(*place, element);
+            (node.member || child.field().is_some(), child)
+        },
+        &place,
+    );
 }
 
-fn named_parents(node: &Node, place: Place<'_>) -> Node {
-    let mut out = Node::new();
-    for (key, value) in node {
-        let Some(inner) = value.as_object().filter(|_| key != ".") else {
-            out.insert(key.clone(), value.clone());
-            continue;
-        };
-        let child = match key.strip_prefix("f:") {
-            Some(name) => place.child(name),
-            None => place.item(),
-        };
-        let mut inner = named_parents(inner, child);
-        if child.field().is_some() {
-            mark_member(&mut inner);
-        }
-        out.insert(key.clone(), Value::Object(inner));
+/// Adds the named fields above members.
+pub(super) fn name_parents(set: &mut FieldSet<'_>, place: Place<'_>) {
+    name_below(&mut set.0, place);
+}
+
+fn name_below(node: &mut Node<'_>, place: Place<'_>) {
+    for (element, inner) in &mut node.below {
+        let child = below(place, element);
+        inner.member |= child.field().is_some();
+        name_below(inner, child);
     }
-    out
+}
+
+fn below<'s>(place: Place<'s>, element: &Element<'_>) -> Place<'s> {
+    element.name().map_or_else(|| place.item(), |name| place.child(name))
 }

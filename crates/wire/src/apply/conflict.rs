@@ -14,7 +14,7 @@ pub struct Conflict {
 }
 
 /// A manager as upstream names it in messages.
-fn printed(entry: &Entry) -> String {
+fn printed(entry: &Entry<'_>) -> String {
     let mut text = format!("{:?}", entry.manager);
     if !entry.subresource.is_empty() {
         text.push_str(&format!(" with subresource {:?}", entry.subresource));
@@ -25,7 +25,7 @@ fn printed(entry: &Entry) -> String {
     text
 }
 
-pub(super) fn conflicts(entry: &Entry, fields: &FieldSet) -> Vec<Conflict> {
+pub(super) fn conflicts(entry: &Entry<'_>, fields: &FieldSet<'_>) -> Vec<Conflict> {
     let manager = printed(entry);
     fields.paths().into_iter().map(|path| Conflict { manager: manager.clone(), path }).collect()
 }

@@ -1,5 +1,6 @@
 //! What apply sees at a place: one indivisible value, named fields, or items told apart by keys.
 
+use super::fieldset::Element;
 use crate::place::Place;
 use crate::schema::{ListKind, Omit, Shape};
 use serde_json::Value;
@@ -39,30 +40,42 @@ pub(super) fn key_value<'v>(item: &'v Value, key: &str, place: &Place<'v>) -> Op
 }
 
 /// An item's path element: `k:{"name":"a"}` or `v:"a"`. Err names the key that is missing.
-pub(super) fn element(item: &Value, keys: Option<&[crate::schema::Name]>, place: &Place<'_>) -> Result<String, String> {
-    let Some(keys) = keys else { return Ok(format!("v:{item}")) };
+pub(super) fn element(
+    item: &Value,
+    keys: Option<&[crate::schema::Name]>,
+    place: &Place<'_>,
+) -> Result<Element<'static>, String> {
+    let Some(keys) = keys else { return Ok(Element::value(item)) };
     let mut named = Vec::with_capacity(keys.len());
     for key in keys {
         named.push((key.as_ref(), key_value(item, key, place).ok_or_else(|| key.to_string())?));
     }
     named.sort_unstable_by_key(|(key, _)| *key);
-    let mut out = b"k:{".to_vec();
-    for (at, (key, value)) in named.into_iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
+    let mut out = Vec::with_capacity(64);
+    for (key, value) in named {
+        out.push(if out.is_empty() { b'{' } else { b',' });
         // Writing to memory does not fail, and what is written is UTF-8.
         let _ = serde_json::to_writer(&mut out, key);
         out.push(b':');
         let _ = serde_json::to_writer(&mut out, value);
     }
     out.push(b'}');
-    Ok(String::from_utf8(out).unwrap_or_default())
+    Ok(Element::keys(String::from_utf8(out).unwrap_or_default()))
 }
 
 /// The same, for objects that are already stored: an item without its keys is told by its place.
-pub(super) fn element_at(at: usize, item: &Value, keys: Option<&[crate::schema::Name]>, place: &Place<'_>) -> String {
-    element(item, keys, place).unwrap_or_else(|_| format!("i:{at}"))
+pub(super) fn element_at(
+    at: usize,
+    item: &Value,
+    keys: Option<&[crate::schema::Name]>,
+    place: &Place<'_>,
+) -> Element<'static> {
+    element(item, keys, place).unwrap_or_else(|_| Element::index(at))
+}
+
+/// Whether two lists have the same items in the same order, as far as keys tell.
+pub(super) fn in_step(a: &[Value], b: &[Value], keys: Option<&[crate::schema::Name]>, place: &Place<'_>) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_item(a, b, keys, place))
 }
 
 /// Whether two items have the same keys, without spelling them out.

@@ -1,191 +1,302 @@
-//! A set of field paths, kept as `fieldsV1` spells it: a tree of JSON maps whose keys are path
-//! elements (`f:name`, `k:{"name":"x"}`, `v:"x"`, `i:0`).
+//! A set of field paths: a tree of path elements, which `fieldsV1` spells as a tree of JSON maps whose
+//! keys are these elements (`f:name`, `k:{"name":"x"}`, `v:"x"`, `i:0`).
 //!
-//! A node is a member of the set itself when it is empty or holds the key `.`.
+//! In JSON a node is a member of the set itself when it is empty or holds the key `.`. Names are
+//! borrowed from the objects that the paths lead through: sets are made and dropped with every write.
 
 use serde_json::{Map, Value};
-
-pub(super) type Node = Map<String, Value>;
+use std::borrow::Cow;
+use std::cmp::Ordering;
 
 const SELF: &str = ".";
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct FieldSet(pub(super) Node);
+pub struct FieldSet<'a>(pub(super) Node<'a>);
 
-impl FieldSet {
-    /// Takes the JSON form; None where it is no object.
-    pub fn from_json(value: Value) -> Option<Self> {
-        match value {
-            Value::Object(node) => Some(FieldSet(node)),
+/// What stands below one element. Nodes with nothing below them are members, but for the root.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Node<'a> {
+    /// The path that ends here is in the set.
+    pub member: bool,
+    /// Sorted; made by [`Node::above`].
+    pub below: Vec<(Element<'a>, Node<'a>)>,
+}
+
+/// One step of a path. Sorted as its text is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Element<'a> {
+    /// The letter before the colon; 0 where there is none.
+    kind: u8,
+    rest: Cow<'a, str>,
+}
+
+impl<'a> Element<'a> {
+    pub fn field(name: &'a str) -> Self {
+        Element { kind: b'f', rest: Cow::Borrowed(name) }
+    }
+
+    /// An item by its keys, as a JSON object.
+    pub fn keys(keys: String) -> Self {
+        Element { kind: b'k', rest: Cow::Owned(keys) }
+    }
+
+    /// An item of a set.
+    pub fn value(value: &Value) -> Self {
+        Element { kind: b'v', rest: Cow::Owned(value.to_string()) }
+    }
+
+    pub fn index(at: usize) -> Self {
+        Element { kind: b'i', rest: Cow::Owned(at.to_string()) }
+    }
+
+    fn read(text: &'a str) -> Self {
+        match text.as_bytes() {
+            [kind, b':', ..] => Element { kind: *kind, rest: Cow::Borrowed(&text[2..]) },
+            _ => Element { kind: 0, rest: Cow::Borrowed(text) },
+        }
+    }
+
+    /// The name, where it is a field's.
+    pub fn name(&self) -> Option<&str> {
+        (self.kind == b'f').then_some(&*self.rest)
+    }
+
+    fn into_text(self) -> String {
+        match self.kind {
+            0 => self.rest.into_owned(),
+            kind => format!("{}:{}", char::from(kind), self.rest),
+        }
+    }
+
+    /// As upstream prints it in paths.
+    pub fn printed(&self) -> String {
+        let rest = &self.rest;
+        match self.kind {
+            b'f' => format!(".{rest}"),
+            b'i' => format!("[{rest}]"),
+            b'v' => format!("[={rest}]"),
+            b'k' => {
+                let keys: Map<String, Value> = serde_json::from_str(rest).unwrap_or_default();
+                let pairs: Vec<String> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                format!("[{}]", pairs.join(","))
+            }
+            0 => rest.clone().into_owned(),
+            kind => format!("{}:{rest}", char::from(kind)),
+        }
+    }
+
+    fn into_owned(self) -> Element<'static> {
+        Element { kind: self.kind, rest: Cow::Owned(self.rest.into_owned()) }
+    }
+}
+
+impl<'a> FieldSet<'a> {
+    /// Reads the JSON form; None where it is no object.
+    pub fn of(json: &'a Value) -> Option<Self> {
+        match json {
+            Value::Object(map) => Some(FieldSet(Node { member: false, ..Node::read(map) })),
             Value::Null => Some(FieldSet::default()),
             _ => None,
         }
     }
 
+    /// The same of JSON that does not live on.
+    #[allow(clippy::needless_pass_by_value, reason = "what the callers have")]
+    pub fn from_json(json: Value) -> Option<FieldSet<'static>> {
+        FieldSet::of(&json).map(FieldSet::into_owned)
+    }
+
     pub fn into_json(self) -> Value {
-        Value::Object(self.0)
+        self.0.into_json()
+    }
+
+    pub fn into_owned(self) -> FieldSet<'static> {
+        FieldSet(self.0.into_owned())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.below.is_empty()
     }
 
-    pub fn union(&mut self, other: FieldSet) {
-        union(&mut self.0, other.0);
+    /// Whether all members are members of the other set.
+    pub fn is_within(&self, other: &FieldSet<'_>) -> bool {
+        self.0.is_within(&other.0)
     }
 
-    pub fn subtract(&mut self, other: &FieldSet) {
-        subtract(&mut self.0, &other.0);
+    pub fn union(&mut self, other: FieldSet<'a>) {
+        self.0.union(other.0);
     }
 
-    pub fn intersection(&self, other: &FieldSet) -> FieldSet {
-        FieldSet(intersection(&self.0, &other.0))
+    /// Says whether there was anything to take away.
+    pub fn subtract(&mut self, other: &FieldSet<'_>) -> bool {
+        self.0.subtract(&other.0)
+    }
+
+    pub fn intersection(&self, other: &FieldSet<'_>) -> FieldSet<'a> {
+        FieldSet(self.0.intersection(&other.0))
     }
 
     /// Takes a path and all below it away; `path` is dotted field names.
     pub fn remove_below(&mut self, path: &str) {
-        let keys: Vec<String> = path.split('.').map(|name| format!("f:{name}")).collect();
-        remove_below(&mut self.0, &keys);
+        let names: Vec<&str> = path.split('.').collect();
+        self.0.remove(&names, true);
     }
 
     /// Takes the member at a path of field names away, but nothing below it.
     pub fn remove_member(&mut self, path: &[&str]) {
-        remove_member(&mut self.0, path);
+        self.0.remove(path, false);
     }
 
     /// All members as upstream prints paths: `.spec.containers[name="a"].image`.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
-        collect(&self.0, "", &mut paths);
+        self.0.collect("", &mut paths);
         paths
     }
 }
 
-pub(super) fn is_member(node: &Node) -> bool {
-    node.is_empty() || node.contains_key(SELF)
-}
-
-/// Marks a node that has members below it as one itself.
-pub(super) fn mark_member(node: &mut Node) {
-    if !node.is_empty() {
-        node.insert(SELF.to_owned(), Value::Object(Node::new()));
+impl<'a> Node<'a> {
+    pub fn leaf() -> Self {
+        Node { member: true, below: Vec::new() }
     }
-}
 
-/// The children of a node: all but the mark.
-pub(super) fn children(node: &Node) -> impl Iterator<Item = (&String, &Node)> {
-    node.iter().filter(|(key, _)| key.as_str() != SELF).filter_map(|(key, value)| Some((key, value.as_object()?)))
-}
-
-fn union(into: &mut Node, other: Node) {
-    for (key, value) in other {
-        if key == SELF {
-            continue;
+    /// A node above others, in whatever order they come; of two with one name the later counts.
+    pub fn above(mut below: Vec<(Element<'a>, Node<'a>)>) -> Self {
+        if !below.is_sorted_by(|(one, _), (next, _)| one < next) {
+            below.sort_by(|(a, _), (b, _)| a.cmp(b));
+            below.dedup_by(|later, kept| {
+                let same = later.0 == kept.0;
+                if same {
+                    std::mem::swap(later, kept);
+                }
+                same
+            });
         }
-        let Value::Object(mut theirs) = value else { continue };
-        match into.get_mut(&key).and_then(Value::as_object_mut) {
-            None => {
-                into.insert(key, Value::Object(theirs));
+        Node { member: false, below }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.below.is_empty()
+    }
+
+    pub fn get(&self, element: &Element<'_>) -> Option<&Node<'a>> {
+        let at = self.below.binary_search_by(|(own, _)| own.cmp(element)).ok()?;
+        Some(&self.below[at].1)
+    }
+
+    fn read(map: &'a Map<String, Value>) -> Self {
+        let mut member = map.is_empty();
+        let mut below = Vec::with_capacity(map.len());
+        for (key, value) in map {
+            if key == SELF {
+                member = true;
+                continue;
             }
-            Some(ours) => {
-                let member = is_member(ours) || is_member(&theirs);
-                ours.remove(SELF);
-                theirs.remove(SELF);
-                union(ours, theirs);
-                if member {
-                    mark_member(ours);
+            let node = value.as_object().map(Node::read);
+            // What says nothing is passed over.
+            below.extend(node.filter(|node| node.member || !node.is_empty()).map(|node| (Element::read(key), node)));
+        }
+        Node { member, ..Node::above(below) }
+    }
+
+    fn into_json(self) -> Value {
+        let mark = (self.member && !self.is_empty()).then(|| (SELF.to_owned(), Value::Object(Map::new())));
+        let below = self.below.into_iter().map(|(element, node)| (element.into_text(), node.into_json()));
+        Value::Object(mark.into_iter().chain(below).collect())
+    }
+
+    fn into_owned(self) -> Node<'static> {
+        let below = self.below.into_iter().map(|(element, node)| (element.into_owned(), node.into_owned()));
+        Node { member: self.member, below: below.collect() }
+    }
+
+    fn is_within(&self, other: &Node<'_>) -> bool {
+        if self.member && !other.member {
+            return false;
+        }
+        self.below.iter().all(|(element, node)| other.get(element).is_some_and(|theirs| node.is_within(theirs)))
+    }
+
+    fn union(&mut self, other: Node<'a>) {
+        self.member |= other.member;
+        let mut ours = std::mem::take(&mut self.below).into_iter().peekable();
+        let mut theirs = other.below.into_iter().peekable();
+        let mut all = Vec::with_capacity(ours.len().max(theirs.len()));
+        while let (Some((one, _)), Some((other, _))) = (ours.peek(), theirs.peek()) {
+            match one.cmp(other) {
+                Ordering::Less => all.extend(ours.next()),
+                Ordering::Greater => all.extend(theirs.next()),
+                Ordering::Equal => {
+                    let (Some((element, mut node)), Some((_, other))) = (ours.next(), theirs.next()) else { break };
+                    node.union(other);
+                    all.push((element, node));
                 }
             }
         }
+        all.extend(ours.chain(theirs));
+        self.below = all;
     }
-}
 
-fn subtract(from: &mut Node, other: &Node) {
-    for (key, theirs) in children(other) {
-        let Some(ours) = from.get_mut(key).and_then(Value::as_object_mut) else { continue };
-        let member = is_member(ours) && !is_member(theirs);
-        ours.remove(SELF);
-        subtract(ours, theirs);
-        if ours.is_empty() && !member {
-            from.remove(key);
-        } else if member {
-            mark_member(ours);
+    fn subtract(&mut self, other: &Node<'_>) -> bool {
+        self.subtract_all(other, &mut |(), (_, theirs)| (theirs.member, ()), &())
+    }
+
+    /// Takes the members of another tree away, as `is_member` sees them: told with what it made of the
+    /// node above.
+    pub fn subtract_all<C>(
+        &mut self,
+        other: &Node<'_>,
+        is_member: &mut dyn FnMut(&C, &(Element<'_>, Node<'_>)) -> (bool, C),
+        context: &C,
+    ) -> bool {
+        let mut changed = false;
+        let mut theirs = other.below.iter().peekable();
+        self.below.retain_mut(|(element, ours)| {
+            let element: &Element<'_> = element;
+            while theirs.next_if(|(other, _)| other < element).is_some() {}
+            let Some(found) = theirs.next_if(|(other, _)| other == element) else { return true };
+            let (gone, inner) = is_member(context, found);
+            if ours.member && gone {
+                ours.member = false;
+                changed = true;
+            }
+            changed |= ours.subtract_all(&found.1, is_member, &inner);
+            ours.member || !ours.is_empty()
+        });
+        changed
+    }
+
+    fn intersection(&self, other: &Node<'_>) -> Node<'a> {
+        let common = self.below.iter().filter_map(|(element, ours)| {
+            let theirs = other.get(element)?;
+            let inner = Node { member: ours.member && theirs.member, ..ours.intersection(theirs) };
+            (inner.member || !inner.is_empty()).then(|| (element.clone(), inner))
+        });
+        Node { member: false, below: common.collect() }
+    }
+
+    fn remove(&mut self, path: &[&str], with_all_below: bool) {
+        let Some((first, rest)) = path.split_first() else { return };
+        let wanted = Element::field(first);
+        let Ok(at) = self.below.binary_search_by(|(own, _)| own.cmp(&wanted)) else { return };
+        let inner = &mut self.below[at].1;
+        match (rest, with_all_below) {
+            ([], true) => *inner = Node::default(),
+            ([], false) => inner.member = false,
+            _ => inner.remove(rest, with_all_below),
+        }
+        if inner.is_empty() && !inner.member {
+            self.below.remove(at);
         }
     }
-}
 
-fn remove_member(from: &mut Node, path: &[&str]) {
-    let Some((first, rest)) = path.split_first() else { return };
-    let key = format!("f:{first}");
-    let Some(ours) = from.get_mut(&key).and_then(Value::as_object_mut) else { return };
-    if rest.is_empty() {
-        ours.remove(SELF);
-        if ours.is_empty() {
-            from.remove(&key);
+    fn collect(&self, path: &str, paths: &mut Vec<String>) {
+        for (element, inner) in &self.below {
+            let path = format!("{path}{}", element.printed());
+            inner.collect(&path, paths);
+            if inner.member {
+                paths.push(path);
+            }
         }
-        return;
-    }
-    let member = is_member(ours);
-    ours.remove(SELF);
-    remove_member(ours, rest);
-    if ours.is_empty() && !member {
-        from.remove(&key);
-    } else if member {
-        mark_member(ours);
-    }
-}
-
-fn intersection(a: &Node, b: &Node) -> Node {
-    let mut common = Node::new();
-    for (key, ours) in children(a) {
-        let Some(theirs) = b.get(key).and_then(Value::as_object) else { continue };
-        let member = is_member(ours) && is_member(theirs);
-        let mut inner = intersection(ours, theirs);
-        if member {
-            mark_member(&mut inner);
-        }
-        if member || !inner.is_empty() {
-            common.insert(key.clone(), Value::Object(inner));
-        }
-    }
-    common
-}
-
-fn remove_below(node: &mut Node, keys: &[String]) {
-    let Some((first, rest)) = keys.split_first() else { return };
-    if rest.is_empty() {
-        node.remove(first);
-        return;
-    }
-    let Some(inner) = node.get_mut(first).and_then(Value::as_object_mut) else { return };
-    let was_empty = inner.is_empty();
-    remove_below(inner, rest);
-    // An emptied node would read as a member.
-    if inner.is_empty() && !was_empty {
-        node.remove(first);
-    }
-}
-
-fn collect(node: &Node, path: &str, paths: &mut Vec<String>) {
-    for (key, inner) in children(node) {
-        let path = format!("{path}{}", printed(key));
-        collect(inner, &path, paths);
-        if is_member(inner) {
-            paths.push(path);
-        }
-    }
-}
-
-fn printed(element: &str) -> String {
-    match element.split_at_checked(2) {
-        Some(("f:", name)) => format!(".{name}"),
-        Some(("i:", index)) => format!("[{index}]"),
-        Some(("v:", value)) => format!("[={value}]"),
-        Some(("k:", keys)) => {
-            let keys: Node = serde_json::from_str(keys).unwrap_or_default();
-            let pairs: Vec<String> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            format!("[{}]", pairs.join(","))
-        }
-        _ => element.to_owned(),
     }
 }

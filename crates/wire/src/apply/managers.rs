@@ -4,6 +4,7 @@ use super::Writer;
 use super::fieldset::FieldSet;
 use base::Timestamp;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Upstream's cap on entries made by updates; older ones are merged.
@@ -11,27 +12,31 @@ const MAX_UPDATERS: usize = 10;
 /// The manager that merged entries go to.
 const MERGED: &str = "ancient-changes";
 
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub manager: String,
+#[derive(Debug, Clone)]
+pub(super) struct Entry<'a> {
+    pub manager: Cow<'a, str>,
     /// Operation Apply; else Update.
     pub applied: bool,
-    pub api_version: String,
-    pub subresource: String,
+    pub api_version: Cow<'a, str>,
+    pub subresource: Cow<'a, str>,
     /// RFC 3339, as written.
-    pub time: String,
-    pub fields: FieldSet,
+    pub time: Cow<'a, str>,
+    pub fields: FieldSet<'a>,
+    /// Where in the list that was read the same fields stand, as long as they are the same: they are
+    /// not spelled out again.
+    pub same_as: Option<usize>,
 }
 
-impl Entry {
-    pub fn new(writer: &Writer<'_>, applied: bool, fields: FieldSet) -> Self {
+impl<'a> Entry<'a> {
+    pub fn new(writer: &Writer<'a>, applied: bool, fields: FieldSet<'a>) -> Self {
         Entry {
-            manager: writer.manager.to_owned(),
+            manager: writer.manager.into(),
             applied,
-            api_version: writer.api_version.to_owned(),
-            subresource: writer.subresource.to_owned(),
-            time: seconds(writer.now),
+            api_version: writer.api_version.into(),
+            subresource: writer.subresource.into(),
+            time: seconds(writer.now).into(),
             fields,
+            same_as: None,
         }
     }
 
@@ -43,8 +48,21 @@ impl Entry {
             && (applied || self.api_version == writer.api_version)
     }
 
-    fn read(value: Value) -> Option<Self> {
-        let Value::Object(mut map) = value else { return None };
+    pub fn subtract(&mut self, fields: &FieldSet<'_>) {
+        if self.fields.subtract(fields) {
+            self.same_as = None;
+        }
+    }
+
+    pub fn union(&mut self, fields: FieldSet<'a>) {
+        if !fields.is_within(&self.fields) {
+            self.fields.union(fields);
+            self.same_as = None;
+        }
+    }
+
+    fn read(at: usize, value: &'a Value) -> Option<Self> {
+        let map = value.as_object()?;
         let applied = match map.get("operation")?.as_str()? {
             "Apply" => true,
             "Update" => false,
@@ -53,11 +71,8 @@ impl Entry {
         if map.get("fieldsType")? != "FieldsV1" {
             return None;
         }
-        let fields = FieldSet::from_json(map.remove("fieldsV1").unwrap_or_default())?;
-        let mut text = |key: &str| match map.remove(key) {
-            Some(Value::String(text)) => text,
-            _ => String::new(),
-        };
+        let fields = FieldSet::of(map.get("fieldsV1").unwrap_or(&Value::Null))?;
+        let text = |key: &str| Cow::Borrowed(map.get(key).and_then(Value::as_str).unwrap_or_default());
         Some(Entry {
             manager: text("manager"),
             applied,
@@ -65,6 +80,7 @@ impl Entry {
             subresource: text("subresource"),
             time: text("time"),
             fields,
+            same_as: Some(at),
         })
     }
 
@@ -73,23 +89,32 @@ impl Entry {
         (!self.applied, [&self.time, &self.manager, &self.api_version, &self.subresource])
     }
 
-    fn write(self) -> Value {
-        let mut map = Map::new();
+    fn write(self) -> Written {
+        let mut entry = Map::new();
         let operation = if self.applied { "Apply" } else { "Update" };
-        map.insert("operation".to_owned(), json!(operation));
-        map.insert("fieldsType".to_owned(), json!("FieldsV1"));
-        map.insert("fieldsV1".to_owned(), self.fields.into_json());
+        entry.insert("operation".to_owned(), json!(operation));
+        entry.insert("fieldsType".to_owned(), json!("FieldsV1"));
         let texts = [
             ("manager", self.manager),
             ("apiVersion", self.api_version),
             ("time", self.time),
             ("subresource", self.subresource),
         ];
-        map.extend(
-            texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (key.to_owned(), text.into())),
-        );
-        Value::Object(map)
+        let given = texts.into_iter().filter(|(_, text)| !text.is_empty());
+        entry.extend(given.map(|(key, text)| (key.to_owned(), text.into_owned().into())));
+        if self.same_as.is_none() {
+            entry.insert(FIELDS.to_owned(), self.fields.into_json());
+        }
+        Written { entry, same_as: self.same_as }
     }
+}
+
+const FIELDS: &str = "fieldsV1";
+
+/// An entry as it will stand, but for fields that stand in the list that was read.
+pub(super) struct Written {
+    entry: Map<String, Value>,
+    same_as: Option<usize>,
 }
 
 pub(super) fn seconds(time: Timestamp) -> String {
@@ -97,10 +122,10 @@ pub(super) fn seconds(time: Timestamp) -> String {
 }
 
 /// What an object's managedFields say; None where they cannot be read.
-pub(super) fn read(list: Value) -> Option<Vec<Entry>> {
+pub(super) fn read(list: &Value) -> Option<Vec<Entry<'_>>> {
     match list {
         Value::Null => Some(Vec::new()),
-        Value::Array(list) => list.into_iter().map(Entry::read).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(at, entry)| Entry::read(at, entry)).collect(),
         _ => None,
     }
 }
@@ -118,11 +143,32 @@ pub(super) fn take(object: &mut Value) -> Value {
     metadata.and_then(|metadata| metadata.remove("managedFields")).unwrap_or_default()
 }
 
-/// Writes the entries back: none without fields, sorted as upstream sorts them.
-pub(super) fn put(object: &mut Value, mut entries: Vec<Entry>) {
+/// Entries to be put into an object: none without fields, sorted as upstream sorts them.
+pub(super) fn write(mut entries: Vec<Entry<'_>>) -> Vec<Written> {
     entries.retain(|entry| !entry.fields.is_empty());
     entries.sort_by(|a, b| a.rank().cmp(&b.rank()));
-    let list: Vec<Value> = entries.into_iter().map(Entry::write).collect();
+    entries.into_iter().map(Entry::write).collect()
+}
+
+/// Puts them there; `read` is the list that they were read from.
+pub(super) fn put(object: &mut Value, entries: Vec<Written>, read: Cow<'_, Value>) {
+    let mut owned = match read {
+        Cow::Owned(list) => Ok(list),
+        Cow::Borrowed(list) => Err(list),
+    };
+    let mut fields_of = |at: usize| match &mut owned {
+        Ok(list) => list.get_mut(at).and_then(|entry| entry.get_mut(FIELDS)).map(Value::take),
+        Err(list) => list.get(at).and_then(|entry| entry.get(FIELDS)).cloned(),
+    };
+    let list: Vec<Value> = entries
+        .into_iter()
+        .map(|Written { mut entry, same_as }| {
+            if let Some(fields) = same_as.and_then(&mut fields_of) {
+                entry.insert(FIELDS.to_owned(), fields);
+            }
+            Value::Object(entry)
+        })
+        .collect();
     let Some(map) = object.as_object_mut() else { return };
     let metadata = map.entry("metadata").or_insert_with(|| json!({}));
     if let Some(metadata) = metadata.as_object_mut()
@@ -133,7 +179,7 @@ pub(super) fn put(object: &mut Value, mut entries: Vec<Entry>) {
 }
 
 /// Merges the oldest updaters' entries, version by version, until few enough are left.
-pub(super) fn cap(mut entries: Vec<Entry>) -> Vec<Entry> {
+pub(super) fn cap(mut entries: Vec<Entry<'_>>) -> Vec<Entry<'_>> {
     let mut updaters: Vec<usize> = (0..entries.len()).filter(|at| !entries[*at].applied).collect();
     let mut surplus = updaters.len().saturating_sub(MAX_UPDATERS);
     if surplus == 0 {
@@ -149,17 +195,17 @@ pub(super) fn cap(mut entries: Vec<Entry>) -> Vec<Entry> {
         if surplus == 0 {
             break;
         }
-        match bucket_of.get(&entries[at].api_version).copied() {
+        match bucket_of.get(&*entries[at].api_version).copied() {
             None => {
-                bucket_of.insert(entries[at].api_version.clone(), at);
+                bucket_of.insert(entries[at].api_version.clone().into_owned(), at);
             }
             Some(bucket) => {
                 let fields = std::mem::take(&mut entries[at].fields);
                 let time = entries[at].time.clone();
                 let merged = &mut entries[bucket];
-                merged.fields.union(fields);
-                merged.manager = MERGED.to_owned();
-                merged.subresource.clear();
+                merged.union(fields);
+                merged.manager = MERGED.into();
+                merged.subresource = "".into();
                 merged.time = time;
                 surplus -= 1;
             }
@@ -170,7 +216,7 @@ pub(super) fn cap(mut entries: Vec<Entry>) -> Vec<Entry> {
 }
 
 /// Fields that belong to the system, so nobody is written down as their owner.
-pub(super) fn strip_metadata(fields: &mut FieldSet) {
+pub(super) fn strip_metadata(fields: &mut FieldSet<'_>) {
     const METADATA: [&str; 9] = [
         "name",
         "namespace",

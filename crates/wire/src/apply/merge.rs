@@ -1,55 +1,69 @@
 //! Merging an applied object into the live one, taking items away, and checking that an applied
 //! object can be told apart field by field.
 
-use super::elements::{Division, division, element, element_at};
-use super::fieldset::{FieldSet, Node, is_member};
+use super::elements::{Division, division, element, element_at, in_step, key_value, same_item};
+use super::fieldset::{Element, FieldSet, Node};
 use crate::place::Place;
+use crate::schema::Name;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// `live` with what `config` sets.
-pub(super) fn merge(live: Value, config: Value, place: Place<'_>) -> Value {
-    match (division(&place, Some(&config)), live, config) {
+/// `live` with what `config` sets, and without the field of `live` that the path `without` names.
+pub(super) fn merge(live: &Value, config: &Value, place: Place<'_>, without: &[&str]) -> Value {
+    match (division(&place, Some(config)), live, config) {
         // Null for a container is nothing applied in it.
-        (Division::Fields | Division::Items(_), live, Value::Null) => live,
-        (Division::Fields, Value::Object(mut live), Value::Object(config)) => {
-            for (name, value) in config {
-                let child = place.child(&name);
-                let old = live.remove(&name).unwrap_or(Value::Null);
-                live.insert(name, merge(old, value, child));
-            }
-            Value::Object(live)
+        (Division::Fields | Division::Items(_), live, Value::Null) => live.clone(),
+        (Division::Fields, Value::Object(live), Value::Object(config)) => {
+            let kept = live.iter().filter(|(name, _)| without != [name.as_str()]).map(|(name, old)| {
+                let below = if without.first() == Some(&name.as_str()) { &without[1..] } else { &[] };
+                let value = match config.get(name) {
+                    Some(value) => merge(old, value, place.child(name), below),
+                    None => without_field(old, below),
+                };
+                (name.clone(), value)
+            });
+            let new = config.iter().filter(|(name, _)| !live.contains_key(*name) || without == [name.as_str()]);
+            Value::Object(kept.chain(new.map(|(name, value)| (name.clone(), value.clone()))).collect())
         }
         (Division::Items(keys), Value::Array(live), Value::Array(config)) => {
             Value::Array(merge_items(live, config, keys, place.item()))
         }
-        (_, _, config) => config,
+        (_, _, config) => config.clone(),
     }
 }
 
+/// A copy without the field at the path.
+fn without_field(value: &Value, path: &[&str]) -> Value {
+    let (Some((first, rest)), Value::Object(map)) = (path.split_first(), value) else { return value.clone() };
+    let kept = map.iter().filter(|(name, _)| !(rest.is_empty() && name == first));
+    let copied = kept.map(|(name, field)| match name == first {
+        true => (name.clone(), without_field(field, rest)),
+        false => (name.clone(), field.clone()),
+    });
+    Value::Object(copied.collect())
+}
+
 /// The applied order, with items that only the live list has where they stood.
-fn merge_items(
-    live: Vec<Value>,
-    config: Vec<Value>,
-    keys: Option<&[crate::schema::Name]>,
-    place: Place<'_>,
-) -> Vec<Value> {
+fn merge_items(live: &[Value], config: &[Value], keys: Option<&[Name]>, place: Place<'_>) -> Vec<Value> {
+    if in_step(live, config, keys, &place) {
+        return live.iter().zip(config).map(|(old, value)| merge(old, value, place, &[])).collect();
+    }
     let name = |(at, one): (usize, &Value)| element_at(at, one, keys, &place);
-    let live_names: Vec<String> = live.iter().enumerate().map(name).collect();
-    let config_names: Vec<String> = config.iter().enumerate().map(name).collect();
-    let applied: BTreeSet<&str> = config_names.iter().map(String::as_str).collect();
-    let mut by_name: BTreeMap<&str, Value> = live_names.iter().map(String::as_str).zip(live).collect();
-    let shared: Vec<&str> = config_names.iter().map(String::as_str).filter(|name| by_name.contains_key(name)).collect();
+    let live_names: Vec<Element<'_>> = live.iter().enumerate().map(name).collect();
+    let config_names: Vec<Element<'_>> = config.iter().enumerate().map(name).collect();
+    let applied: BTreeSet<&Element<'_>> = config_names.iter().collect();
+    let mut by_name: BTreeMap<&Element<'_>, &Value> = live_names.iter().zip(live).collect();
+    let shared: Vec<&Element<'_>> = config_names.iter().filter(|name| by_name.contains_key(name)).collect();
     let mut next_shared = shared.into_iter().peekable();
-    let mut left = live_names.iter().map(String::as_str).peekable();
-    let mut right = config_names.iter().map(String::as_str).zip(config).peekable();
-    let mut merged = Vec::new();
+    let mut left = live_names.iter().peekable();
+    let mut right = config_names.iter().zip(config).peekable();
+    let mut merged = Vec::with_capacity(live.len().max(config.len()));
     loop {
         match (left.peek().copied(), right.peek().map(|(name, _)| *name)) {
             (None, None) => return merged,
             (Some(l), _) if !applied.contains(l) => {
-                merged.extend(by_name.remove(l));
+                merged.extend(by_name.remove(l).cloned());
                 left.next();
             }
             // Shared, but its turn comes elsewhere in the applied order.
@@ -58,8 +72,8 @@ fn merge_items(
             }
             (l, _) => {
                 let Some((name, value)) = right.next() else { return merged };
-                let old = by_name.remove(name).unwrap_or(Value::Null);
-                merged.push(merge(old, value, place));
+                let old = by_name.remove(name).unwrap_or(&Value::Null);
+                merged.push(merge(old, value, place, &[]));
                 if next_shared.peek() == Some(&name) {
                     next_shared.next();
                 }
@@ -72,17 +86,17 @@ fn merge_items(
 }
 
 /// Takes the members of a set out of a value, with all below them.
-pub(super) fn remove_items(value: &mut Value, set: &FieldSet, place: Place<'_>) {
+pub(super) fn remove_items(value: &mut Value, set: &FieldSet<'_>, place: Place<'_>) {
     remove_below(value, &set.0, place);
 }
 
-fn remove_below(value: &mut Value, node: &Node, place: Place<'_>) {
+fn remove_below(value: &mut Value, node: &Node<'_>, place: Place<'_>) {
     match (division(&place, Some(value)), value) {
         (Division::Fields, Value::Object(map)) => {
-            for (key, inner) in super::fieldset::children(node) {
-                let Some(name) = key.strip_prefix("f:") else { continue };
+            for (element, inner) in &node.below {
+                let Some(name) = element.name() else { continue };
                 let Some(field) = map.get_mut(name) else { continue };
-                if is_member(inner) || emptied(field, inner, place.child(name)) {
+                if inner.member || emptied(field, inner, place.child(name)) {
                     map.remove(name);
                 }
             }
@@ -93,8 +107,8 @@ fn remove_below(value: &mut Value, node: &Node, place: Place<'_>) {
             list.retain_mut(|one| {
                 let name = element_at(at, one, keys, &item);
                 at += 1;
-                match node.get(&name).and_then(Value::as_object) {
-                    Some(inner) if is_member(inner) => false,
+                match node.get(&name) {
+                    Some(inner) if inner.member => false,
                     Some(inner) => {
                         remove_below(one, inner, item);
                         true
@@ -108,7 +122,7 @@ fn remove_below(value: &mut Value, node: &Node, place: Place<'_>) {
 }
 
 /// Removes below a value, and says whether that left nothing of it.
-fn emptied(value: &mut Value, node: &Node, place: Place<'_>) -> bool {
+fn emptied(value: &mut Value, node: &Node<'_>, place: Place<'_>) -> bool {
     let empty = |value: &Value| match value {
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.is_empty(),
@@ -121,53 +135,94 @@ fn emptied(value: &mut Value, node: &Node, place: Place<'_>) -> bool {
 
 /// Refuses fields that the schema does not know, items without their keys, and items given twice.
 pub(super) fn check(value: &Value, place: Place<'_>) -> Result<(), String> {
-    check_below(value, place, &mut String::new())
+    check_below(value, place, &Trail { above: None, step: Step::Root })
 }
 
-fn check_below(value: &Value, place: Place<'_>, path: &mut String) -> Result<(), String> {
-    let length = path.len();
-    match (division(&place, Some(value)), value) {
-        (_, Value::Null) => {}
-        (Division::Fields, Value::Object(map)) => check_fields(map, place, path)?,
-        (Division::Fields, other) if place.shape().is_some() => {
-            return Err(format!("{path}: expected map, got {}", described(other)));
-        }
-        (Division::Items(keys), Value::Array(list)) => {
-            let item = place.item();
-            let mut seen = BTreeSet::new();
-            for (at, one) in list.iter().enumerate() {
-                let name = element(one, keys, &item).map_err(|key| {
-                    format!("{path}: element {at}: associative list with keys has an element that omits key field {key:?} (and doesn't have default value)")
-                })?;
-                let printed = FieldSet(Node::from_iter([(name.clone(), Value::Object(Node::new()))])).paths().concat();
-                if !seen.insert(name) {
-                    return Err(format!("{path}: duplicate entries for key {printed}"));
-                }
-                path.push_str(&printed);
-                check_below(one, item, path)?;
-                path.truncate(length);
+/// The way from the root, spelled out only where something is wrong.
+struct Trail<'t> {
+    above: Option<&'t Trail<'t>>,
+    step: Step<'t>,
+}
+
+enum Step<'t> {
+    Root,
+    Field(&'t str),
+    Item(&'t Value, Option<&'t [Name]>, Place<'t>),
+}
+
+impl Trail<'_> {
+    /// Right below the root.
+    fn is_first(&self) -> bool {
+        self.above.is_some_and(|above| matches!(above.step, Step::Root))
+    }
+
+    fn printed(&self) -> String {
+        let above = self.above.map(Trail::printed).unwrap_or_default();
+        match &self.step {
+            Step::Root => above,
+            Step::Field(name) => format!("{above}.{name}"),
+            Step::Item(item, keys, place) => {
+                let element = element(item, *keys, place);
+                format!("{above}{}", element.map(|element| element.printed()).unwrap_or_default())
             }
         }
-        (Division::Items(_), other) => return Err(format!("{path}: expected list, got {}", described(other))),
+    }
+}
+
+fn check_below(value: &Value, place: Place<'_>, trail: &Trail<'_>) -> Result<(), String> {
+    match (division(&place, Some(value)), value) {
+        (_, Value::Null) => {}
+        (Division::Fields, Value::Object(map)) => check_fields(map, place, trail)?,
+        (Division::Fields, other) if place.shape().is_some() => {
+            return Err(format!("{}: expected map, got {}", trail.printed(), described(other)));
+        }
+        (Division::Items(keys), Value::Array(list)) => check_items(list, keys, place.item(), trail)?,
+        (Division::Items(_), other) => {
+            return Err(format!("{}: expected list, got {}", trail.printed(), described(other)));
+        }
         (Division::Leaf | Division::Fields, _) => {}
     }
     Ok(())
 }
 
-fn check_fields(map: &Map<String, Value>, place: Place<'_>, path: &mut String) -> Result<(), String> {
-    let length = path.len();
+/// Comparing each item with all others is quickest where they are few.
+const FEW: usize = 64;
+
+fn check_items(list: &[Value], keys: Option<&[Name]>, item: Place<'_>, trail: &Trail<'_>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for (at, one) in list.iter().enumerate() {
+        let missing = keys.into_iter().flatten().find(|key| key_value(one, key, &item).is_none());
+        if let Some(key) = missing {
+            return Err(format!(
+                "{}: element {at}: associative list with keys has an element that omits key field {:?} (and doesn't have default value)",
+                trail.printed(),
+                key.as_ref()
+            ));
+        }
+        let is_twice = match list.len() {
+            0..=FEW => list[..at].iter().any(|other| same_item(other, one, keys, &item)),
+            _ => !seen.insert(element_at(at, one, keys, &item)),
+        };
+        if is_twice {
+            let printed = element_at(at, one, keys, &item).printed();
+            return Err(format!("{}: duplicate entries for key {printed}", trail.printed()));
+        }
+        check_below(one, item, &Trail { above: Some(trail), step: Step::Item(one, keys, item) })?;
+    }
+    Ok(())
+}
+
+fn check_fields(map: &Map<String, Value>, place: Place<'_>, trail: &Trail<'_>) -> Result<(), String> {
+    let closed = place.structure().is_some_and(|structure| !structure.preserve_unknown);
     for (name, inner) in map {
         let child = place.child(name);
-        path.push('.');
-        path.push_str(name);
-        let closed = place.structure().is_some_and(|structure| !structure.preserve_unknown);
+        let trail = Trail { above: Some(trail), step: Step::Field(name) };
         // apiVersion and kind stand outside of most structs' field lists.
-        let type_meta = length == 0 && matches!(name.as_str(), "apiVersion" | "kind");
+        let type_meta = trail.is_first() && matches!(name.as_str(), "apiVersion" | "kind");
         if closed && child.shape().is_none() && !type_meta {
-            return Err(format!("{path}: field not declared in schema"));
+            return Err(format!("{}: field not declared in schema", trail.printed()));
         }
-        check_below(inner, child, path)?;
-        path.truncate(length);
+        check_below(inner, child, &trail)?;
     }
     Ok(())
 }
@@ -189,8 +244,7 @@ fn atomics_below(value: &Value, place: Place<'_>, path: String, found: &mut Vec<
         (Division::Items(keys), Value::Array(list)) => {
             let item = place.item();
             for (at, one) in list.iter().enumerate() {
-                let name = element_at(at, one, keys, &item);
-                let printed = FieldSet(Node::from_iter([(name, Value::Object(Node::new()))])).paths().concat();
+                let printed = element_at(at, one, keys, &item).printed();
                 atomics_below(one, item, format!("{path}{printed}"), found);
             }
         }

@@ -2,8 +2,9 @@
 //!
 //! Every write keeps `metadata.managedFields`: [`track_update`] after a create, update or patch,
 //! [`apply`] for an apply patch, which also merges, finds conflicts, and takes away what its
-//! manager no longer applies. The rules are upstream's structured-merge-diff. Field sets stay in
-//! their JSON form ([`FieldSet`]), so a write does not parse them. Called by the API server only.
+//! manager no longer applies. The rules are upstream's structured-merge-diff. Field sets
+//! ([`FieldSet`]) borrow their names from the objects, and those that a write leaves as they are go
+//! back as they came. Called by the API server, and by kubectl's way of taking over ownership.
 //!
 //! What managers own stands in the version that they wrote through, so changes are looked at in each
 //! of these versions ([`Versions`]).

@@ -1,14 +1,15 @@
 //! The two operations: keeping track of an update, and applying.
 
-use super::compare::{Changes, compare, field_set, with_named_parents};
+use super::compare::{Changes, compare, field_set, name_parents, subtract_named};
 use super::conflict::{Conflict, conflicts};
 use super::fieldset::FieldSet;
-use super::managers::{Entry, cap, is_reset, put, read, seconds, strip_metadata, take};
+use super::managers::{Entry, cap, is_reset, put, read, seconds, strip_metadata, take, write};
 use super::merge::{check, merge, remove_items};
 use super::{ApplyError, Writer};
 use crate::place::Place;
 use crate::schema::Cursor;
-use serde_json::{Value, json};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The annotation of client-side apply.
@@ -18,51 +19,66 @@ const MAX_ANNOTATIONS: usize = 256 * 1024;
 /// Owner of what stood in an object before its managers were tracked.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
+/// Where managedFields stand.
+const MANAGED: [&str; 2] = ["metadata", "managedFields"];
+
 /// Brings `new`'s managedFields up to date after a create (`live` None), update or patch. Both
 /// objects are canonical and of the request's version.
 pub fn track_update(live: Option<&Value>, new: &mut Value, writer: &Writer<'_>, cursor: &Cursor<'_>) {
     let given = take(new);
     let of_live = live.and_then(|live| live.pointer("/metadata/managedFields")).unwrap_or(&Value::Null);
-    let read_live = || read(of_live.clone()).unwrap_or_default();
-    let mut entries = if given == *of_live {
-        // Mostly nobody touches them: then there is nothing to copy.
-        read(given).unwrap_or_default()
+    // Mostly nobody touches them. Clients that do not know them must not delete them by leaving them out.
+    let list = if given == *of_live {
+        Cow::Owned(given)
     } else if !writer.subresource.is_empty() {
-        read_live()
+        Cow::Borrowed(of_live)
     } else if is_reset(&given) {
-        Vec::new()
+        Cow::Owned(Value::Null)
+    } else if read(&given).is_some_and(|entries| !entries.is_empty()) {
+        Cow::Owned(given)
     } else {
-        // Clients that do not know managedFields must not delete them by leaving them out.
-        read(given).filter(|entries| !entries.is_empty()).unwrap_or_else(read_live)
+        Cow::Borrowed(of_live)
     };
-    let mut changes = compare(live, new, Place::of(cursor));
+    let entries = write(tracked(live, new, read(&list).unwrap_or_default(), writer, Place::of(cursor)));
+    put(new, entries, list);
+}
+
+/// The entries after an update.
+fn tracked<'v>(
+    live: Option<&'v Value>,
+    new: &'v Value,
+    mut entries: Vec<Entry<'v>>,
+    writer: &Writer<'v>,
+    place: Place<'_>,
+) -> Vec<Entry<'v>> {
+    let mut changes = compare(live, new, place);
     forget_reset(&mut changes, writer);
-    if !changes.is_empty() {
-        // An object that nobody has written before has nobody whose fields are to be looked at.
-        let mut own = if entries.is_empty() { std::mem::take(&mut changes.changed) } else { changes.changed.clone() };
-        let mut elsewhere = Elsewhere::new(live, new, writer);
-        entries.retain_mut(|entry| {
-            let Some(changes) = elsewhere.seen_by(entry, &changes) else { return false };
-            if !entry.is_of(writer, false) {
-                entry.fields.subtract(&changes.changed);
-            }
-            entry.fields.subtract(&changes.removed);
-            true
-        });
-        strip_metadata(&mut own);
-        if !own.is_empty() {
-            match entries.iter_mut().find(|entry| entry.is_of(writer, false)) {
-                Some(entry) => {
-                    entry.fields.union(own);
-                    entry.time = seconds(writer.now);
-                }
-                None => entries.push(Entry::new(writer, false, own)),
-            }
-        }
-        entries.retain(|entry| !entry.fields.is_empty());
-        entries = cap(entries);
+    if changes.is_empty() {
+        return entries;
     }
-    put(new, entries);
+    // An object that nobody has written before has nobody whose fields are to be looked at.
+    let mut own = if entries.is_empty() { std::mem::take(&mut changes.changed) } else { changes.changed.clone() };
+    let mut elsewhere = Elsewhere::new(live, new, writer);
+    entries.retain_mut(|entry| {
+        let Some(changes) = elsewhere.seen_by(entry, &changes) else { return false };
+        if !entry.is_of(writer, false) {
+            entry.subtract(&changes.changed);
+        }
+        entry.subtract(&changes.removed);
+        true
+    });
+    strip_metadata(&mut own);
+    if !own.is_empty() {
+        match entries.iter_mut().find(|entry| entry.is_of(writer, false)) {
+            Some(entry) => {
+                entry.union(own);
+                entry.time = seconds(writer.now).into();
+            }
+            None => entries.push(Entry::new(writer, false, own)),
+        }
+    }
+    entries.retain(|entry| !entry.fields.is_empty());
+    cap(entries)
 }
 
 /// One write as managers of other versions see it.
@@ -70,7 +86,7 @@ struct Elsewhere<'a> {
     live: Option<&'a Value>,
     new: &'a Value,
     writer: &'a Writer<'a>,
-    known: BTreeMap<String, Option<Changes>>,
+    known: BTreeMap<String, Option<Changes<'static>>>,
 }
 
 impl<'a> Elsewhere<'a> {
@@ -79,23 +95,23 @@ impl<'a> Elsewhere<'a> {
     }
 
     /// The changes in the version of an entry; None where that version is gone.
-    fn seen_by<'c>(&'c mut self, entry: &Entry, here: &'c Changes) -> Option<&'c Changes> {
+    fn seen_by<'c>(&'c mut self, entry: &Entry<'_>, here: &'c Changes<'_>) -> Option<&'c Changes<'c>> {
         let Some(versions) = self.writer.versions.filter(|_| entry.api_version != self.writer.api_version) else {
             return Some(here);
         };
         let (live, new, writer) = (self.live, self.new, self.writer);
-        let known = self.known.entry(entry.api_version.clone()).or_insert_with(|| {
+        let known = self.known.entry(entry.api_version.clone().into_owned()).or_insert_with(|| {
             let (new, cursor) = versions.convert(new, &entry.api_version)?;
             let live = live.and_then(|live| versions.convert(live, &entry.api_version)).map(|(live, _)| live);
             let mut changes = compare(live.as_ref(), &new, Place::of(&cursor));
             forget_reset(&mut changes, writer);
-            Some(changes)
+            Some(changes.into_owned())
         });
         known.as_ref()
     }
 }
 
-fn forget_reset(changes: &mut Changes, writer: &Writer<'_>) {
+fn forget_reset(changes: &mut Changes<'_>, writer: &Writer<'_>) {
     for path in writer.reset {
         changes.changed.remove_below(path);
         changes.removed.remove_below(path);
@@ -106,7 +122,7 @@ fn forget_reset(changes: &mut Changes, writer: &Writer<'_>) {
 /// managedFields and is equal to `live` where nothing changed.
 pub fn apply(
     live: Option<&Value>,
-    applied: Value,
+    applied: &Value,
     writer: &Writer<'_>,
     force: bool,
     cursor: &Cursor<'_>,
@@ -115,9 +131,9 @@ pub fn apply(
         return Err(ApplyError::ManagedFieldsGiven);
     }
     let place = Place::of(cursor);
-    check(&applied, place).map_err(ApplyError::Mistyped)?;
-    let mut base = live.cloned().unwrap_or_else(|| json!({}));
-    let mut entries = read(take(&mut base)).unwrap_or_default();
+    check(applied, place).map_err(ApplyError::Mistyped)?;
+    let list = live.and_then(|live| live.pointer("/metadata/managedFields")).unwrap_or(&Value::Null);
+    let mut entries = read(list).unwrap_or_default();
     if let Some(live) = live
         && entries.is_empty()
     {
@@ -126,7 +142,7 @@ pub fn apply(
         let first = Writer { manager: BEFORE_FIRST_APPLY, subresource: "", ..*writer };
         entries.push(Entry::new(&first, false, fields));
     }
-    let attempt = Attempt { live, base: &base, applied: &applied, entries: &entries, writer, place };
+    let attempt = Attempt { live, applied, entries: &entries, writer, place };
     let outcome = match attempt.run(force) {
         // Fields that kubectl set by client-side apply are its own to take over.
         Err(conflicts) if writer.manager == "kubectl" => {
@@ -139,7 +155,7 @@ pub fn apply(
     if writer.manager == "kubectl" {
         renew_last_applied(&mut object, applied);
     }
-    put(&mut object, entries);
+    put(&mut object, write(entries), Cow::Borrowed(list));
     Ok(object)
 }
 
@@ -148,41 +164,41 @@ pub fn apply(
 ///
 /// # Errors
 /// What is applied does not fit the schema, or sets an indivisible list, map or struct.
-pub fn merge_applied(live: &Value, applied: Value, cursor: &Cursor<'_>) -> Result<Value, String> {
+pub fn merge_applied(live: &Value, applied: &Value, cursor: &Cursor<'_>) -> Result<Value, String> {
     let place = Place::of(cursor);
-    check(&applied, place)?;
-    let atomics = super::merge::atomics(&applied, place);
+    check(applied, place)?;
+    let atomics = super::merge::atomics(applied, place);
     if !atomics.is_empty() {
         return Err(format!("may not mutate atomic arrays, maps or structs: {}", atomics.join(", ")));
     }
-    Ok(merge(live.clone(), applied, place))
+    Ok(merge(live, applied, place, &[]))
 }
 
 struct Attempt<'a> {
     live: Option<&'a Value>,
-    /// The live object without its managedFields.
-    base: &'a Value,
     applied: &'a Value,
-    entries: &'a [Entry],
+    entries: &'a [Entry<'a>],
     writer: &'a Writer<'a>,
     place: Place<'a>,
 }
 
-impl Attempt<'_> {
-    fn run(&self, force: bool) -> Result<(Value, Vec<Entry>), Vec<Conflict>> {
+impl<'a> Attempt<'a> {
+    fn run(&self, force: bool) -> Result<(Value, Vec<Entry<'a>>), Vec<Conflict>> {
         let mut entries = self.entries.to_vec();
         let mut set = field_set(self.applied, self.place);
         for path in self.writer.reset {
             set.remove_below(path);
         }
         let own = entries.iter().position(|entry| entry.is_of(self.writer, true)).map(|at| entries.remove(at));
-        let mut object = merge(self.base.clone(), self.applied.clone(), self.place);
+        let mut object = self.merged();
         if let Some(own) = &own {
             self.prune(&mut object, &own.fields, &set, &entries);
         }
-        let mut changes = compare(self.live.map(|_| self.base), &object, self.place);
+        let mut changes = compare(self.live, &object, self.place);
+        // It has none yet.
+        changes.removed.remove_below("metadata.managedFields");
         forget_reset(&mut changes, self.writer);
-        let mut elsewhere = Elsewhere::new(self.live.map(|_| self.base), &object, self.writer);
+        let mut elsewhere = Elsewhere::new(self.live, &object, self.writer);
         entries.retain(|entry| elsewhere.seen_by(entry, &changes).is_some());
         if !force {
             let mut found: Vec<Conflict> = Vec::new();
@@ -196,27 +212,39 @@ impl Attempt<'_> {
         }
         for entry in &mut entries {
             let Some(changes) = elsewhere.seen_by(entry, &changes) else { continue };
-            entry.fields.subtract(&changes.changed);
-            entry.fields.subtract(&changes.removed);
+            entry.subtract(&changes.changed);
+            entry.subtract(&changes.removed);
         }
         strip_metadata(&mut set);
         let mut entry = Entry::new(self.writer, true, set);
-        // An apply that changes nothing must not write.
-        if let Some(own) = own.filter(|own| changes.is_empty() && own.fields == entry.fields)
-            && own.api_version == entry.api_version
-        {
-            entry.time = own.time;
+        if let Some(own) = own.filter(|own| own.fields == entry.fields) {
+            entry.same_as = own.same_as;
+            // An apply that changes nothing must not write.
+            if changes.is_empty() && own.api_version == entry.api_version {
+                entry.time = own.time;
+            }
         }
         entries.push(entry);
+        drop(changes);
         Ok((object, entries))
     }
 
+    /// The live object with what is applied, without its managedFields.
+    fn merged(&self) -> Value {
+        let nothing = Value::Object(serde_json::Map::new());
+        merge(self.live.unwrap_or(&nothing), self.applied, self.place, &MANAGED)
+    }
+
     /// Takes away what this manager applied before, does not apply now, and nobody else owns.
-    fn prune(&self, object: &mut Value, last: &FieldSet, set: &FieldSet, others: &[Entry]) {
-        let mut gone = with_named_parents(last, self.place);
-        gone.subtract(&with_named_parents(set, self.place));
+    fn prune(&self, object: &mut Value, last: &FieldSet<'_>, set: &FieldSet<'_>, others: &[Entry<'_>]) {
+        if last.is_within(set) {
+            return;
+        }
+        let mut gone = last.clone();
+        name_parents(&mut gone, self.place);
+        subtract_named(&mut gone, set, self.place);
         for entry in others {
-            gone.subtract(&with_named_parents(&entry.fields, self.place));
+            subtract_named(&mut gone, &entry.fields, self.place);
         }
         // These identify the object; no set holds them.
         for path in [&["apiVersion"][..], &["kind"], &["metadata"], &["metadata", "name"], &["metadata", "namespace"]] {
@@ -227,11 +255,12 @@ impl Attempt<'_> {
 
     /// The conflicts over fields that are not as client-side apply left them.
     fn foreign(&self, conflicts: Vec<Conflict>) -> Vec<Conflict> {
-        let annotation = self.base.get("metadata").and_then(|metadata| metadata.get("annotations")?.get(LAST_APPLIED));
+        let metadata = self.live.and_then(|live| live.get("metadata"));
+        let annotation = metadata.and_then(|metadata| metadata.get("annotations")?.get(LAST_APPLIED));
         let last = annotation.and_then(Value::as_str).and_then(|text| serde_json::from_str::<Value>(text).ok());
-        let Some(last) = last else { return conflicts };
+        let (Some(last), Some(live)) = (last, self.live) else { return conflicts };
         let mut allowed = field_set(&last, self.place);
-        let changes = compare(Some(&last), self.base, self.place);
+        let changes = compare(Some(&last), live, self.place);
         allowed.subtract(&changes.changed);
         allowed.subtract(&changes.removed);
         let allowed = allowed.paths();
@@ -241,10 +270,11 @@ impl Attempt<'_> {
 
 /// Keeps the annotation of client-side apply in step where the object has one, so that either way
 /// of applying can follow the other.
-fn renew_last_applied(object: &mut Value, mut applied: Value) {
+fn renew_last_applied(object: &mut Value, applied: &Value) {
     let Some(annotation) = object.pointer_mut("/metadata/annotations").and_then(|map| map.get_mut(LAST_APPLIED)) else {
         return;
     };
+    let mut applied = applied.clone();
     if let Some(annotations) = applied.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
         annotations.remove(LAST_APPLIED);
     }

@@ -121,7 +121,7 @@ fn updated(live: &Value, change: impl FnOnce(&mut Value), writer: &Writer<'_>) -
 }
 
 fn applied(live: Option<&Value>, spec: Value, writer: &Writer<'_>, force: bool) -> Result<Value, ApplyError> {
-    with_cursor(|cursor| apply(live, deployment(spec), writer, force, cursor))
+    with_cursor(|cursor| apply(live, &deployment(spec), writer, force, cursor))
 }
 
 /// `manager/operation: paths`, one line an entry.
@@ -177,7 +177,7 @@ fn structs_marked_atomic_have_one_owner_and_are_replaced_as_one() {
     let left = applied(Some(&taken), json!({}), &at(400, "c"), false).unwrap();
     assert!(left["spec"].get("target").is_none(), "{left}");
     let setting = deployment(target("C", Some("c")));
-    let why = with_cursor(|cursor| merge_applied(&object, setting, cursor)).unwrap_err();
+    let why = with_cursor(|cursor| merge_applied(&object, &setting, cursor)).unwrap_err();
     assert_eq!(why, "may not mutate atomic arrays, maps or structs: .spec.target");
 }
 
@@ -354,7 +354,7 @@ fn sets_and_atomic_values() {
     let apply_meta = |live: Option<&Value>, finalizers: Value, selector: Value, who: &'static str| {
         let mut object = deployment(json!({"selector": selector}));
         object["metadata"]["finalizers"] = finalizers;
-        with_cursor(|cursor| apply(live, object, &at(100, who), true, cursor)).unwrap()
+        with_cursor(|cursor| apply(live, &object, &at(100, who), true, cursor)).unwrap()
     };
     let first = apply_meta(None, json!(["a", "b"]), json!({"x": "1"}), "x");
     let second = apply_meta(Some(&first), json!(["c"]), json!({"y": "2"}), "y");
@@ -382,6 +382,55 @@ fn mistyped_objects_are_refused() {
     }
     let mut object = deployment(json!({}));
     object["metadata"]["managedFields"] = json!([]);
-    let refused = with_cursor(|cursor| apply(None, object, &writer("x"), false, cursor)).unwrap_err();
+    let refused = with_cursor(|cursor| apply(None, &object, &writer("x"), false, cursor)).unwrap_err();
     assert_eq!(refused.status("").code, 400);
+}
+
+#[test]
+fn sets_are_joined_and_parted() {
+    // Of each row: two sets, what is in either, in the first alone, and in both.
+    let rows = [
+        (json!({"f:a": {}}), json!({"f:b": {}}), json!({"f:a": {}, "f:b": {}}), json!({"f:a": {}}), json!({})),
+        (
+            json!({"f:a": {".": {}, "f:x": {}}}),
+            json!({"f:a": {"f:x": {}}}),
+            json!({"f:a": {".": {}, "f:x": {}}}),
+            json!({"f:a": {}}),
+            json!({"f:a": {"f:x": {}}}),
+        ),
+        (
+            json!({"f:a": {"f:x": {}}}),
+            json!({"f:a": {}}),
+            json!({"f:a": {".": {}, "f:x": {}}}),
+            json!({"f:a": {"f:x": {}}}),
+            json!({}),
+        ),
+        (
+            json!({"f:l": {"k:{\"name\":\"a\"}": {".": {}, "f:v": {}}, "v:1": {}, "i:0": {}}}),
+            json!({"f:l": {"k:{\"name\":\"a\"}": {"f:v": {}}, "k:{\"name\":\"b\"}": {}, "i:0": {}}, "f:z": {}}),
+            json!({
+                "f:l": {
+                    "k:{\"name\":\"a\"}": {".": {}, "f:v": {}}, "k:{\"name\":\"b\"}": {}, "v:1": {}, "i:0": {},
+                },
+                "f:z": {},
+            }),
+            json!({"f:l": {"k:{\"name\":\"a\"}": {}, "v:1": {}}}),
+            json!({"f:l": {"k:{\"name\":\"a\"}": {"f:v": {}}, "i:0": {}}}),
+        ),
+    ];
+    for (a, b, either, first, both) in rows {
+        let (one, other) = (FieldSet::of(&a).unwrap(), FieldSet::of(&b).unwrap());
+        let mut joined = one.clone();
+        joined.union(other.clone());
+        assert!(one.is_within(&joined) && other.is_within(&joined), "{a} {b}");
+        assert_eq!(joined.is_within(&one), joined == one, "{a} {b}");
+        let mut parted = one.clone();
+        assert_eq!(parted.subtract(&other), parted != one, "{a} {b}");
+        let common = one.intersection(&other);
+        assert_eq!([joined, parted, common].map(FieldSet::into_json), [either, first, both], "{a} {b}");
+        assert_eq!(FieldSet::from_json(a.clone()).unwrap().into_json(), a);
+    }
+    let odd = json!({"f:a": {".": {}}, "f:gone": {"f:b": 1}, ".": {}});
+    assert_eq!(FieldSet::of(&odd).unwrap().into_json(), json!({"f:a": {}}));
+    assert_eq!(FieldSet::of(&json!([])), None);
 }
