@@ -7,7 +7,7 @@ mod started;
 
 use apiserver::{Identity, Limits, Local};
 use base::Env;
-use client::{Api, Error, Request, Response, Verb};
+use client::{Api, Error, PatchType, Request, Response, Verb};
 use meta::{GroupVersionResource, Reason, User};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -105,6 +105,25 @@ async fn a_scale_without_a_version_is_for_whatever_is_there() {
     }
     let stale = send(&root, put, &scale(7, Some(&made["metadata"]["resourceVersion"]))).await.unwrap_err();
     assert!(stale.is(Reason::Conflict), "{stale}");
+}
+
+#[tokio::test]
+async fn who_names_no_version_is_not_told_of_races() {
+    const WRITERS: usize = 24;
+    let root = root(Some(Arc::new(Unhurried))).await;
+    let resource = GroupVersionResource::of("", "v1", "configmaps");
+    let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}});
+    send(&root, Request::new(Verb::Create, resource.clone()).namespace("shop"), &body).await.unwrap();
+    let patch = Request::new(Verb::Patch(PatchType::Merge), resource.clone()).namespace("shop").name("web");
+    // All start from the same state: the last of them loses against each of the others.
+    let bodies: Vec<Value> = (0..WRITERS).map(|writer| json!({"data": {format!("key-{writer}"): "here"}})).collect();
+    let race = bodies.iter().map(|body| send(&root, patch.clone(), body));
+    for outcome in futures_util::future::join_all(race).await {
+        outcome.unwrap();
+    }
+    let get = Request::new(Verb::Get, resource).namespace("shop").name("web");
+    let (map, _) = send(&root, get, &Value::Null).await.unwrap();
+    assert_eq!(map["data"].as_object().map(serde_json::Map::len), Some(WRITERS));
 }
 
 /// A disk that takes its time, so that writes meet.

@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::object::{Object, timestamp};
 use crate::resources::Resource;
 use crate::server::{CommitError, Server};
-use crate::write::{Draft, Expected, Judged, Media, TRIES, decode, is_dry_run};
+use crate::write::{Draft, Expected, Judged, Media, decode, is_dry_run};
 use admission::Operation;
 use client::{Request, Verb};
 use meta::conditions::{self, Condition};
@@ -17,6 +17,8 @@ use store::Expect;
 
 /// More evictions than this under way mean that nobody confirms them.
 const MAX_DISRUPTED: usize = 2000;
+/// How often a change of a budget or a delete that met another write is tried again (upstream's number).
+const TRIES: usize = 20;
 const REFUSED: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
 
 pub(super) async fn handle(mut call: Call<'_, '_>) -> Result<Answer, Status> {

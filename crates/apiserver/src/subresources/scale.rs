@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::object::Object;
 use crate::resources::Resource;
 use crate::server::Server;
-use crate::write::{Caller, Expected, Judged, Part, TRIES, conflict, decode, is_dry_run, patched};
+use crate::write::{Caller, Expected, Judged, Part, conflict, decode, is_dry_run, patched};
 use admission::Operation;
 use client::{Request, Verb};
 use meta::{GroupVersionKind, Reason, Status};
@@ -47,7 +47,8 @@ async fn write(call: &mut Call<'_, '_>, type_id: TypeId) -> Result<Arc<Object>, 
         _ => None,
     };
     let warned = caller.warnings.len();
-    for _ in 0..TRIES {
+    let mut patience = server.patience();
+    loop {
         caller.warnings.truncate(warned);
         let current = server.get(resource, namespace, name)?;
         let old = scale_of(resource, &server.show(resource.work(), &current).await?.value()?);
@@ -70,11 +71,10 @@ async fn write(call: &mut Call<'_, '_>, type_id: TypeId) -> Result<Arc<Object>, 
         match written {
             Ok(Answer::Object { object, .. }) => return Ok(object),
             Ok(_) => return Err(Status::internal("a change of scale did not answer with an object")),
-            Err(status) if status.is(Reason::Conflict) => {}
+            Err(status) if status.is(Reason::Conflict) => patience.again().await?,
             Err(status) => return Err(status),
         }
     }
-    Err(conflict(resource, name))
 }
 
 async fn admit(

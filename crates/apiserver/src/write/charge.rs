@@ -4,7 +4,7 @@
 //! What is charged for a write that then fails stays charged until the quota controller counts
 //! again, which it does soon: too much for a moment, never too little.
 
-use super::{Draft, TRIES};
+use super::Draft;
 use crate::object::Object;
 use crate::resources::Resource;
 use crate::server::{CommitError, Server};
@@ -43,7 +43,8 @@ impl Server {
             return Ok(());
         }
         let _turn = self.tills.of(request.namespace).lock().await;
-        for _ in 0..TRIES {
+        let mut patience = self.patience();
+        loop {
             let quotas = self.quotas(resource, request.namespace);
             let values: Vec<Arc<Value>> =
                 quotas.iter().map(|quota| quota.value().map(Arc::new)).collect::<Result<_, _>>()?;
@@ -51,8 +52,8 @@ impl Server {
             if request.dry_run || self.stands(request) || self.book(resource, &quotas, charges).await? {
                 return Ok(());
             }
+            patience.again().await?;
         }
-        Err(super::conflict(resource, request.namespace))
     }
 
     /// What is about to be refused as it exists already is not charged for.

@@ -1,7 +1,7 @@
 //! DELETE and deletecollection: preconditions, grace periods, finalizers, propagation.
 
 use super::create::admission_namespace;
-use super::{Caller, Draft, Judged, TRIES, conflict, is_dry_run, metadata};
+use super::{Caller, Draft, Judged, is_dry_run, metadata};
 use crate::answer::Answer;
 use crate::filter::Filter;
 use crate::object::{Object, timestamp};
@@ -120,7 +120,8 @@ impl Server {
     ) -> Result<Answer, Status> {
         let collection = collection_of(resource, "delete")?;
         let dry_run = is_dry_run(&request.options)? || options.dry_run.iter().any(|value| value == "All");
-        for _ in 0..TRIES {
+        let mut patience = self.patience();
+        loop {
             let current = collection
                 .get(&Object::key(namespace, name))
                 .ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
@@ -149,10 +150,9 @@ impl Server {
             match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(CommitError::Failed(status)) => return Err(status),
-                Err(CommitError::Conflict) => {}
+                Err(CommitError::Conflict) => patience.again().await?,
             }
         }
-        Err(conflict(resource, name))
     }
 
     async fn admit_delete(

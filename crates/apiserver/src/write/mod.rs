@@ -1,7 +1,7 @@
 //! Creates, updates, patches and deletes: one path for every kind.
 //!
 //! decode → default → admit → track fields → validate → admit again → commit. Retries after a
-//! conflict are bounded, and run the whole path again on the newer object.
+//! conflict end with the request's time, and run the whole path again on the newer object.
 
 mod admit;
 mod charge;
@@ -21,13 +21,16 @@ pub(crate) use finish::Draft;
 pub(crate) use modify::{Part, patched};
 
 use crate::resources::Resource;
+use crate::server::Server;
 use admission::{Attributes, Operation};
-use base::Timestamp;
+use base::{Clock, Timestamp};
 use client::Options;
 use meta::{GroupVersionKind, Status, User};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use strategy::Context;
+use tokio::time::Instant;
 
 /// Who writes, and what the answer shall tell beside the object.
 pub struct Caller<'a> {
@@ -39,8 +42,44 @@ pub struct Caller<'a> {
     pub record: Option<&'a audit::Record>,
 }
 
-/// How often a write is tried again on a newer object before the client is told of the conflict.
-pub(crate) const TRIES: usize = 10;
+/// How long a write whose client names no version is tried again on newer objects: as upstream, as
+/// long as a request may take. Each conflict is another write that succeeded, so somebody gets on.
+pub(crate) struct Patience {
+    clock: Clock,
+    until: Instant,
+    lost: u32,
+}
+
+/// Who lost this often in a row leaves the others some room.
+const LOST_AT_ONCE: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(5);
+
+impl Patience {
+    /// After a conflict.
+    ///
+    /// # Errors
+    /// The request's time is over.
+    pub async fn again(&mut self) -> Result<(), Status> {
+        if self.clock.instant() >= self.until {
+            return Err(Status::timeout(
+                "request did not complete within requested timeout - context deadline exceeded",
+                0,
+            ));
+        }
+        self.lost += 1;
+        if self.lost >= LOST_AT_ONCE {
+            self.clock.sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+impl Server {
+    pub(crate) fn patience(&self) -> Patience {
+        let clock = self.env.clock.clone();
+        Patience { until: clock.instant() + self.settings.limits.request_timeout, clock, lost: 0 }
+    }
+}
 
 impl Caller<'_> {
     /// Hands admission's notes to audit.

@@ -4,7 +4,7 @@
 use super::create::admission_namespace;
 use super::decode::{self, Expected, Media, decode_object, parse_yaml, recheck};
 use super::track::Elsewhere;
-use super::{Caller, Draft, Judged, TRIES, conflict, is_dry_run, metadata};
+use super::{Caller, Draft, Judged, conflict, is_dry_run, metadata};
 use crate::answer::Answer;
 use crate::object::Object;
 use crate::read::collection_of;
@@ -154,7 +154,8 @@ impl Server {
         let name = request.name.as_deref().unwrap_or_default();
         let warned = caller.warnings.len();
         let work = resource.work();
-        for _ in 0..TRIES {
+        let mut patience = self.patience();
+        loop {
             caller.warnings.truncate(warned);
             let Some(current) = collection.get(&Object::key(namespace, name)) else {
                 return self.create_by_modify(resource, request, part, caller, change).await;
@@ -182,10 +183,9 @@ impl Server {
                 Ok(object) => return Ok(Answer::Object { object, created: false }),
                 Err(CommitError::Failed(status)) => return Err(status),
                 // A change that names the version it is for is refused as soon as it is made again.
-                Err(CommitError::Conflict) => {}
+                Err(CommitError::Conflict) => patience.again().await?,
             }
         }
-        Err(conflict(resource, name))
     }
 
     async fn create_by_modify(
