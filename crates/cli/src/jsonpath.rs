@@ -3,6 +3,7 @@
 
 use crate::failure::{Failure, Outcome};
 use serde_json::Value;
+use std::cell::Cell;
 
 /// Nesting and length of what `..` may find is that of the object; filters run once an item.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +41,7 @@ enum Operand {
 
 impl Template {
     pub fn parse(text: &str) -> Outcome<Self> {
-        let mut parser = Parser { text, chars: text.chars().collect(), at: 0 };
+        let mut parser = Parser { text, chars: text.chars().collect(), at: 0, depth: 0 };
         let (nodes, _) = parser.nodes(false)?;
         Ok(Template { text: text.to_owned(), nodes })
     }
@@ -57,7 +58,7 @@ impl Template {
 
     pub fn render(&self, root: &Value) -> Outcome<String> {
         let mut out = String::new();
-        render(&self.nodes, root, root, &mut out).map_err(|why| {
+        render(&self.nodes, root, root, &mut out, &Cell::new(MAX_ROUNDS)).map_err(|why| {
             Failure::message(format!("error executing jsonpath {:?}: Error executing template: {why}", self.text))
         })?;
         Ok(out)
@@ -69,21 +70,45 @@ impl Template {
             Node::Path(steps) => Some(steps),
             _ => None,
         });
-        paths.flat_map(|steps| walk(steps, root, root).unwrap_or_default()).collect()
+        let left = Cell::new(MAX_ROUNDS);
+        paths.flat_map(|steps| walk(steps, root, root, &left).unwrap_or_default()).collect()
     }
 }
 
-fn render(nodes: &[Node], root: &Value, current: &Value, out: &mut String) -> Result<(), String> {
+/// Of a template and all that it finds: repeated steps find things again and again.
+const MAX_ROUNDS: usize = 50_000_000;
+/// Of one step.
+const MAX_FOUND: usize = 4_000_000;
+const MAX_OUTPUT: usize = 128 << 20;
+/// How deep ranges and filters may stand in each other.
+const MAX_DEPTH: usize = 100;
+
+fn spend(left: &Cell<usize>, rounds: usize) -> Result<(), String> {
+    let rest = left.get().checked_sub(rounds).ok_or_else(|| "the template finds too much".to_owned())?;
+    left.set(rest);
+    Ok(())
+}
+
+fn render(nodes: &[Node], root: &Value, current: &Value, out: &mut String, left: &Cell<usize>) -> Result<(), String> {
     for node in nodes {
+        spend(left, 1)?;
+        if out.len() > MAX_OUTPUT {
+            return Err("the output is too long".to_owned());
+        }
         match node {
             Node::Text(text) => out.push_str(text),
             Node::Path(steps) => {
-                let found: Vec<String> = walk(steps, root, current)?.into_iter().map(text_of).collect();
-                out.push_str(&found.join(" "));
+                for (at, value) in walk(steps, root, current, left)?.into_iter().enumerate() {
+                    if out.len() > MAX_OUTPUT {
+                        return Err("the output is too long".to_owned());
+                    }
+                    out.push_str(if at > 0 { " " } else { "" });
+                    out.push_str(&text_of(value));
+                }
             }
             Node::Range(steps, body) => {
-                for item in walk(steps, root, current)? {
-                    render(body, root, item, out)?;
+                for item in walk(steps, root, current, left)? {
+                    render(body, root, item, out, left)?;
                 }
             }
         }
@@ -100,19 +125,30 @@ pub fn text_of(value: &Value) -> String {
     }
 }
 
-fn walk<'v>(steps: &[Step], root: &'v Value, current: &'v Value) -> Result<Vec<&'v Value>, String> {
+fn walk<'v>(steps: &[Step], root: &'v Value, current: &'v Value, left: &Cell<usize>) -> Result<Vec<&'v Value>, String> {
     let mut found = vec![current];
     for step in steps {
         let mut next = Vec::new();
         for value in found {
-            take(step, root, value, &mut next)?;
+            let before = next.len();
+            take(step, root, value, &mut next, left)?;
+            spend(left, 1 + next.len() - before)?;
+            if next.len() > MAX_FOUND {
+                return Err("the template finds too much".to_owned());
+            }
         }
         found = next;
     }
     Ok(found)
 }
 
-fn take<'v>(step: &Step, root: &'v Value, value: &'v Value, next: &mut Vec<&'v Value>) -> Result<(), String> {
+fn take<'v>(
+    step: &Step,
+    root: &'v Value,
+    value: &'v Value,
+    next: &mut Vec<&'v Value>,
+    left: &Cell<usize>,
+) -> Result<(), String> {
     match (step, value) {
         (Step::Root, _) => next.push(root),
         (Step::Field(name), Value::Object(map)) => next.extend(map.get(name)),
@@ -135,17 +171,17 @@ fn take<'v>(step: &Step, root: &'v Value, value: &'v Value, next: &mut Vec<&'v V
         }
         (Step::Union(parts), value) => {
             for part in parts {
-                take(part, root, value, next)?;
+                take(part, root, value, next, left)?;
             }
         }
-        (Step::Filter(left, test), Value::Array(list)) => {
+        (Step::Filter(operand, test), Value::Array(list)) => {
             for item in list {
-                if passes(left, test.as_ref(), root, item)? {
+                if passes(operand, test.as_ref(), root, item, left)? {
                     next.push(item);
                 }
             }
         }
-        (Step::Filter(left, test), item @ Value::Object(_)) if passes(left, test.as_ref(), root, item)? => {
+        (Step::Filter(operand, test), item @ Value::Object(_)) if passes(operand, test.as_ref(), root, item, left)? => {
             next.push(item);
         }
         _ => {}
@@ -162,16 +198,22 @@ fn descend<'v>(value: &'v Value, next: &mut Vec<&'v Value>) {
     }
 }
 
-fn passes(left: &Operand, test: Option<&(String, Box<Operand>)>, root: &Value, item: &Value) -> Result<bool, String> {
+fn passes(
+    first: &Operand,
+    test: Option<&(String, Box<Operand>)>,
+    root: &Value,
+    item: &Value,
+    left: &Cell<usize>,
+) -> Result<bool, String> {
     let values = |operand: &Operand| -> Result<Vec<Value>, String> {
         Ok(match operand {
             Operand::Literal(value) => vec![value.clone()],
-            Operand::Path(steps) => walk(steps, root, item)?.into_iter().cloned().collect(),
+            Operand::Path(steps) => walk(steps, root, item, left)?.into_iter().cloned().collect(),
         })
     };
-    let left = values(left)?;
-    let Some((operator, right)) = test else { return Ok(!left.is_empty()) };
-    let (Some(a), right) = (left.first(), values(right)?) else { return Ok(false) };
+    let first = values(first)?;
+    let Some((operator, right)) = test else { return Ok(!first.is_empty()) };
+    let (Some(a), right) = (first.first(), values(right)?) else { return Ok(false) };
     let Some(b) = right.first() else { return Ok(false) };
     let order = match (a, b) {
         (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
@@ -192,6 +234,7 @@ struct Parser<'t> {
     text: &'t str,
     chars: Vec<char>,
     at: usize,
+    depth: usize,
 }
 
 impl Parser<'_> {
@@ -221,6 +264,11 @@ impl Parser<'_> {
     }
 
     /// Up to the end of the text or, inside of a range, its `{end}`; says whether that was met.
+    fn deeper(&mut self) -> Outcome {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH { Err(self.fail("it is nested too deeply")) } else { Ok(()) }
+    }
+
     fn nodes(&mut self, inside: bool) -> Outcome<(Vec<Node>, bool)> {
         let mut nodes = Vec::new();
         let mut plain = String::new();
@@ -246,7 +294,9 @@ impl Parser<'_> {
                 self.blanks();
                 let steps = self.steps("}")?;
                 self.close()?;
+                self.deeper()?;
                 let (body, ended) = self.nodes(true)?;
+                self.depth -= 1;
                 if !ended {
                     return Err(self.fail("unterminated range"));
                 }
@@ -418,6 +468,7 @@ impl Parser<'_> {
     }
 
     fn filter(&mut self) -> Outcome<Step> {
+        self.deeper()?;
         let left = self.operand()?;
         self.blanks();
         let operators = ["==", "!=", "<=", ">=", "<", ">"];
@@ -433,6 +484,7 @@ impl Parser<'_> {
         if !(self.eat(')') && self.eat(']')) {
             return Err(self.fail("unterminated filter"));
         }
+        self.depth -= 1;
         Ok(Step::Filter(Box::new(left), test))
     }
 
@@ -468,6 +520,21 @@ mod tests {
             ["{.a[?(.b  \\", "{.a[?(.b t{m   \\", "{\"\\", "{.a['\\", "{.a\\", "{range .a[*]}{", "{.[?(@.a==\"b\\"]
         {
             assert!(Template::parse(text).is_err(), "{text}");
+        }
+    }
+
+    /// Whatever a template asks for, it ends, and on a stack of 2 MB.
+    #[test]
+    fn no_template_goes_on_without_end() {
+        let object = json!({"items": [{"a": {"b": [1, 2, 3]}}, {"a": {"b": [4, 5]}}]});
+        for template in [
+            format!("{{{}}}", "..".repeat(50)),
+            format!("{}{}", "{range $..}".repeat(30), "{end}".repeat(30)),
+            format!("{}{}", "{range .a}".repeat(10_000), "{end}".repeat(10_000)),
+            format!("{{.a{}{}}}", "[?(@.a".repeat(10_000), ")]".repeat(10_000)),
+        ] {
+            let done = Template::parse(&template).and_then(|parsed| parsed.render(&object));
+            assert!(done.is_err(), "{}", &template[..40]);
         }
     }
 
