@@ -141,7 +141,9 @@ fn fields<'v>(old: Side<'v>, new: Side<'v>, place: Place<'_>) -> Pair<'v> {
     let (before, after) = (map_of(old), map_of(new));
     let has = |map: Option<&'v Map<String, Value>>, name: &String| map.is_some_and(|map| map.contains_key(name));
     let gone = before.into_iter().flat_map(Map::keys).filter(|name| !has(after, name));
-    let mut found = Found::default();
+    // Of something new all is.
+    let room = if before.is_none() { after.map_or(0, Map::len) } else { 0 };
+    let mut found = Found { changed: Vec::with_capacity(room), removed: Vec::new() };
     for name in after.into_iter().flat_map(Map::keys).chain(gone) {
         let child = place.child(name);
         found.add(walk(old.child(name, &child), new.child(name, &child), child), || Element::field(name));

@@ -61,11 +61,16 @@ impl<'a> Element<'a> {
         (self.kind == b'f').then_some(&*self.rest)
     }
 
+    /// Made for every node that is written, so without the machinery of formatting.
     fn into_text(self) -> String {
-        match self.kind {
-            0 => self.rest.into_owned(),
-            kind => format!("{}:{}", char::from(kind), self.rest),
+        if self.kind == 0 {
+            return self.rest.into_owned();
         }
+        let mut text = String::with_capacity(self.rest.len() + 2);
+        text.push(char::from(self.kind));
+        text.push(':');
+        text.push_str(&self.rest);
+        text
     }
 
     /// As upstream prints it in paths.
@@ -200,9 +205,12 @@ impl<'a> Node<'a> {
     }
 
     fn into_json(self) -> Value {
-        let mark = (self.member && !self.is_empty()).then(|| (SELF.to_owned(), Value::Object(Map::new())));
-        let below = self.below.into_iter().map(|(element, node)| (element.into_text(), node.into_json()));
-        Value::Object(mark.into_iter().chain(below).collect())
+        let mut map = Map::new();
+        if self.member && !self.is_empty() {
+            map.insert(SELF.to_owned(), Value::Object(Map::new()));
+        }
+        map.extend(self.below.into_iter().map(|(element, node)| (element.into_text(), node.into_json())));
+        Value::Object(map)
     }
 
     fn into_owned(self) -> Node<'static> {
