@@ -5,6 +5,7 @@
 
 use crate::rules::{
     Context, Fields, Strategy, complete, drop_status, keep_all_but_status, keep_all_but_status_and_metadata,
+    keep_status,
 };
 use meta::field::ErrorList;
 use serde_json::Value;
@@ -20,6 +21,7 @@ pub struct Declared {
     name: fn(&str, bool) -> Vec<String>,
     defaults: fn(&mut Value),
     create: fn(&mut Value, &Context<'_>),
+    update: fn(&mut Value, &Value, &Context<'_>),
     validate: fn(&Value, Option<&Value>, &mut ErrorList),
     warn: fn(&Value, Option<&Value>, &mut Vec<String>),
     fields: fn(&Value) -> Fields,
@@ -38,6 +40,7 @@ impl Declared {
             name: |name, prefix| meta::validation::dns1123_subdomain(&complete(name, prefix)),
             defaults: |_| {},
             create: |_, _| {},
+            update: |_, _, _| {},
             validate: |_, _, _| {},
             warn: |_, _, _| {},
             fields: |_| Vec::new(),
@@ -89,6 +92,12 @@ impl Declared {
         self
     }
 
+    /// What the server adds to a changed object; the second is what it was before.
+    pub const fn updates(mut self, update: fn(&mut Value, &Value, &Context<'_>)) -> Self {
+        self.update = update;
+        self
+    }
+
     pub const fn validates(mut self, validate: fn(&Value, Option<&Value>, &mut ErrorList)) -> Self {
         self.validate = validate;
         self
@@ -119,6 +128,11 @@ impl Strategy for Declared {
             drop_status(object);
         }
         (self.create)(object, context);
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value, context: &Context<'_>) {
+        keep_status(new, old);
+        (self.update)(new, old, context);
     }
 
     fn prepare_status_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {

@@ -23,6 +23,14 @@ pub const DEVICE_CLASS: Declared =
 pub const DEVICE_TAINT_RULE: Declared = Declared::new(GROUP, "DeviceTaintRule")
     .with_generation()
     .creates(|rule, context| set_time(&mut rule["spec"]["taint"], context))
+    .updates(|rule, old, context| {
+        let (taint, old) = (&mut rule["spec"]["taint"], &old["spec"]["taint"]);
+        // Another effect begins now, whatever the time that was read and sent back.
+        if taint["effect"] != old["effect"] && taint["timeAdded"] == old["timeAdded"] {
+            taint["timeAdded"] = Value::Null;
+        }
+        set_time(taint, context);
+    })
     .validates(|rule, old, errors| slice::taint_rule(&rule["spec"], old.map(|old| &old["spec"]), errors));
 
 pub const RESOURCE_CLAIM_TEMPLATE: Declared = Declared::new(GROUP, "ResourceClaimTemplate")
@@ -45,12 +53,8 @@ pub const RESOURCE_SLICE: Declared = Declared::new(GROUP, "ResourceSlice")
         let spec = |field: &str| text(&slice["spec"], field).to_owned();
         vec![("spec.nodeName".into(), spec("nodeName")), ("spec.driver".into(), spec("driver"))]
     })
-    .creates(|slice, context| {
-        let Some(spec) = slice.get_mut("spec") else { return };
-        for device in items_mut(spec, "devices") {
-            items_mut(device, "taints").for_each(|taint| set_time(taint, context));
-        }
-    })
+    .creates(set_times)
+    .updates(|slice, _, context| set_times(slice, context))
     .validates(|slice, old, errors| slice::spec(&slice["spec"], old.map(|old| &old["spec"]), errors));
 
 /// Beside its spec a claim has a status whose writers must keep to what the spec asks for.
@@ -111,6 +115,13 @@ fn amount(request: &mut Value) {
 }
 
 /// A taint counts from when it was first seen.
+fn set_times(slice: &mut Value, context: &Context<'_>) {
+    let Some(spec) = slice.get_mut("spec") else { return };
+    for device in items_mut(spec, "devices") {
+        items_mut(device, "taints").for_each(|taint| set_time(taint, context));
+    }
+}
+
 fn set_time(taint: &mut Value, context: &Context<'_>) {
     if taint.is_object() {
         default(taint, "timeAdded", meta::time::format(context.now));

@@ -222,3 +222,31 @@ fn what_was_said_of_a_lost_device_goes_with_it() {
     strategy("ResourceClaim").prepare_status_update(&mut new, &old, &context());
     assert_eq!(new["status"], json!({}));
 }
+
+#[test]
+fn a_taint_says_since_when_it_has_its_effect() {
+    let now = meta::time::format(context().now);
+    let before = "2020-01-01T00:00:00Z";
+    let rule = |effect: &str, at: &str| {
+        let mut taint = json!({"key": "k", "effect": effect});
+        if !at.is_empty() {
+            taint["timeAdded"] = json!(at);
+        }
+        object("DeviceTaintRule", &json!({"taint": taint}))
+    };
+    let old = rule("None", before);
+    for (new, wanted) in [
+        (rule("None", before), before),
+        (rule("NoExecute", before), now.as_str()),
+        (rule("NoExecute", "2021-01-01T00:00:00Z"), "2021-01-01T00:00:00Z"),
+        (rule("None", ""), now.as_str()),
+    ] {
+        let mut new = new;
+        strategy("DeviceTaintRule").prepare_update(&mut new, &old, &context());
+        assert_eq!(new["spec"]["taint"]["timeAdded"], *wanted, "{new}");
+    }
+    let slice = |taint: Value| object("ResourceSlice", &json!({"devices": [{"name": "d", "taints": [taint]}]}));
+    let mut new = slice(json!({"key": "k", "effect": "NoExecute"}));
+    strategy("ResourceSlice").prepare_update(&mut new, &slice(Value::Null), &context());
+    assert_eq!(new["spec"]["devices"][0]["taints"][0]["timeAdded"], *now);
+}
