@@ -22,6 +22,9 @@ pub(super) struct Node<'a> {
     pub below: Vec<(Element<'a>, Node<'a>)>,
 }
 
+/// Says of an element of another set whether it counts as a member, and what to tell of those below it.
+type Judge<'f, C> = dyn FnMut(&C, &(Element<'_>, Node<'_>)) -> (bool, C) + 'f;
+
 /// One step of a path. Sorted as its text is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Element<'a> {
@@ -251,12 +254,7 @@ impl<'a> Node<'a> {
 
     /// Takes the members of another tree away, as `is_member` sees them: told with what it made of the
     /// node above.
-    pub fn subtract_all<C>(
-        &mut self,
-        other: &Node<'_>,
-        is_member: &mut dyn FnMut(&C, &(Element<'_>, Node<'_>)) -> (bool, C),
-        context: &C,
-    ) -> bool {
+    pub fn subtract_all<C>(&mut self, other: &Node<'_>, is_member: &mut Judge<'_, C>, context: &C) -> bool {
         let mut changed = false;
         let mut theirs = other.below.iter().peekable();
         self.below.retain_mut(|(element, ours)| {
