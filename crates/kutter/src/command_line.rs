@@ -3,7 +3,7 @@
 use crate::access_flags::{self, AccessOptions};
 use crate::{agent, api_flags, convert, down, images, node_flags, rotation, split, status, token, up};
 use anyhow::Context as _;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -103,6 +103,14 @@ fn up_command() -> Command {
             .value_delimiter(',')
             .value_parser(ROOMS),
         )
+        .arg(
+            value("leader-elect", "BOOL", "Let controllers and scheduler act only while they hold their leases")
+                .value_parser(value_parser!(bool))
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .default_value("true"),
+        )
         .arg(value("scheduler-config", "FILE", "Profiles and extenders: upstream's KubeSchedulerConfiguration"))
         .arg(value("write-kubeconfig", "PATH", "Also write the administrator's kubeconfig here"))
         .args(node_flags::args())
@@ -135,6 +143,7 @@ fn up_options(matches: &ArgMatches) -> anyhow::Result<up::Options> {
         split: matches.get_flag("split"),
         no_scheduler: matches.get_flag("no-scheduler") || is_disabled("scheduler"),
         no_controllers: is_disabled("controllers"),
+        leader_elect: matches.get_one("leader-elect").is_none_or(|is_on| *is_on),
         scheduler_config: text("scheduler-config").map(PathBuf::from),
         node: node_flags::read(matches)?,
         write_kubeconfig: text("write-kubeconfig").map(PathBuf::from),
@@ -204,8 +213,10 @@ fn token(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn dir(matches: &ArgMatches) -> PathBuf {
-    PathBuf::from(matches.get_one::<String>("data-dir").cloned().unwrap_or_default())
+/// Absolute: what it is told to others stays true wherever they are.
+pub fn dir(matches: &ArgMatches) -> PathBuf {
+    let given = PathBuf::from(matches.get_one::<String>("data-dir").cloned().unwrap_or_default());
+    std::path::absolute(&given).unwrap_or(given)
 }
 
 fn address(matches: &ArgMatches, name: &str) -> anyhow::Result<Option<IpAddr>> {

@@ -1,5 +1,6 @@
 //! `kutter images`: what is on this node's disk, beside a running kutter or without one.
 
+use crate::command_line;
 use crate::node_flags::registry_options;
 use anyhow::Context as _;
 use base::Env;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     base::logging::init("warn");
     let env = Env::real();
-    let data_dir = PathBuf::from(matches.get_one::<String>("data-dir").cloned().unwrap_or_default());
+    let data_dir = command_line::dir(matches);
     let registries = match matches.subcommand() {
         Some(("pull", matches)) => registry_options(matches)?,
         _ => ImagesOptions::default(),

@@ -40,15 +40,15 @@ async fn lead(env: Env, candidate: Candidate, begin: Begin) {
     let tell = |what: &str| recorder.normal(lease(name), "LeaderElection", format!("{identity} {what}"));
     let mut elector = Elector::new(Client::new(api), &env, NAMESPACE, name, &identity).timings(timings);
     let end = env.tasks.shutdown();
-    let mut metrics = Some(env.metrics.clone());
     loop {
         tokio::select! {
             biased;
             () = end.wait() => return,
             () = elector.acquire() => tell("became leader"),
         }
-        // A metric is registered once; what a later turn counts is not shown.
-        let room = Env { metrics: metrics.take().unwrap_or_default(), ..env.child() };
+        // Each turn counts anew, as upstream's programs do, which end with theirs.
+        let term = env.metrics.begin_term();
+        let room = Env { metrics: term.metrics(), ..env.child() };
         begin(&room);
         tokio::select! {
             biased;
@@ -109,6 +109,8 @@ mod tests {
             assert_eq!(count.running.fetch_add(1, Ordering::SeqCst), 0, "one room at a time");
             count.begun.fetch_add(1, Ordering::SeqCst);
             let one = Running(count.clone());
+            let turns = env.metrics.register("turns", "", base::metrics::Counter::<u64>::default());
+            turns.inc();
             env.tasks.spawn("room", async move {
                 std::future::pending::<()>().await;
                 drop(one);
@@ -146,6 +148,8 @@ mod tests {
         taken["spec"]["leaseDurationSeconds"] = json!(1);
         api.put(&LEASES, taken);
         lead(2).await;
+        let metrics = env.metrics.render();
+        assert_eq!(metrics.matches("turns_total 1\n").count(), 1, "{metrics}");
         env.tasks.stop().await;
         assert_eq!((count.running.load(Ordering::SeqCst), holder(&api)), (0, String::new()));
     }

@@ -23,11 +23,15 @@ const MANAGER: &str = "kube-controller-manager";
 
 const SCHEDULER: &str = "kube-scheduler";
 
-/// Each room leads by its lease: upstream's programs, started beside, wait for theirs.
+/// Each room leads by its lease: upstream's programs, started beside, wait for theirs. Without leader
+/// election they just run, and nobody may run beside them.
 pub fn start(env: &Env, plane: &ControlPlane, options: &Options) -> anyhow::Result<()> {
     // Known again after a crash, so that nobody need wait for the lease to run out.
     let identity = format!("{}_{}", up::host_name(), instance::id(&options.data_dir)?);
-    let lead = |api, name, begin| {
+    let lead = |api, name, begin: Begin| {
+        if !options.leader_elect {
+            return begin(env);
+        }
         let (identity, timings) = (identity.clone(), Timings::default());
         lead::spawn(env, Candidate { api, name, identity, timings }, begin);
     };

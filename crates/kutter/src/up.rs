@@ -46,6 +46,8 @@ pub struct Options {
     pub node: NodeFlags,
     pub no_scheduler: bool,
     pub no_controllers: bool,
+    /// Controllers and scheduler act only while they hold their leases.
+    pub leader_elect: bool,
     pub scheduler_config: Option<PathBuf>,
     pub write_kubeconfig: Option<PathBuf>,
 }

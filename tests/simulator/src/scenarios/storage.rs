@@ -260,7 +260,7 @@ impl Rules {
         if let Some(claim) = change.after {
             self.since.entry(uid(claim)).or_insert(change.now);
         }
-        shared(change).or_else(|| self.lost(change)).or_else(|| self.from_under(change))
+        shared(change).or_else(|| self.lost(change)).or_else(|| self.taken_from_under(change))
     }
 
     /// A claim that nobody may take starts to go.
@@ -282,7 +282,7 @@ impl Rules {
     }
 
     /// A claim is gone, and a pod has long been on a node with it.
-    fn from_under(&self, change: &Change<'_>) -> Option<String> {
+    fn taken_from_under(&self, change: &Change<'_>) -> Option<String> {
         let claim = change.before.filter(|_| change.after.is_none())?;
         let uses = |pod: &Value| {
             let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
