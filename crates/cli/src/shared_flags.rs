@@ -84,8 +84,7 @@ pub const NO_HEADERS: Flag = boolean(
     "no-headers",
     "When using the default or custom-column output format, don't print headers (default print headers).",
 );
-pub const RECORD: Flag =
-    boolean("record", "Record current kubectl command in the resource annotation. Deprecated.");
+pub const RECORD: Flag = boolean("record", "Record current kubectl command in the resource annotation. Deprecated.");
 /// What an update of many objects at once is narrowed by.
 pub const SELECTION: &[Flag] = &[SELECTOR, FIELD_SELECTOR, ALL, ALL_NAMESPACES];
 
