@@ -216,6 +216,12 @@ impl Error {
     pub fn is(&self, reason: meta::Reason) -> bool {
         self.status().is_some_and(|status| status.is(reason))
     }
+
+    /// Whether the request may have been done all the same: the answer was lost, or the server failed
+    /// on the way, be it after it had written.
+    pub fn leaves_doubt(&self) -> bool {
+        self.status().is_none_or(|status| status.code >= 500)
+    }
 }
 
 impl Request {

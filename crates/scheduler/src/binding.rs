@@ -111,7 +111,7 @@ impl Scheduler {
         let outcome = self.client.post::<core::Pod, Value>(namespace, name, "binding", &binding).await;
         let error = match outcome {
             Ok(_) => return Ok(()),
-            Err(error @ (Error::Connection(_) | Error::Decode(_))) => error,
+            Err(error) if error.leaves_doubt() => error,
             Err(error) => return Err(rejected(&error)),
         };
         match self.where_is(pod).await {

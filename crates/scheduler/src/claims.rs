@@ -68,18 +68,17 @@ impl Scheduler {
                 }
                 Err(Refusal::Error(error)) if error.is(Reason::Conflict) && tries < TRIES => tries += 1,
                 // It may have been written or not; the next look at it tells.
-                Err(Refusal::Error(Error::Connection(_) | Error::Decode(_))) if tries < TRIES => {
-                    tries += 1;
-                    claim = Some(
-                        self.surely_read(key)
-                            .await
-                            .ok_or_else(|| format!("claim {key} got deleted in the meantime"))?,
-                    );
+                Err(Refusal::Error(error)) if error.leaves_doubt() => {
+                    let Some(found) = self.surely_read(key).await else {
+                        return Err(format!("claim {key} got deleted in the meantime"));
+                    };
+                    if tries == TRIES && !is_reserved(&found, pod) {
+                        return Err(not_written(reservation, &error));
+                    }
+                    tries = (tries + 1).min(TRIES);
+                    claim = Some(found);
                 }
-                Err(Refusal::Error(error)) => {
-                    let what = if reservation.given.is_some() { "allocation and reservation" } else { "reservation" };
-                    return Err(format!("add {what} to claim {key}: {error}"));
-                }
+                Err(Refusal::Error(error)) => return Err(not_written(reservation, &error)),
                 Err(Refusal::Other(why)) => return Err(why),
             }
         }
@@ -92,9 +91,8 @@ impl Scheduler {
         if gone {
             return Err(Refusal::Other(format!("claim {key} got deleted in the meantime")));
         }
-        let own = dynamic_resources::consumer(pod);
+        let is_reserved = is_reserved(&claim, pod);
         let mut consumers = claim["status"]["reservedFor"].as_array().cloned().unwrap_or_default();
-        let is_reserved = consumers.iter().any(|one| one["uid"] == own["uid"]);
         let mut status = json!({});
         if let Some(given) = &reservation.given {
             let class = |name: &str| self.cluster.device_classes.get("", name)?.decode::<Value>().ok();
@@ -109,8 +107,11 @@ impl Scheduler {
                 _ => return Err(Refusal::Other(format!("claim {key} got allocated elsewhere in the meantime"))),
             }
         }
+        if reservation.given.is_none() && is_reserved {
+            return Ok(version_of(&claim));
+        }
         if !is_reserved {
-            consumers.push(own);
+            consumers.push(dynamic_resources::consumer(pod));
         }
         status["reservedFor"] = consumers.into();
         let version = &claim["metadata"]["resourceVersion"];
@@ -180,7 +181,7 @@ impl Scheduler {
             });
             let answer = match self.patch_claim(&claim.key, Some("status"), PatchType::Strategic, &patch).await {
                 // It may have been written or not; the next look at it tells.
-                Err(Error::Connection(_) | Error::Decode(_)) => self.surely_read(&claim.key).await,
+                Err(error) if error.leaves_doubt() => self.surely_read(&claim.key).await,
                 Err(error) => {
                     // Looked at again when the pod is, or when it is gone.
                     debug!(claim = %claim.key, %error, "cannot take back a reservation");
@@ -225,6 +226,17 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Refusal::Error(error)
     }
+}
+
+fn not_written(reservation: &Reservation, error: &Error) -> String {
+    let what = if reservation.given.is_some() { "allocation and reservation" } else { "reservation" };
+    format!("add {what} to claim {}: {error}", reservation.key)
+}
+
+/// Whether the claim is the pod's, among others.
+fn is_reserved(claim: &Value, pod: &PodItem) -> bool {
+    let mut consumers = claim["status"]["reservedFor"].as_array().into_iter().flatten();
+    consumers.any(|one| one["uid"] == *pod.meta.uid)
 }
 
 fn version_of(claim: &Value) -> u64 {

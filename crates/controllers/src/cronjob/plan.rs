@@ -21,8 +21,8 @@ struct Work {
     now: Timestamp,
     draft: Draft,
     actions: Vec<Action>,
-    /// Jobs that make room for the next one.
-    replaced: Vec<Job>,
+    /// Jobs that make room for the next one, by name and uid.
+    replaced: Vec<(String, String)>,
 }
 
 pub(super) fn plan(observed: Observed, now: Timestamp) -> Plan {
@@ -79,12 +79,18 @@ impl Work {
         job.meta.annotations.contains_key(SCHEDULED_AT)
     }
 
-    /// Listed jobs of which there is no trace, by name and uid.
-    fn missing(&self) -> Vec<(String, String)> {
+    /// The jobs that run, by name and uid.
+    fn listed(&self) -> Vec<(String, String)> {
         let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_owned();
-        let is_there = |one: &Value| self.observed.jobs.iter().any(|job| one["uid"] == job.meta.uid.as_str());
-        let gone = self.draft.active.iter().filter(|one| !is_there(one));
-        gone.map(|one| (text(one, "name"), text(one, "uid"))).collect()
+        self.draft.active.iter().map(|one| (text(one, "name"), text(one, "uid"))).collect()
+    }
+
+    /// Those of them of which there is no trace.
+    fn missing(&self) -> Vec<(String, String)> {
+        let is_there = |uid: &str| self.observed.jobs.iter().any(|job| job.meta.uid == uid);
+        let mut listed = self.listed();
+        listed.retain(|(_, uid)| !is_there(uid));
+        listed
     }
 
     fn carry_on(mut self) -> Plan {
@@ -140,7 +146,8 @@ impl Work {
             return false;
         }
         if spec.concurrency_policy == "Replace" {
-            self.replaced = self.observed.jobs.iter().filter(|job| self.draft.has(job)).cloned().collect();
+            // Those that the cache does not show yet, too.
+            self.replaced = self.listed();
         }
         true
     }
@@ -149,13 +156,16 @@ impl Work {
         format!("{}-{}", self.observed.cron_job.metadata.name, at.as_second() / 60)
     }
 
-    fn delete(&mut self, jobs: &[Job]) {
-        let delete = |job: &Job| {
-            let delete = Delete::new(&resource::JOBS, &job.key, &job.meta.uid).policy("Background");
+    /// Has jobs go, by name and uid.
+    fn delete(&mut self, jobs: &[(String, String)]) {
+        let namespace = self.observed.owner.key.namespace();
+        let delete = |(name, uid): &(String, String)| {
+            let delete = Delete::new(&resource::JOBS, &Key::new(namespace, name), uid).policy("Background");
             delete.announce_as(&self.about, Voice::Job)
         };
-        if !jobs.is_empty() {
-            self.actions.push(Action::Delete(jobs.iter().map(delete).collect()));
+        let deletes: Vec<Delete> = jobs.iter().map(delete).collect();
+        if !deletes.is_empty() {
+            self.actions.push(Action::Delete(deletes));
         }
     }
 
@@ -169,6 +179,7 @@ impl Work {
             let mut jobs: Vec<Job> = self.observed.jobs.iter().filter(over).cloned().collect();
             jobs.sort_by_key(|job| (job.view.started.is_none(), job.view.started.clone(), job.meta.name.clone()));
             jobs.truncate(jobs.len().saturating_sub(limit));
+            let jobs: Vec<_> = jobs.iter().map(|job| (job.meta.name.clone(), job.meta.uid.clone())).collect();
             self.delete(&jobs);
         }
     }
@@ -181,7 +192,7 @@ impl Work {
         Plan::of(std::mem::take(&mut self.actions)).then(move |outcome| match outcome.failure {
             Some(_) => self.finish(None),
             None => {
-                replaced.iter().for_each(|job| self.draft.drop_uid(&job.meta.uid));
+                replaced.iter().for_each(|(_, uid)| self.draft.drop_uid(uid));
                 self.create(at, timetable)
             }
         })

@@ -67,6 +67,7 @@ fn judge(observed: &Observed, outcome: &Outcome) -> Plan {
         return Plan::nothing();
     }
     let (mut solid, mut waiting, mut absent) = (0, Vec::new(), Vec::new());
+    let mut is_settled = true;
     let mut actions = Vec::new();
     for (reference, state) in &observed.owners {
         match state {
@@ -79,7 +80,11 @@ fn judge(observed: &Observed, outcome: &Outcome) -> Plan {
             }
             OwnerState::Unseen { .. } => match reads.next().flatten().filter(|owner| owner.uid == reference.uid) {
                 Some(owner) if waits_for_dependents(&owner) => waiting.push(reference.uid.as_str()),
-                Some(_) => solid += 1,
+                // It may be gone before any cache shows it, which nobody would tell of.
+                Some(_) => {
+                    solid += 1;
+                    is_settled = false;
+                }
                 None => absent.push(reference.uid.as_str()),
             },
         }
@@ -90,7 +95,8 @@ fn judge(observed: &Observed, outcome: &Outcome) -> Plan {
         if !gone.is_empty() {
             actions.push(without_owners(&object, &gone));
         }
-        return Plan::of(actions);
+        let plan = Plan::of(actions);
+        return if is_settled { plan } else { plan.unfinished() };
     }
     if object.meta.namespace.is_empty() && actions.len() == observed.owners.len() {
         // Only owners that cannot be: upstream tells of it and leaves the object alone.
