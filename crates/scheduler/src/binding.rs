@@ -55,7 +55,9 @@ impl Scheduler {
             outcome = self.write_binding(&pod, &node).await;
         }
         self.keep_promises(&decision);
-        if outcome.is_err() && !pod.view.claims.is_empty() {
+        let is_lost = outcome.is_err() && !pod.view.claims.is_empty();
+        // Wherever it is, its claims are its own there.
+        if is_lost && self.where_is(&pod).await.is_none() {
             self.give_back_claims(&pod, lane).await;
         }
         self.forget_claims(&reservations);
@@ -111,7 +113,8 @@ impl Scheduler {
         let outcome = self.client.post::<core::Pod, Value>(namespace, name, "binding", &binding).await;
         let error = match outcome {
             Ok(_) => return Ok(()),
-            Err(error) if error.leaves_doubt() => error,
+            // Refused, it may be since an earlier attempt came through.
+            Err(error) if error.leaves_doubt() || error.is(Reason::Conflict) => error,
             Err(error) => return Err(rejected(&error)),
         };
         match self.where_is(pod).await {
