@@ -108,7 +108,6 @@ impl Server {
     }
 }
 
-/// Names and namespaces must be there where the verb needs them.
 /// What a request asks, for those who judge it.
 pub fn attributes<'a>(user: &'a User, request: &'a Request) -> Attributes<'a> {
     Attributes {
@@ -122,6 +121,7 @@ pub fn attributes<'a>(user: &'a User, request: &'a Request) -> Attributes<'a> {
     }
 }
 
+/// Names and namespaces must be there where the verb needs them.
 fn check_scope(resource: &Resource, request: &Request) -> Result<(), Status> {
     let needs_name = matches!(request.verb, Verb::Get | Verb::Update | Verb::Patch(_) | Verb::Delete);
     if needs_name && request.name.as_deref().is_none_or(str::is_empty) {

@@ -83,6 +83,12 @@ impl Rig {
         }
     }
 
+    async fn make_namespace(&self, name: &str) {
+        let namespaces = GroupVersionResource::of("", "v1", "namespaces");
+        let object = json!({"metadata": {"name": name}});
+        self.send(Request::new(Verb::Create, namespaces).body(object.to_string())).await.unwrap();
+    }
+
     /// Code, headers and body of a plain GET.
     async fn get(&self, api: &Https, path: &str) -> (u16, HeaderMap, String) {
         let answer = api.raw(Method::GET, path, HeaderMap::new(), Bytes::new()).await.unwrap();
@@ -234,10 +240,7 @@ async fn answers_tell_of_their_flow_and_the_crowded_are_sent_away() {
 async fn audit_tells_who_did_what() {
     let rig = Rig::start(Limits::default()).await;
     let maps = GroupVersionResource::of("", "v1", "configmaps");
-    let namespaces = GroupVersionResource::of("", "v1", "namespaces");
-    rig.send(Request::new(Verb::Create, namespaces).body(json!({"metadata": {"name": "a"}}).to_string()))
-        .await
-        .unwrap();
+    rig.make_namespace("a").await;
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": {"k": "v"}});
     let create = Request::new(Verb::Create, maps.clone()).namespace("a").body(object.to_string());
     rig.send(create).await.unwrap();
@@ -271,10 +274,7 @@ async fn audit_tells_who_did_what() {
 async fn a_collection_goes_as_a_whole_and_audit_tells_once() {
     let rig = Rig::start(Limits::default()).await;
     let maps = GroupVersionResource::of("", "v1", "configmaps");
-    let namespaces = GroupVersionResource::of("", "v1", "namespaces");
-    rig.send(Request::new(Verb::Create, namespaces).body(json!({"metadata": {"name": "a"}}).to_string()))
-        .await
-        .unwrap();
+    rig.make_namespace("a").await;
     for number in 0..70 {
         let object = json!({"metadata": {"name": format!("map-{number}"), "labels": {"number": "many"}}});
         rig.send(Request::new(Verb::Create, maps.clone()).namespace("a").body(object.to_string())).await.unwrap();

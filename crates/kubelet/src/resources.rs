@@ -66,6 +66,11 @@ fn class_of<'a>(all: impl Iterator<Item = Option<&'a ResourceRequirements>>) -> 
     }
 }
 
+/// The system needs it: the kernel takes it last, and no pressure evicts it.
+pub fn is_critical(pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.priority).is_some_and(|own| own >= SYSTEM_CRITICAL)
+}
+
 /// The pod's cgroup below the instance's root.
 pub fn cgroup_parent(pod: &Pod, uid: &str) -> String {
     match qos(pod) {
@@ -77,9 +82,8 @@ pub fn cgroup_parent(pod: &Pod, uid: &str) -> String {
 
 /// How readily the kernel kills it: by its share of the memory it asked for.
 pub fn oom_score(pod: &Pod, container: &Container, node_memory: i64) -> i32 {
-    let critical = pod.spec.as_ref().and_then(|spec| spec.priority).is_some_and(|own| own >= SYSTEM_CRITICAL);
     match qos(pod) {
-        _ if critical => GUARANTEED_OOM,
+        _ if is_critical(pod) => GUARANTEED_OOM,
         Qos::Guaranteed => GUARANTEED_OOM,
         Qos::BestEffort => BEST_EFFORT_OOM,
         Qos::Burstable => {
@@ -210,6 +214,16 @@ mod tests {
             .map(|(index, resources)| json!({"name": format!("c{index}"), "resources": resources}))
             .collect();
         serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": containers}})).unwrap()
+    }
+
+    #[test]
+    fn the_systems_own_pods_are_spared() {
+        for (pod, spared) in [
+            (json!({"metadata": {}, "spec": {"containers": [], "priority": 1_000_000_000}}), false),
+            (json!({"metadata": {}, "spec": {"containers": [], "priority": 2_000_000_000}}), true),
+        ] {
+            assert_eq!(is_critical(&serde_json::from_value(pod.clone()).unwrap()), spared, "{pod}");
+        }
     }
 
     #[test]

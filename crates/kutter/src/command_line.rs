@@ -237,7 +237,7 @@ fn images_command() -> Command {
         .subcommand(
             Command::new("pull")
                 .about("Pull an image from its registry")
-                .args(node_flags::args())
+                .args(node_flags::registries())
                 .arg(Arg::new("reference").value_name("REF").required(true)),
         )
         .subcommand(

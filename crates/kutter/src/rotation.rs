@@ -70,8 +70,7 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let data_dir = matches.subcommand().and_then(|(_, matches)| matches.get_one::<String>("data-dir"));
-    rotate(Path::new(data_dir.map_or("", String::as_str)))
+    rotate(&command_line::dir(matches))
 }
 
 /// Rotates the key: by the server that runs on this data dir, or without one.

@@ -11,6 +11,7 @@ use crate::agent::Agent;
 use crate::events::Kind;
 use crate::garbage;
 use crate::pod::PodRef;
+use crate::resources;
 use base::metrics::{Family, Gauge, Metrics};
 use k8s_openapi::api::core::v1::Pod;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -127,7 +128,7 @@ impl Manager {
         let objects = self.agent.objects();
         let pods = objects.iter().filter_map(|object| serde_json::from_slice::<Pod>(object).ok());
         let runs = |pod: &Pod| self.agent.view.pod(&PodRef::of(pod).uid).running().next().is_some();
-        let is_spared = |pod: &Pod| ranking::is_critical(pod) || self.agent.is_static(&PodRef::of(pod).uid);
+        let is_spared = |pod: &Pod| resources::is_critical(pod) || self.agent.is_static(&PodRef::of(pod).uid);
         let stays = |pod: &Pod| pod.metadata.deletion_timestamp.is_none() && !is_spared(pod);
         pods.filter(|pod| stays(pod) && runs(pod)).collect()
     }

@@ -7,17 +7,9 @@ use crate::resources::pod_request;
 use k8s_openapi::api::core::v1::Pod;
 use std::cmp::Reverse;
 
-/// Pods from here up are the system's own.
-const SYSTEM_CRITICAL: i32 = 2_000_000_000;
-
 pub struct Candidate {
     pub pod: Pod,
     pub usage: PodUsage,
-}
-
-/// The system needs it; static pods are spared beside these, as nobody would start them again.
-pub fn is_critical(pod: &Pod) -> bool {
-    pod.spec.as_ref().and_then(|spec| spec.priority).is_some_and(|own| own >= SYSTEM_CRITICAL)
 }
 
 /// Which files count: all, where images and pods share a disk.
@@ -100,16 +92,6 @@ mod tests {
             (Signal::NodefsInodesFree, true, "image greedier greedy important modest"),
         ] {
             assert_eq!(order(signal, one_disk), expected, "{signal:?} {one_disk}");
-        }
-    }
-
-    #[test]
-    fn the_systems_own_pods_are_spared() {
-        for (pod, spared) in [
-            (json!({"metadata": {}, "spec": {"containers": [], "priority": 1_000_000_000}}), false),
-            (json!({"metadata": {}, "spec": {"containers": [], "priority": 2_000_000_000}}), true),
-        ] {
-            assert_eq!(is_critical(&serde_json::from_value(pod.clone()).unwrap()), spared, "{pod}");
         }
     }
 }

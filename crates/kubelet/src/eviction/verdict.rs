@@ -127,7 +127,7 @@ pub fn has_limits(pod: &Pod) -> bool {
 
 /// Why a pod that is not a static one may not start while the node has these conditions.
 pub fn refusal(pod: &Pod, conditions: &[&str]) -> Option<String> {
-    if conditions.is_empty() || super::ranking::is_critical(pod) {
+    if conditions.is_empty() || crate::resources::is_critical(pod) {
         return None;
     }
     let tolerates = |toleration: &Toleration| {
