@@ -47,9 +47,10 @@ impl Meter {
         self.state().is_silent = is_silent;
     }
 
-    /// Autoscalers know no longer, or never learned, what they did.
-    pub fn forget(&self, now: Instant) {
-        self.state().unsure = Some(now);
+    /// Autoscalers know no longer, or never learned, what they did up to this moment.
+    pub fn forget(&self, until: Instant) {
+        let mut state = self.state();
+        state.unsure = state.unsure.max(Some(until));
     }
 
     /// When that was last.

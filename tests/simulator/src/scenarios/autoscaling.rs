@@ -267,13 +267,15 @@ impl Rules {
         }
     }
 
-    /// Where the clock jumps, periods are longer or shorter than they were meant.
+    /// Where the clock jumps, periods are longer or shorter than they were meant; where it jumps back,
+    /// what was done stays recent until the time is made up for.
     fn watch_clock(&mut self, now: Instant) {
         let passed = i128::try_from((now - self.started.0).as_millis()).unwrap_or(0);
         let off = self.clock.now().duration_since(self.started.1).as_millis() - passed;
         if self.off != off {
+            let back = u64::try_from(self.off - off).unwrap_or(0);
             self.off = off;
-            self.meter.forget(now);
+            self.meter.forget(now + Duration::from_millis(back));
         }
     }
 
@@ -296,7 +298,7 @@ impl Rules {
 
     /// Whether the autoscaler must know what happened in these last seconds.
     fn knows(&self, now: Instant, past: Duration) -> bool {
-        self.meter.forgotten().is_none_or(|at| now - at > past)
+        self.meter.forgotten().is_none_or(|at| now.saturating_duration_since(at) > past)
     }
 
     fn too_fast(&self, now: Instant, from: i64, to: i64) -> Option<String> {
