@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Container;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use sys::net::Listeners;
 
 /// How long a server may take before it is taken for ready as it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -43,7 +44,8 @@ pub(super) async fn run(agent: Arc<Agent>, target: Target, pid: Option<i32>, awa
     let age = agent.env.clock.now().as_nanosecond() - i128::from(target.started_at);
     let mut left = PATIENCE.saturating_sub(Duration::from_nanos(u64::try_from(age).unwrap_or(0)));
     let mut pause = FIRST_LOOK;
-    while left > Duration::ZERO && !all_listen(pid, &awaited) {
+    let mut listeners = pid.and_then(|pid| Listeners::of(pid).ok());
+    while left > Duration::ZERO && !all_listen(listeners.as_mut(), &awaited) {
         agent.env.clock.sleep(pause).await;
         left = left.saturating_sub(pause);
         pause = (pause * 2).min(LOOKS_AT_MOST_EVERY);
@@ -54,9 +56,8 @@ pub(super) async fn run(agent: Arc<Agent>, target: Target, pid: Option<i32>, awa
 }
 
 /// Also true where it cannot be told: then there is nothing to wait for.
-fn all_listen(pid: Option<i32>, awaited: &BTreeSet<u16>) -> bool {
-    let Some(pid) = pid else { return true };
-    sys::net::listening_ports(pid).map_or(true, |listening| awaited.is_subset(&listening))
+fn all_listen(listeners: Option<&mut Listeners>, awaited: &BTreeSet<u16>) -> bool {
+    listeners.is_none_or(|listeners| listeners.ports().map_or(true, |open| awaited.is_subset(&open)))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub mod sysctl;
 
 pub use addresses::{Address, Scope};
 pub use links::{Link, Veth, Vxlan};
-pub use listeners::listening_ports;
+pub use listeners::Listeners;
 pub use neighbours::{Forwarding, Mac, Neighbour};
 pub use netlink::Error;
 pub use routes::{Route, RouteReply};

@@ -1,5 +1,5 @@
 //! The netlink wire format: messages with nested attributes, requests with their acknowledgements,
-//! dumps. Knows no subsystem; `rtnetlink`, `nftables` and `conntrack` build on it.
+//! dumps. Knows no subsystem; `rtnetlink`, `nftables`, `conntrack` and `listeners` build on it.
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -320,6 +320,8 @@ impl Socket {
             let length = self.receive(MsgFlags::empty())?;
             for (kind, flags, sequence, payload) in Received(&self.buffer[..length]) {
                 match kind {
+                    // Where a dump fails on its way, its end says so.
+                    KIND_DONE if payload.len() >= size_of::<i32>() => return outcome(messages, 0, sequence, payload),
                     KIND_DONE => return Ok(()),
                     KIND_ERROR => return outcome(messages, flags, sequence, payload),
                     _ => visit(payload),
