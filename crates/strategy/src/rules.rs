@@ -60,22 +60,14 @@ pub trait Strategy: Send + Sync {
         errors
     }
 
-    /// A stored object with the defaults of today: what an update is compared with, so that nobody
-    /// is told of having changed what a newer default filled in.
-    fn defaulted(&self, stored: &Value) -> Value {
-        let mut object = stored.clone();
-        self.default(&mut object);
-        object
-    }
-
     /// Before an update of the main resource: keep what it may not change (status).
     fn prepare_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {
         keep_status(new, old);
     }
 
-    /// `new` has passed the generic metadata checks.
+    /// `new` has passed the generic metadata checks; `old` has the defaults of today, so that nobody is
+    /// told of having changed what a newer default filled in.
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context<'_>) -> ErrorList {
-        let old = &self.defaulted(old);
         let mut errors = ErrorList::new();
         self.validate(new, Some(old), &mut errors);
         schema_check::check_change(new, old, &mut errors);

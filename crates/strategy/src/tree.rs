@@ -16,6 +16,11 @@ pub fn items_mut<'v>(value: &'v mut Value, field: &str) -> impl Iterator<Item = 
     value.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
+/// What stands at a path of fields; a pointer's text would be taken apart each time.
+pub fn at_mut<'v>(value: &'v mut Value, path: &[&str]) -> Option<&'v mut Value> {
+    path.iter().try_fold(value, |value, field| value.get_mut(*field))
+}
+
 /// The fields of an object, made where absent; None where something else stands there.
 pub fn object<'v>(value: &'v mut Value, field: &str) -> Option<&'v mut Map<String, Value>> {
     let fields = value.as_object_mut()?;

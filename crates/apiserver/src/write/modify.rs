@@ -41,6 +41,12 @@ impl Part {
         }
     }
 
+    /// What was there counts with today's defaults, as upstream's decoding gives it: nobody changed
+    /// what a newer one fills in.
+    fn is_of_spec(self) -> bool {
+        !matches!(self, Part::Status | Part::Sub("binding"))
+    }
+
     /// Admission has judged it already, in the form that the client sent.
     fn is_admitted(self) -> bool {
         matches!(self, Part::Sub("scale" | "binding"))
@@ -160,7 +166,10 @@ impl Server {
             let Some(current) = collection.get(&Object::key(namespace, name)) else {
                 return self.create_by_modify(resource, request, part, caller, change).await;
             };
-            let old = self.show(work, &current).await?.value()?;
+            let mut old = self.show(work, &current).await?.value()?;
+            if part.is_of_spec() && work.custom.is_none() {
+                decode::default(work, &mut old);
+            }
             let new = change(Some(&old), caller)?;
             check_preconditions(resource, &current, &new, name)?;
             let draft = self

@@ -30,7 +30,7 @@ impl Strategy for DaemonSet {
     fn prepare_update(&self, new: &mut Value, old: &Value, _context: &Context<'_>) {
         keep_status(new, old);
         let count = text(&old["metadata"]["annotations"], TEMPLATE_GENERATION).parse().unwrap_or(0);
-        let changed = new["spec"]["template"] != self.defaulted(old)["spec"]["template"];
+        let changed = new["spec"]["template"] != old["spec"]["template"];
         count_templates(new, count + i64::from(changed));
     }
 

@@ -43,7 +43,7 @@ impl Strategy for Pod {
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context<'_>) -> ErrorList {
         let mut errors = ErrorList::new();
-        pod_validation::validate_update(new, &self.defaulted(old), &mut errors);
+        pod_validation::validate_update(new, old, &mut errors);
         errors
     }
 
@@ -58,7 +58,7 @@ impl Strategy for Pod {
     fn validate_status_update(&self, new: &Value, old: &Value, context: &Context<'_>) -> ErrorList {
         let mut errors = ErrorList::new();
         if let part @ ("ephemeralcontainers" | "resize") = context.subresource {
-            pod_validation::validate_part(part, new, &self.defaulted(old), &mut errors);
+            pod_validation::validate_part(part, new, old, &mut errors);
         }
         errors
     }

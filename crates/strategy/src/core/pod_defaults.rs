@@ -1,6 +1,6 @@
 //! Defaults of a pod's spec, in pods and in every template of one (upstream `core/v1/defaults.go`).
 
-use crate::tree::{default, default_text, items, items_mut, object, text};
+use crate::tree::{at_mut, default, default_text, items, items_mut, object, text};
 use serde_json::{Value, json};
 
 /// Fills in a PodSpec.
@@ -58,10 +58,10 @@ fn container(container: &mut Value) {
         default_text(port, "protocol", "TCP");
     }
     for one in items_mut(container, "env") {
-        if let Some(reference) = one.pointer_mut("/valueFrom/fieldRef") {
+        if let Some(reference) = at_mut(one, &["valueFrom", "fieldRef"]) {
             default_text(reference, "apiVersion", "v1");
         }
-        if let Some(reference) = one.pointer_mut("/valueFrom/resourceFieldRef") {
+        if let Some(reference) = at_mut(one, &["valueFrom", "resourceFieldRef"]) {
             default(reference, "divisor", "0");
         }
     }
@@ -71,7 +71,7 @@ fn container(container: &mut Value) {
         }
     }
     for hook in ["postStart", "preStop"] {
-        if let Some(action) = container.pointer_mut(&format!("/lifecycle/{hook}/httpGet")) {
+        if let Some(action) = at_mut(container, &["lifecycle", hook, "httpGet"]) {
             http_get(action);
         }
     }
@@ -147,8 +147,8 @@ fn volume(volume: &mut Value) {
     if let Some(host_path) = volume.get_mut("hostPath").filter(|source| source.is_object()) {
         default(host_path, "type", "");
     }
-    for path in ["/downwardAPI", "/projected"] {
-        let Some(source) = volume.pointer_mut(path) else { continue };
+    for kind in ["downwardAPI", "projected"] {
+        let Some(source) = volume.get_mut(kind) else { continue };
         downward_items(source);
         for one in items_mut(source, "sources") {
             if let Some(token) = one.get_mut("serviceAccountToken").filter(|token| token.is_object()) {
@@ -159,7 +159,7 @@ fn volume(volume: &mut Value) {
             }
         }
     }
-    if let Some(claim) = volume.pointer_mut("/ephemeral/volumeClaimTemplate/spec") {
+    if let Some(claim) = at_mut(volume, &["ephemeral", "volumeClaimTemplate", "spec"]) {
         default_text(claim, "volumeMode", "Filesystem");
     }
     if let Some(image) = volume.get_mut("image").filter(|image| image.is_object()) {

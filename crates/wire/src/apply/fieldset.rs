@@ -208,12 +208,10 @@ impl<'a> Node<'a> {
     }
 
     fn into_json(self) -> Value {
-        let mut map = Map::new();
-        if self.member && !self.is_empty() {
-            map.insert(SELF.to_owned(), Value::Object(Map::new()));
-        }
-        map.extend(self.below.into_iter().map(|(element, node)| (element.into_text(), node.into_json())));
-        Value::Object(map)
+        let own = (self.member && !self.is_empty()).then(|| (SELF.to_owned(), Value::Object(Map::new())));
+        let below = self.below.into_iter().map(|(element, node)| (element.into_text(), node.into_json()));
+        // All at once: sorted as they are, nothing is looked for.
+        Value::Object(own.into_iter().chain(below).collect())
     }
 
     fn into_owned(self) -> Node<'static> {
