@@ -12,12 +12,16 @@ use meta::{GroupVersionResource, Reason, User};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Fault, Faults, MemoryStore, Write};
+use store::{Expect, Fault, Faults, MemoryStore, Store as _, Write};
 
 async fn root(faults: Option<Arc<dyn Faults>>) -> Local {
     let env = Env::real();
     let store = faults.map_or_else(|| MemoryStore::new(&env), |faults| MemoryStore::with_faults(&env, faults));
-    let server = started::server(&env, store, Identity::default(), &["ServiceAccount"], Limits::default()).await;
+    over(&env, store).await
+}
+
+async fn over(env: &Env, store: MemoryStore) -> Local {
+    let server = started::server(env, store, Identity::default(), &["ServiceAccount"], Limits::default()).await;
     let root = Local::new(server, User::new("root", &["system:masters"]));
     let namespaces = GroupVersionResource::of("", "v1", "namespaces");
     let shop = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
@@ -79,6 +83,42 @@ async fn a_deletion_is_answered_with_the_object_or_a_status() {
             let uid = if shown == "Status" { &answer["details"]["uid"] } else { &answer["metadata"]["uid"] };
             assert_eq!(*uid, made["metadata"]["uid"], "{kind}");
         }
+    }
+}
+
+/// What an older release stored has not all of today's defaults; who writes it has not changed them.
+#[tokio::test]
+async fn what_a_newer_default_fills_in_is_nobodys_change() {
+    let labels = json!({"app": "web"});
+    let pod = json!({"containers": [{"name": "c", "image": "i"}]});
+    let template = json!({"metadata": {"labels": labels}, "spec": pod});
+    let of_deployment = json!({"replicas": 1, "selector": {"matchLabels": labels}, "template": template});
+    let mut of_job = of_deployment.clone();
+    of_job["manualSelector"] = json!(true);
+    of_job["template"]["spec"]["restartPolicy"] = json!("Never");
+    for (group, kind, resource, spec) in
+        // The template of a Job may not be changed.
+        [("apps", "Deployment", "deployments", of_deployment), ("batch", "Job", "jobs", of_job)]
+    {
+        let env = Env::real();
+        let store = MemoryStore::new(&env);
+        let stored = json!({
+            "apiVersion": format!("{group}/v1"), "kind": kind, "spec": spec,
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u", "generation": 3},
+        });
+        let key = format!("/registry/{group}/{resource}/shop/web").into();
+        let write = Write { key, expect: Expect::Absent, value: Some(stored.to_string().into()), last: None };
+        store.commit(write).await.unwrap();
+        let root = over(&env, store).await;
+        let patch = Request::new(Verb::Patch(PatchType::Merge), GroupVersionResource::of(group, "v1", resource));
+        let patch = patch.namespace("shop").name("web");
+        let (patched, _) = send(&root, patch, &json!({"metadata": {"labels": {"a": "b"}}})).await.unwrap();
+        assert_eq!(patched["metadata"]["labels"]["a"], "b", "{patched}");
+        assert_eq!(patched["metadata"]["generation"], 3, "{patched}");
+        let owned = &patched["metadata"]["managedFields"][0]["fieldsV1"];
+        assert_eq!(*owned, json!({"f:metadata": {"f:labels": {"f:a": {}}}}), "{patched}");
+        let policy = &patched["spec"]["template"]["spec"]["containers"][0]["terminationMessagePolicy"];
+        assert_eq!(policy, "File", "it has them from now on: {patched}");
     }
 }
 
