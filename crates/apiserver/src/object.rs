@@ -59,10 +59,9 @@ struct Metadata {
 impl Index {
     /// From an object in the making.
     pub fn of_value(object: &Value, strategy: &dyn Strategy) -> Self {
-        let text = |field: &str| {
-            object.pointer(&format!("/metadata/{field}")).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+        let metadata = &object["metadata"];
+        let text = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let labels = metadata.get("labels").and_then(Value::as_object);
         let labels = labels.into_iter().flatten();
         Index {
             namespace: text("namespace"),

@@ -207,9 +207,8 @@ impl Server {
 /// True for a marked object that nothing keeps any more: the write that makes it so removes it.
 pub(super) fn is_over(object: &Value, resource: &Resource) -> bool {
     let is_deleting = !metadata::text(object, "deletionTimestamp").is_empty();
-    let grace = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
     is_deleting
-        && grace == 0
+        && object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
         && metadata::finalizers(object).next().is_none()
         && !resource.strategy.holds_deletion(object)
 }

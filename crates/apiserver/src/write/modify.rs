@@ -176,9 +176,10 @@ impl Server {
                 .check_update(resource, request, part, new, &old, caller)
                 .await
                 .inspect_err(|_| self.settle(work, namespace, name))?;
-            if draft.is_same_as(&current) && caller.user.name != MIGRATOR {
+            let is_new = |draft: &Draft| !draft.is_same_as(&current) || caller.user.name == MIGRATOR;
+            let Some(draft) = draft.filter(is_new) else {
                 return Ok(Answer::Object { object: current, created: false });
-            }
+            };
             if is_dry_run(&request.options)? {
                 self.settle(work, namespace, name);
                 return Ok(Answer::Object { object: draft.into_unwritten(Some(&current)), created: false });
@@ -225,6 +226,7 @@ impl Server {
         Box::pin(self.create_object(resource, request, object, caller)).await
     }
 
+    /// None where nothing is different from what was there.
     async fn check_update(
         &self,
         resource: &Resource,
@@ -233,10 +235,9 @@ impl Server {
         mut new: Value,
         old: &Value,
         caller: &mut Caller<'_>,
-    ) -> Result<Draft, Status> {
+    ) -> Result<Option<Draft>, Status> {
         let now = self.env.clock.now();
         let work = resource.work();
-        let strategy = &*work.strategy;
         let name = request.name.as_deref().unwrap_or_default();
         metadata::prepare_update(&mut new, old);
         let judged = Judged {
@@ -257,24 +258,46 @@ impl Server {
         prepare(work, part, &mut new, old, caller, now);
         self.track(resource, request, part, &mut new, Some(old), caller, now);
         let assigned = if part == Part::Main { self.assign(work, &mut new, Some(old)) } else { Vec::new() };
-        let mut errors = metadata::validate_update(&new, old);
-        errors.extend(assigned);
-        errors.extend(match part {
-            Part::Main => strategy.validate_update(&new, old, &caller.context(now, "")),
-            part => strategy.validate_status_update(&new, old, &caller.context(now, part.subresource())),
-        });
-        resource.check_version(&new, Some(old), &mut errors);
-        if !errors.is_empty() {
-            return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, name, &errors));
+        // What is there already was good then. Custom resources may be in another form than they are shown in.
+        let is_same = work.custom.is_none() && caller.user.name != MIGRATOR && new == *old;
+        if !is_same {
+            self.validate_update(resource, part, &new, old, assigned, caller)?;
         }
-        self.access.check_grant(work, caller.user, &new, Some(old))?;
         if part == Part::Main {
-            caller.warnings.extend(strategy.warnings(&new, Some(old)));
+            caller.warnings.extend(work.strategy.warnings(&new, Some(old)));
         }
         if !part.is_admitted() {
             self.judge(&judged, &mut new, Some(old), caller).await?;
         }
-        Ok(Draft::new(work, self.to_stored(work, new).await?))
+        if is_same {
+            return Ok(None);
+        }
+        Ok(Some(Draft::new(work, self.to_stored(work, new).await?)))
+    }
+
+    /// `assigned` are the errors that were found on the way.
+    fn validate_update(
+        &self,
+        resource: &Resource,
+        part: Part,
+        new: &Value,
+        old: &Value,
+        assigned: Vec<FieldError>,
+        caller: &Caller<'_>,
+    ) -> Result<(), Status> {
+        let (work, now) = (resource.work(), self.env.clock.now());
+        let mut errors = metadata::validate_update(new, old);
+        errors.extend(assigned);
+        errors.extend(match part {
+            Part::Main => work.strategy.validate_update(new, old, &caller.context(now, "")),
+            part => work.strategy.validate_status_update(new, old, &caller.context(now, part.subresource())),
+        });
+        resource.check_version(new, Some(old), &mut errors);
+        if !errors.is_empty() {
+            let name = metadata::text(new, "name");
+            return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, name, &errors));
+        }
+        self.access.check_grant(work, caller.user, new, Some(old))
     }
 }
 

@@ -4,6 +4,7 @@ use super::elements::{Division, always_written, division, element_at, in_step};
 use super::fieldset::{Element, FieldSet, Node};
 use crate::place::Place;
 use serde_json::{Map, Value};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
@@ -51,15 +52,11 @@ impl<'v> Side<'v> {
         }
     }
 
-    fn child(self, name: &str, place: &Place<'_>) -> Side<'v> {
-        let inside = match self {
-            Side::Absent => return Side::Absent,
-            Side::Zero => None,
-            Side::Value(value) => value.get(name),
-        };
+    /// This side of a field, in which `inside` stands.
+    fn child(self, inside: Option<&'v Value>, place: &Place<'_>) -> Side<'v> {
         match inside {
             Some(value) => Side::Value(value),
-            None if always_written(place) => Side::Zero,
+            None if !self.is_absent() && always_written(place) => Side::Zero,
             None => Side::Absent,
         }
     }
@@ -139,16 +136,37 @@ impl<'v> Found<'v> {
 
 fn fields<'v>(old: Side<'v>, new: Side<'v>, place: Place<'_>) -> Pair<'v> {
     let (before, after) = (map_of(old), map_of(new));
-    let has = |map: Option<&'v Map<String, Value>>, name: &String| map.is_some_and(|map| map.contains_key(name));
-    let gone = before.into_iter().flat_map(Map::keys).filter(|name| !has(after, name));
     // Of something new all is.
     let room = if before.is_none() { after.map_or(0, Map::len) } else { 0 };
     let mut found = Found { changed: Vec::with_capacity(room), removed: Vec::new() };
-    for name in after.into_iter().flat_map(Map::keys).chain(gone) {
+    for (name, was, is) in side_by_side(before, after) {
         let child = place.child(name);
-        found.add(walk(old.child(name, &child), new.child(name, &child), child), || Element::field(name));
+        found.add(walk(old.child(was, &child), new.child(is, &child), child), || Element::field(name));
     }
     found.into_pair()
+}
+
+/// A field of one or both of two maps.
+type Both<'v> = (&'v String, Option<&'v Value>, Option<&'v Value>);
+
+/// All fields of both, in order; nothing is looked up, as both are sorted.
+pub(super) fn side_by_side<'v>(
+    left: Option<&'v Map<String, Value>>,
+    right: Option<&'v Map<String, Value>>,
+) -> impl Iterator<Item = Both<'v>> {
+    let mut left = left.into_iter().flatten().peekable();
+    let mut right = right.into_iter().flatten().peekable();
+    std::iter::from_fn(move || {
+        let order = match (left.peek(), right.peek()) {
+            (Some((l, _)), Some((r, _))) => l.cmp(r),
+            (Some(_), None) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        let from_left = if order.is_le() { left.next() } else { None };
+        let from_right = if order.is_ge() { right.next() } else { None };
+        let (name, _) = from_left.or(from_right)?;
+        Some((name, from_left.map(|(_, value)| value), from_right.map(|(_, value)| value)))
+    })
 }
 
 fn map_of(side: Side<'_>) -> Option<&Map<String, Value>> {

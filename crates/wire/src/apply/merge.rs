@@ -1,6 +1,7 @@
 //! Merging an applied object into the live one, taking items away, and checking that an applied
 //! object can be told apart field by field.
 
+use super::compare::side_by_side;
 use super::elements::{Division, division, element, element_at, in_step, key_value, same_item};
 use super::fieldset::{Element, FieldSet, Node};
 use crate::place::Place;
@@ -15,16 +16,16 @@ pub(super) fn merge(live: &Value, config: &Value, place: Place<'_>, without: &[&
         // Null for a container is nothing applied in it.
         (Division::Fields | Division::Items(_), live, Value::Null) => live.clone(),
         (Division::Fields, Value::Object(live), Value::Object(config)) => {
-            let kept = live.iter().filter(|(name, _)| without != [name.as_str()]).map(|(name, old)| {
+            let merged = side_by_side(Some(live), Some(config)).filter_map(|(name, old, value)| {
                 let below = if without.first() == Some(&name.as_str()) { &without[1..] } else { &[] };
-                let value = match config.get(name) {
-                    Some(value) => merge(old, value, place.child(name), below),
-                    None => without_field(old, below),
+                let merged = match (old.filter(|_| without != [name.as_str()]), value) {
+                    (Some(old), Some(value)) => merge(old, value, place.child(name), below),
+                    (Some(old), None) => without_field(old, below),
+                    (None, value) => value?.clone(),
                 };
-                (name.clone(), value)
+                Some((name.clone(), merged))
             });
-            let new = config.iter().filter(|(name, _)| !live.contains_key(*name) || without == [name.as_str()]);
-            Value::Object(kept.chain(new.map(|(name, value)| (name.clone(), value.clone()))).collect())
+            Value::Object(merged.collect())
         }
         (Division::Items(keys), Value::Array(live), Value::Array(config)) => {
             Value::Array(merge_items(live, config, keys, place.item()))

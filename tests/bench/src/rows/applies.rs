@@ -7,6 +7,7 @@ use crate::objects::{self, NAMESPACE};
 use crate::served::Served;
 use crate::sides::{Kind, Parts};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub const ROW: Row = Row {
     name: "applies",
@@ -20,6 +21,8 @@ pub const ROW: Row = Row {
 };
 
 const DEPLOYMENTS: u64 = 3_000;
+/// What controllers still do about one load must not count as the next one's.
+const AFTERMATH: Duration = Duration::from_secs(3);
 
 async fn run(bench: &Bench, kind: Kind) -> anyhow::Result<Found> {
     let folder = bench.folder("applies-")?;
@@ -29,6 +32,7 @@ async fn run(bench: &Bench, kind: Kind) -> anyhow::Result<Found> {
     for (key, tag) in [("apply new", "v1.24.3"), ("apply", "v1.25.0"), ("apply same", "v1.25.0")] {
         let load = Load::http1(16, Until::Done(DEPLOYMENTS));
         found.push((key, served.load(load, applied(tag)).await?.server_cpu));
+        bench.env.clock.sleep(AFTERMATH).await;
     }
     served.stop().await?;
     Ok(found)
