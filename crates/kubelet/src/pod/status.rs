@@ -44,6 +44,9 @@ pub struct Inputs<'a> {
 pub fn generate(inputs: &Inputs<'_>) -> PodStatus {
     let pod = inputs.pod;
     let old = inputs.reported.clone().or_else(|| pod.status.clone()).unwrap_or_default();
+    if was_refused(inputs, &old) {
+        return refused(inputs, old);
+    }
     let init: Vec<ContainerStatus> = statuses(inputs, &old, spec::init_containers(pod).len(), Slot::Init);
     let main = statuses(inputs, &old, spec::main_containers(pod).len(), Slot::Main);
     let ephemeral = statuses(inputs, &old, spec::ephemeral_containers(pod).len(), Slot::Ephemeral);
@@ -57,10 +60,10 @@ pub fn generate(inputs: &Inputs<'_>) -> PodStatus {
     };
     let conditions = conditions(inputs, &old, &phase, &init, &main);
     let (pod_ips, host_ips) = addresses(inputs);
-    let text = |own: Option<&str>, old: Option<String>| own.map(str::to_owned).or(old);
+    let (reason, message) = verdict(inputs, &old);
     PodStatus {
-        message: text(inputs.failure.map(|(_, message)| message), old.message),
-        reason: text(inputs.failure.map(|(reason, _)| reason), old.reason),
+        message,
+        reason,
         host_ip: host_ips.first().cloned(),
         host_ips: Some(host_ips.into_iter().map(|ip| HostIP { ip }).collect()),
         pod_ip: pod_ips.first().cloned(),
@@ -70,9 +73,40 @@ pub fn generate(inputs: &Inputs<'_>) -> PodStatus {
         init_container_statuses: some_list(init),
         container_statuses: some_list(main),
         ephemeral_container_statuses: some_list(ephemeral),
-        qos_class: old.qos_class.or_else(|| Some(crate::resources::qos(pod).as_str().to_owned())),
+        qos_class: qos_class(inputs, old.qos_class),
         observed_generation: pod.metadata.generation,
         phase: Some(phase),
+        ..PodStatus::default()
+    }
+}
+
+fn verdict(inputs: &Inputs<'_>, old: &PodStatus) -> (Option<String>, Option<String>) {
+    let own = inputs.failure.map(|(reason, message)| (Some(reason.to_owned()), Some(message.to_owned())));
+    own.unwrap_or_else(|| (old.reason.clone(), old.message.clone()))
+}
+
+fn qos_class(inputs: &Inputs<'_>, known: Option<String>) -> Option<String> {
+    known.or_else(|| Some(crate::resources::qos(inputs.pod).as_str().to_owned()))
+}
+
+/// The node, or whoever judged in its place, would not have the pod: nobody has ever told of a container.
+fn was_refused(inputs: &Inputs<'_>, old: &PodStatus) -> bool {
+    let has_failed = inputs.failure.is_some() || old.phase.as_deref() == Some("Failed");
+    let is_untold = old.init_container_statuses.is_none() && old.container_statuses.is_none();
+    has_failed && is_untold && inputs.runtime.containers.is_empty()
+}
+
+/// Of its containers nothing is told, as upstream has it, so that the reason is what clients show.
+fn refused(inputs: &Inputs<'_>, old: PodStatus) -> PodStatus {
+    let (reason, message) = verdict(inputs, &old);
+    PodStatus {
+        message,
+        reason,
+        start_time: old.start_time.or(Some(Time(whole_second(inputs.now)))),
+        conditions: old.conditions,
+        qos_class: qos_class(inputs, old.qos_class),
+        observed_generation: inputs.pod.metadata.generation,
+        phase: Some("Failed".to_owned()),
         ..PodStatus::default()
     }
 }
@@ -166,7 +200,7 @@ fn had_its_turn(inputs: &Inputs<'_>, slot: Slot) -> bool {
 
 /// A container the runtime does not know: not made yet, or lost.
 fn unseen(inputs: &Inputs<'_>, slot: Slot, container: &Container, known: Option<&ContainerStatus>) -> ContainerStatus {
-    let is_lost = inputs.terminal && inputs.failure.is_none() && had_its_turn(inputs, slot);
+    let is_lost = inputs.terminal && had_its_turn(inputs, slot);
     let mut status = ContainerStatus {
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),

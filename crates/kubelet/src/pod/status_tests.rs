@@ -167,6 +167,19 @@ fn the_end_stays_the_end() {
     refused.failure = Some(("OutOfcpu", "Pod was rejected"));
     let status = refused.status();
     assert_eq!((&status["phase"], &status["reason"]), (&json!("Failed"), &json!("OutOfcpu")));
+    assert_eq!((&status["containerStatuses"], &status["hostIP"]), (&Value::Null, &Value::Null));
+    // Nor after a restart of the node's agent.
+    (refused.pod["status"], refused.failure, refused.terminal) = (status.clone(), None, true);
+    assert_eq!(refused.status(), status);
+    // Of one that was on its way, the containers are told to be lost.
+    let waiting = json!({"waiting": {"reason": "ContainerCreating"}});
+    refused.pod["status"] = json!({"containerStatuses": [
+        {"name": "a", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": waiting},
+    ]});
+    refused.failure = Some(("Evicted", "The node was low on resource: memory. "));
+    let status = refused.status();
+    assert_eq!(status["reason"], "Evicted");
+    assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["reason"], "ContainerStatusUnknown");
     let done = case(one, vec![run("a", RunState::Exited, 0, 0)]).status();
     assert_eq!(condition(&done, "Ready")["reason"], "PodCompleted");
     assert_eq!(done["containerStatuses"][0]["state"]["terminated"]["reason"], "Completed");

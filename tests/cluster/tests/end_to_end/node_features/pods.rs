@@ -29,6 +29,8 @@ pub fn sysctls(kubectl: &Kubectl<'_>) {
     assert_eq!(refused["status"]["reason"], "SysctlForbidden");
     let message = "Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted";
     assert_eq!(refused["status"]["message"], message);
+    let row = kubectl.ok("get pod sysctls-unsafe --no-headers");
+    assert_eq!(row.split_whitespace().nth(2), Some("SysctlForbidden"), "{row}");
     let named = |name: &str| json!({"name": name, "value": "1"});
     let sysctls = ["foo-", "kernel.shmmax", "safe-and-unsafe", "bar.."].map(named);
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "malformed"}, "spec": {
