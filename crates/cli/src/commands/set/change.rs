@@ -81,6 +81,7 @@ pub async fn change(
     for (target, old) in fetched(session, args, targets(session, args, words).await?).await? {
         let mut new = old.clone();
         change(&mut new)?;
+        change_cause::note(&session.path, args, &mut new);
         if new == old {
             // Nothing to send; kubectl says nothing either unless asked for the object.
             if teller.format != crate::print::Format::Default {
@@ -88,7 +89,6 @@ pub async fn change(
             }
             continue;
         }
-        change_cause::note(&session.path, args, &mut new);
         if write.dry_run != DryRun::Client {
             let (media_type, patch) = two_way(&old, &new)?;
             new = write.patch(session, target.path(None), media_type, patch.to_string()).await?;
