@@ -49,7 +49,7 @@ impl Sizes {
             watches: &[(100, 500), (1_000, 100)],
             nodes: 1_000,
             scheduled: 5_000,
-            affine: 1_000,
+            affine: 5_000,
         }
     }
 }
