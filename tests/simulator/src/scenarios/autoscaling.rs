@@ -207,15 +207,19 @@ fn load(player: &Player) {
 }
 
 /// What the load asks for where there are so many.
-fn wanted(autoscaler: &Value, load: i64, replicas: i64) -> i64 {
+fn asked(load: i64, replicas: i64) -> i64 {
     let used = share(load, usize::try_from(replicas).unwrap_or(0));
     // Within a tenth of the target nothing is to change.
-    let wanted = match (used - TARGET).abs() * 10 <= TARGET {
+    match (used - TARGET).abs() * 10 <= TARGET {
         true => replicas,
         false => (used * replicas + TARGET - 1) / TARGET,
-    };
+    }
+}
+
+/// The same within bounds.
+fn wanted(autoscaler: &Value, load: i64, replicas: i64) -> i64 {
     let bound = |field: &str| autoscaler["spec"][field].as_i64().unwrap_or(1);
-    wanted.max(bound("minReplicas")).min(bound("maxReplicas"))
+    asked(load, replicas).max(bound("minReplicas")).min(bound("maxReplicas"))
 }
 
 fn text(value: &Value) -> &str {
@@ -228,8 +232,9 @@ struct Set {
     at: Instant,
     from: i64,
     to: i64,
-    /// Not because of a load, but of bounds that were moved.
-    is_forced: bool,
+    /// The load of that moment asked for it: not bounds that were moved, nor a load of some minutes
+    /// before, which makes for growth as soon as nothing is in its way any more.
+    is_asked: bool,
 }
 
 /// What is judged at each write.
@@ -292,7 +297,8 @@ impl Rules {
         let is_forced = from < mins.max()? || from > maxs.min()?;
         let wrong =
             if is_forced { None } else { self.too_fast(now, from, to).or_else(|| self.too_soon(now, from, to)) };
-        self.sets.push(Set { at: now, from, to, is_forced });
+        let is_asked = !is_forced && (to < from || to <= asked(self.meter.load(), from));
+        self.sets.push(Set { at: now, from, to, is_asked });
         wrong
     }
 
@@ -332,7 +338,7 @@ impl Rules {
         if !self.knows(now, window + SLACK) {
             return None;
         }
-        let lately = |set: &&Set| !set.is_forced && now - set.at + SLACK < window;
+        let lately = |set: &&Set| set.is_asked && now - set.at + SLACK < window;
         let contradicts = |set: &&Set| match to > from {
             true => set.to < set.from && set.to < to,
             false => set.to > set.from && set.to > to,
