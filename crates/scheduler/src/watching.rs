@@ -102,9 +102,9 @@ impl Scheduler {
     fn pod_changed(&self, change: &Change<PodView>) {
         let takes_room = |pod: &&PodItem| !pod.view.node_name.is_empty() && !pod.view.is_over;
         let (before, after) = (change.old.as_ref().filter(takes_room), change.new.as_ref().filter(takes_room));
-        {
+        let freed = {
             let mut state = self.state();
-            state.snapshot.observe_pod(change);
+            let freed = state.snapshot.observe_pod(change);
             let nominated = |pod: Option<&PodItem>| pod.map_or(String::new(), |pod| pod.view.nominated_node.clone());
             let is_open = change.new.as_ref().filter(|pod| pod.view.node_name.is_empty() && !pod.view.is_over);
             match (is_open, change.latest()) {
@@ -114,8 +114,9 @@ impl Scheduler {
                 }
                 _ => {}
             }
-        }
-        if let Some(news) = News::of_pod(before, after) {
+            freed
+        };
+        if let Some(news) = News::of_pod(before.or(freed.as_ref()), after) {
             self.pass_on(&news);
         }
         let Some(latest) = change.latest() else { return };

@@ -181,19 +181,20 @@ impl Snapshot {
         }
     }
 
-    pub fn observe_pod(&mut self, change: &Change<PodView>) {
-        match &change.new {
+    /// Returns the pod whose room is free again. Nobody but this snapshot may have known that it had
+    /// any: it may have been on its way to its node still.
+    pub fn observe_pod(&mut self, change: &Change<PodView>) -> Option<PodItem> {
+        let gone = match &change.new {
             Some(item) if !item.view.node_name.is_empty() && !item.view.is_over => {
                 self.place(item.clone(), &item.view.node_name.clone());
+                return None;
             }
-            Some(item) if item.view.is_over => drop(self.forget(&item.key, None)),
+            Some(item) if item.view.is_over => self.forget(&item.key, None),
             // Still unassigned: what was assumed of it stands until the binding is known.
-            Some(_) => {}
-            None => {
-                let gone = change.old.as_ref();
-                gone.map(|item| self.forget(&item.key, Some(&item.meta.uid)));
-            }
-        }
+            Some(_) => return None,
+            None => change.old.as_ref().and_then(|item| self.forget(&item.key, Some(&item.meta.uid))),
+        };
+        gone.map(|(pod, _)| pod)
     }
 
     /// Counts a pod to a node, from now on.
