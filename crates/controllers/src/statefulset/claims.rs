@@ -17,6 +17,13 @@ fn name(set: &Set, template: &Value, ordinal: i64) -> String {
     format!("{}-{}", template_name(template), member::name(set, ordinal))
 }
 
+/// Whether a claim is named as one of a set's, by whichever of its templates.
+pub(super) fn may_be_of(claim: &str, set: &str) -> bool {
+    let Some((stem, ordinal)) = claim.rsplit_once('-') else { return false };
+    let is_number = !ordinal.is_empty() && ordinal.bytes().all(|digit| digit.is_ascii_digit());
+    is_number && stem.strip_suffix(set).is_some_and(|template| template.ends_with('-'))
+}
+
 pub(super) fn names(set: &Set, ordinal: i64) -> Vec<String> {
     set.spec.volume_claim_templates.iter().map(|template| name(set, template, ordinal)).collect()
 }

@@ -142,6 +142,8 @@ fn build(rig: &Rig) -> Box<dyn Room> {
     rig.on(&pods, move |change, queue| owned_changed(&all, change, queue));
     let all = sets.clone();
     rig.on(&revisions, move |change, queue| owned_changed(&all, change, queue));
+    let all = sets.clone();
+    rig.on(&claims, move |change, queue| claim_changed(&all, change, queue));
     Box::new(Sets { sets, pods, revisions, claims })
 }
 
@@ -149,6 +151,17 @@ fn build(rig: &Rig) -> Box<dyn Room> {
 fn owned_changed<P>(sets: &Cache<SelectorView>, change: &Change<P>, queue: &WorkQueue<Key>) {
     ownership::wake_controller(is_stateful_set, change, queue);
     ownership::wake_matching(sets, |view| &view.selector, change, queue);
+}
+
+/// Wakes the sets whose pod a claim that is gone may have been for: one that waits needs it made again.
+fn claim_changed(sets: &Cache<SelectorView>, change: &Change<()>, queue: &WorkQueue<Key>) {
+    let (None, Some(gone)) = (&change.new, &change.old) else { return };
+    let meta = &gone.meta;
+    for set in sets.list_in(&meta.namespace) {
+        if claims::may_be_of(&meta.name, set.key.name()) {
+            queue.add(set.key.clone());
+        }
+    }
 }
 
 fn is_stateful_set(owner: &OwnerReference) -> bool {

@@ -267,3 +267,19 @@ async fn a_claim_that_goes_holds_up_its_pod() {
     assert_eq!(stage.member_names(), ["db-0"]);
     assert_eq!(stage.api.all(&CLAIMS).len(), 1);
 }
+
+#[test]
+fn claims_are_known_by_their_names() {
+    for (claim, set, is) in [
+        ("disk-data-2", "data", true),
+        ("big-disk-data-12", "data", true),
+        ("disk-old-data-2", "data", true),
+        ("disk-data-x", "data", false),
+        ("disk-data-", "data", false),
+        ("disk-mydata-2", "data", false),
+        ("data-2", "data", false),
+        ("data", "data", false),
+    ] {
+        assert_eq!(super::claims::may_be_of(claim, set), is, "{claim} {set}");
+    }
+}

@@ -163,8 +163,18 @@ impl Scenario for Storage {
                 return Ok(Some(format!("disk-data-{number} is not bound: {}, {}", claim["status"], volume["spec"])));
             }
         }
+        // A claim may have been deleted, with the set it had been made for, just as a new pod took it: then
+        // it goes when that pod goes.
+        let is_used = |object: &Value| {
+            let name = &object["metadata"]["name"];
+            let mounts = |pod: &Arc<Value>| {
+                let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+                volumes.into_iter().any(|volume| volume["persistentVolumeClaim"]["claimName"] == *name)
+            };
+            object["kind"] == "PersistentVolumeClaim" && pods.iter().any(mounts)
+        };
         for prefix in [CLAIMS, VOLUMES] {
-            if let Some(object) = ledger.values(prefix).iter().find(|object| is_going(object)) {
+            if let Some(object) = ledger.values(prefix).iter().find(|object| is_going(object) && !is_used(object)) {
                 return Ok(Some(format!("{} is being deleted and never goes", object["metadata"]["name"])));
             }
         }
