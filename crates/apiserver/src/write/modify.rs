@@ -41,8 +41,8 @@ impl Part {
         }
     }
 
-    /// What was there counts with today's defaults, as upstream's decoding gives it: nobody changed
-    /// what a newer one fills in.
+    /// It may change what has defaults. What was there then counts with today's, as upstream's decoding
+    /// gives it: nobody changed what a newer one fills in.
     fn is_of_spec(self) -> bool {
         !matches!(self, Part::Status | Part::Sub("binding"))
     }
