@@ -247,9 +247,13 @@ impl State {
     fn delete(&mut self, place: &(GroupVersionResource, String, String), body: &[u8]) -> Result<Response, Error> {
         let options: DeleteOptions = serde_json::from_slice(body).unwrap_or_default();
         let mut held = self.find(place)?.clone();
-        let uid = options.preconditions.and_then(|wanted| wanted.uid);
-        if uid.is_some_and(|uid| held["metadata"]["uid"] != uid) {
-            return Err(Status::conflict(&place.0.group_resource(), &place.2, "the UID in the precondition").into());
+        let wanted = options.preconditions.unwrap_or_default();
+        let conditions = [("uid", "UID", wanted.uid), ("resourceVersion", "ResourceVersion", wanted.resource_version)];
+        for (field, name, wanted) in conditions {
+            if wanted.is_some_and(|wanted| held["metadata"][field] != wanted) {
+                let message = format!("the {name} in the precondition");
+                return Err(Status::conflict(&place.0.group_resource(), &place.2, &message).into());
+            }
         }
         let finalizer = match options.propagation_policy.as_deref() {
             Some("Foreground") => Some("foregroundDeletion"),

@@ -219,6 +219,12 @@ impl Delete {
         self.policy = Some(policy);
         self
     }
+
+    /// Only as long as nobody wrote it after this version.
+    pub fn at(mut self, version: &str) -> Self {
+        self.version = Some(version.to_owned());
+        self
+    }
 }
 
 impl From<Event> for Happening {

@@ -129,8 +129,7 @@ fn step(secret: &Item<SecretView>, now: Timestamp) -> Option<Action> {
         }
         Some(since) if since >= day(limit) => None,
         Some(_) => {
-            let mut delete = Delete::new(&resource::SECRETS, &secret.key, &meta.uid);
-            delete.version = Some(meta.resource_version.clone());
+            let delete = Delete::new(&resource::SECRETS, &secret.key, &meta.uid).at(&meta.resource_version);
             Some(Action::Delete(vec![delete]))
         }
     }

@@ -154,6 +154,8 @@ impl Executor {
         if let Some(announce) = &delete.announce {
             let (about, name) = (announce.about.clone(), delete.key.name());
             match &answer {
+                // Nobody was refused: it is to be looked at again.
+                Err(error) if error.is(Reason::Conflict) => {}
                 Ok(()) => self.recorder.normal(about, "SuccessfulDelete", announce.deleted(name)),
                 Err(error) => self.recorder.warning(about, "FailedDelete", announce.not_deleted(name, error)),
             }

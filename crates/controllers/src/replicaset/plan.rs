@@ -8,6 +8,7 @@ use crate::template;
 use crate::views::PodView;
 use base::Timestamp;
 use client::Item;
+use meta::Reason;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let (owner, set) = (observed.owner.clone(), observed.set.clone());
     let growing = active.len() < wanted;
     let status = move |failure: Option<&client::Error>| {
+        // Who chose by what has changed meanwhile looks again.
+        let failure = failure.filter(|error| !error.is(Reason::Conflict));
         let failure = failure.map(|error| (if growing { "FailedCreate" } else { "FailedDelete" }, error.to_string()));
         let new = status::next(&set, &facts, failure, now)?;
         Some(Action::status(&owner.resource, &owner.key, new))
@@ -45,7 +48,10 @@ fn scale(observed: &Observed, active: &[Arc<Item<PodView>>], wanted: usize, now:
     }
     let surplus = (active.len() - wanted).min(BURST);
     let doomed = rank::first_to_go(active, surplus, &observed.neighbours, now);
-    let delete = |pod: &Arc<Item<PodView>>| Delete::new(&resource::PODS, &pod.key, &pod.meta.uid).announce(&about);
+    // One that was not ready when it was chosen may be by now, and the others not.
+    let delete = |pod: &Arc<Item<PodView>>| {
+        Delete::new(&resource::PODS, &pod.key, &pod.meta.uid).at(&pod.meta.resource_version).announce(&about)
+    };
     (surplus > 0).then(|| Action::Delete(doomed.iter().map(delete).collect()))
 }
 

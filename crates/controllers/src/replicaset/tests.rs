@@ -139,6 +139,29 @@ async fn nothing_is_made_twice_while_the_watch_is_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_became_ready_unseen_does_not_go_for_one_that_no_longer_is() {
+    let (mut sinking, mut rising) = (pod("sinking", Some("web")), pod("rising", Some("web")));
+    ready(&mut sinking, "2026-01-01T00:00:00Z");
+    let objects = [(&SETS, set("web", 2)), (&PODS, sinking.clone()), (&PODS, rising.clone())];
+    let stage = Stage::new(&REPLICA_SET, &objects).await;
+    stage.api.hold(&PODS, true);
+    ready(&mut rising, "2026-01-01T00:01:00Z");
+    sinking["status"] = json!({"phase": "Running"});
+    stage.api.put(&PODS, rising);
+    stage.api.put(&PODS, sinking);
+    stage.edit(&SETS, "ns", "web", |set| set["spec"]["replicas"] = json!(1));
+    stage.settle(5).await;
+    assert!(stage.writes().contains(&"delete pods ns/rising".to_owned()), "it was chosen by what was seen");
+    assert_eq!(stage.api.all(&PODS).len(), 2);
+    let told = stage.api.get(&SETS, "ns", "web").unwrap()["status"]["conditions"].to_string();
+    assert!(!told.contains("ReplicaFailure") && stage.events().is_empty(), "{told} {:?}", stage.events());
+    stage.api.hold(&PODS, false);
+    stage.api.drop_watches(true);
+    stage.settle(60).await;
+    assert_eq!(stage.api.all(&PODS)[0]["metadata"]["name"], "rising");
+}
+
+#[tokio::test(start_paused = true)]
 async fn orphans_are_adopted_and_strays_released() {
     let mut stray = pod("stray", Some("web"));
     stray["metadata"]["labels"] = json!({"app": "other"});

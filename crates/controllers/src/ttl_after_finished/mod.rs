@@ -51,9 +51,9 @@ impl Room for Jobs {
         if due > now {
             return Ok(Plan::nothing().again(Duration::try_from(due.duration_since(now)).ok()));
         }
-        let mut delete = Delete::new(&resource::JOBS, key, &job.meta.uid).policy("Foreground");
         // Somebody may have given it more time just now.
-        delete.version = Some(job.meta.resource_version.clone());
+        let delete =
+            Delete::new(&resource::JOBS, key, &job.meta.uid).policy("Foreground").at(&job.meta.resource_version);
         Ok(Plan::of(vec![Action::Delete(vec![delete])]))
     }
 }

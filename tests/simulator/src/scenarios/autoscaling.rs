@@ -280,7 +280,9 @@ impl Rules {
         if self.off != off {
             let back = u64::try_from(self.off - off).unwrap_or(0);
             self.off = off;
-            self.meter.forget(now + Duration::from_millis(back));
+            // It may have been set back before, and that time not be made up for yet.
+            let unsure = self.meter.forgotten().map_or(now, |until| until.max(now));
+            self.meter.forget(unsure + Duration::from_millis(back));
         }
     }
 

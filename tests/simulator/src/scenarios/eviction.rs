@@ -48,6 +48,8 @@ impl Scenario for Eviction {
     const FAULTS: &'static [(u64, Fault)] = FAULTS_OF_SERVERS;
     const ROUNDS: Range<u64> = 15..30;
     const PAUSE: Range<u64> = 100..15_000;
+    /// A clock that was set back lets a mark of an eviction stay so much longer.
+    const CONVERGES_WITHIN: Duration = Duration::from_secs(7200);
 
     async fn start(player: &Player) -> Result<Self, String> {
         let mode = player.rng.u64(0..3);
@@ -104,6 +106,10 @@ impl Scenario for Eviction {
         let healthy = live.iter().filter(|pod| is_healthy(pod)).count();
         if healthy != live.len() || i64::try_from(healthy) != Ok(REPLICAS) {
             return Ok(Some(format!("{healthy} of {} pods are healthy", live.len())));
+        }
+        let is_marked = |pod: &&&Arc<Value>| conditions::is_true(&pod["status"]["conditions"], "DisruptionTarget");
+        if let Some(pod) = live.iter().find(is_marked) {
+            return Ok(Some(format!("{} is marked as one to be evicted, and was not", pod["metadata"]["name"])));
         }
         let budget = ledger.value(THE_BUDGET).unwrap_or_default();
         let status = &budget["status"];
