@@ -12,8 +12,12 @@ use client::Key;
 use client::events::ObjectRef;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const SCHEDULED_AT: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
+/// The clock may be set, and a machine that slept wakes up later than its timers think: no CronJob is late
+/// for longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 struct Work {
     observed: Observed,
@@ -246,6 +250,6 @@ impl Work {
         let patch = self.draft.patch(&self.observed.owner, &self.observed.cron_job);
         self.actions.extend(patch);
         let again = timetable.and_then(|timetable| timetable.wait(&self.observed.cron_job, self.now));
-        Plan::of(self.actions).again(again)
+        Plan::of(self.actions).again(again.map(|wait| wait.min(LONGEST_WAIT)))
     }
 }

@@ -115,6 +115,14 @@ async fn a_job_each_minute_and_old_ones_cleared_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_forward_is_noticed() {
+    let stage = stage(&json!({"schedule": "0 3 * * *"})).await;
+    stage.env.clock.jump(jiff::SignedDuration::from_hours(3));
+    stage.settle(65).await;
+    assert_eq!(names(&stage), [format!("tick-{}", MINUTE + 180)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn jobs_that_still_run_are_joined_awaited_or_replaced() {
     for (policy, running) in [("Allow", vec![1, 2, 3]), ("Forbid", vec![1]), ("Replace", vec![3])] {
         let stage = stage(&json!({"concurrencyPolicy": policy})).await;

@@ -278,7 +278,8 @@ impl Snapshot {
             pods.remove(&pod.key);
             !pods.is_empty()
         });
-        if !node.is_empty() {
+        // Who is on its way to a node waits for none, though what it was told before may arrive only now.
+        if !node.is_empty() && self.standing(&pod.key).is_none() {
             self.nominated.entry(node.to_owned()).or_default().insert(pod.key.clone(), pod.clone());
         }
     }

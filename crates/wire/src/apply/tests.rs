@@ -350,6 +350,31 @@ fn keys_take_their_defaults_and_order_is_kept() {
 }
 
 #[test]
+fn only_the_very_same_once_more_changes_nothing() {
+    let pods = |names: &[&str]| {
+        let list: Vec<Value> = names.iter().map(|name| json!({"name": name, "image": "i", "ports": []})).collect();
+        json!({"containers": list, "selector": {"x": "1"}})
+    };
+    let mut without = pods(&["a", "b"]);
+    without.as_object_mut().unwrap().remove("selector");
+    let live = applied(None, pods(&["a", "b"]), &at(100, "x"), false).unwrap();
+    let rows = [
+        ("the same", pods(&["a", "b"]), "x", true),
+        ("in another order", pods(&["b", "a"]), "x", false),
+        ("less", pods(&["a"]), "x", false),
+        ("without a value that stands there", without, "x", false),
+        ("by somebody else", pods(&["a", "b"]), "y", false),
+    ];
+    for (what, spec, who, is_same) in rows {
+        let again = applied(Some(&live), spec, &at(200, who), false).unwrap();
+        assert_eq!(again == live, is_same, "{what}: {again}");
+    }
+    let other = at(200, "x");
+    let later = Writer { api_version: "apps/v2", ..other };
+    assert_ne!(applied(Some(&live), pods(&["a", "b"]), &later, false).unwrap(), live, "through another version");
+}
+
+#[test]
 fn sets_and_atomic_values() {
     let apply_meta = |live: Option<&Value>, finalizers: Value, selector: Value, who: &'static str| {
         let mut object = deployment(json!({"selector": selector}));

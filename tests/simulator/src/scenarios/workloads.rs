@@ -215,8 +215,12 @@ fn in_order() -> impl FnMut(&Change<'_>) -> Option<String> {
 /// A Job that is over is kept for as long as it says.
 fn kept(clock: Clock) -> impl FnMut(&Change<'_>) -> Option<String> {
     let mut latest = clock.now();
+    let mut seen = (clock.instant(), latest);
     move |change| {
-        latest = latest.max(clock.now());
+        // It may have been set back since the last change, and have gone on until then.
+        let passed = SignedDuration::try_from(change.now - seen.0).unwrap_or_default();
+        latest = latest.max(clock.now()).max(seen.1.checked_add(passed).unwrap_or(latest));
+        seen = (change.now, clock.now());
         let job = change.before.filter(|_| change.key == BRIEF && change.after.is_none_or(is_going))?;
         let over = time::parse(text(&job["status"]["completionTime"])).ok();
         let until = over.and_then(|over| over.checked_add(SignedDuration::from_secs(KEPT)).ok());

@@ -93,6 +93,16 @@ async fn room_that_is_being_made_is_kept() {
 }
 
 #[tokio::test]
+async fn a_nomination_told_of_late_moves_no_pod() {
+    let mut cluster = Fixture::new(&[node("n1", json!({})), node("n2", json!({}))]).await;
+    let bound = pod(&sized("bound", "4", 10));
+    cluster.snapshot.assume(bound.clone(), "n1");
+    cluster.snapshot.nominate(&bound, "n2");
+    let late = sized("late", "4", 1);
+    assert_eq!((cluster.verdict(&late), cluster.verdict(&late)), ("n2".to_owned(), "n2".to_owned()));
+}
+
+#[tokio::test]
 async fn anti_affinity_is_overcome_by_evicting() {
     let term = json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "x"}}});
     let mut standing = on("n1", sized("standing", "1", 1));
