@@ -4,6 +4,7 @@ use crate::paths::text;
 use meta::{GroupVersionKind, GroupVersionResource, Status, User};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -26,7 +27,7 @@ pub struct Attributes<'a> {
     /// Empty on a create that asks for a generated name.
     pub name: &'a str,
     /// Null on delete; the options object (`PodExecOptions`…) on connect.
-    pub object: &'a mut Value,
+    pub object: Subject<'a>,
     /// Of update and delete.
     pub old_object: Option<&'a Value>,
     pub user: &'a User,
@@ -35,6 +36,42 @@ pub struct Attributes<'a> {
     pub options: &'a Value,
     /// For the audit log; filled by the chain.
     pub audit: BTreeMap<String, String>,
+}
+
+/// The object that is to be written.
+pub enum Subject<'a> {
+    Own(&'a mut Value),
+    /// What is there already, copied as soon as a plugin changes it.
+    Copied {
+        of: &'a Value,
+        made: &'a mut Option<Value>,
+    },
+}
+
+impl Deref for Subject<'_> {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        match self {
+            Subject::Own(value) => value,
+            Subject::Copied { of, made } => made.as_ref().unwrap_or(of),
+        }
+    }
+}
+
+impl DerefMut for Subject<'_> {
+    fn deref_mut(&mut self) -> &mut Value {
+        match self {
+            Subject::Own(value) => value,
+            Subject::Copied { of, made } => made.get_or_insert_with(|| of.clone()),
+        }
+    }
+}
+
+impl<'a> From<&'a mut Value> for Subject<'a> {
+    fn from(value: &'a mut Value) -> Self {
+        Subject::Own(value)
+    }
 }
 
 /// What plugins say besides yes and no.
@@ -76,13 +113,13 @@ impl Attributes<'_> {
 
     /// The name in the object itself, which a create without a name in its path has only there.
     pub fn object_name(&self) -> &str {
-        if self.name.is_empty() { text(self.object, &["metadata", "name"]) } else { self.name }
+        if self.name.is_empty() { text(&self.object, &["metadata", "name"]) } else { self.name }
     }
 
     /// Upstream's refusal: `pods "web" is forbidden: why`. An object that only asks for a generated
     /// name is called `Unknown`, with the prefix it asked for where it has one.
     pub fn forbid(&self, why: &str) -> Status {
-        let generate = text(self.object, &["metadata", "generateName"]);
+        let generate = text(&self.object, &["metadata", "generateName"]);
         let name = match (self.object_name(), generate) {
             ("", "") => "Unknown",
             ("", prefix) => prefix,

@@ -29,8 +29,8 @@ impl Plugin for CertificateSigning {
             conditions.iter().any(|condition| condition["type"] == "Failed")
         };
         let certificate = &["status", "certificate"];
-        let unsigned = text(old, certificate) == text(request.object, certificate);
-        if unsigned && failed(old) == failed(request.object) {
+        let unsigned = text(old, certificate) == text(&request.object, certificate);
+        if unsigned && failed(old) == failed(&request.object) {
             return Ok(());
         }
         let signer = text(old, &["spec", "signerName"]);

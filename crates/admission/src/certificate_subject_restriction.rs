@@ -31,10 +31,10 @@ impl Plugin for CertificateSubjectRestriction {
 
     fn validate(&self, request: &Attributes<'_>, _: &dyn Lookup, _: &mut Notes) -> Result<(), Status> {
         let concerned = request.is(GROUP, "certificatesigningrequests");
-        if !concerned || text(request.object, &["spec", "signerName"]) != SIGNER {
+        if !concerned || text(&request.object, &["spec", "signerName"]) != SIGNER {
             return Ok(());
         }
-        let subject = subject(request.object).map_err(|why| request.forbid(&format!("failed to parse CSR: {why}")))?;
+        let subject = subject(&request.object).map_err(|why| request.forbid(&format!("failed to parse CSR: {why}")))?;
         if subject.organizations.iter().any(|group| group == MASTERS) {
             return Err(request.forbid(&format!("use of {SIGNER} signer with {MASTERS} group is not allowed")));
         }

@@ -28,7 +28,7 @@ impl Plugin for ClusterTrustBundleAttest {
         if request.old_object.is_some_and(|old| old["spec"] == request.object["spec"]) {
             return Ok(());
         }
-        let signer = text(request.object, &["spec", "signerName"]);
+        let signer = text(&request.object, &["spec", "signerName"]);
         if signer.is_empty() || may_act_for(lookup, request.user, "attest", signer) {
             return Ok(());
         }

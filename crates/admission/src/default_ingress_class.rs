@@ -25,14 +25,14 @@ impl Plugin for DefaultIngressClass {
 
     fn admit(&self, request: &mut Attributes<'_>, lookup: &dyn Lookup, _: &mut Notes) -> Result<(), Status> {
         let ingress = request.is(GROUP, "ingresses") || request.is("extensions", "ingresses");
-        let chosen = at(request.object, &["spec", "ingressClassName"]).is_some()
-            || annotation(request.object, "kubernetes.io/ingress.class").is_some();
+        let chosen = at(&request.object, &["spec", "ingressClassName"]).is_some()
+            || annotation(&request.object, "kubernetes.io/ingress.class").is_some();
         if !ingress || chosen || !request.object["spec"].is_object() {
             return Ok(());
         }
         let classes = lookup.list(GROUP, "ingressclasses", "");
         if let Some(class) = newest(classes, &["ingressclass.kubernetes.io/is-default-class"])
-            && let Some(place) = slot(request.object, &["spec", "ingressClassName"])
+            && let Some(place) = slot(&mut request.object, &["spec", "ingressClassName"])
         {
             *place = json!(text(&class, &["metadata", "name"]));
         }

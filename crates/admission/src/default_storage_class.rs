@@ -29,14 +29,14 @@ impl Plugin for DefaultStorageClass {
     fn admit(&self, request: &mut Attributes<'_>, lookup: &dyn Lookup, _: &mut Notes) -> Result<(), Status> {
         // An empty name is a choice too: no class.
         let chosen = request.is("", "persistentvolumeclaims")
-            && (at(request.object, &["spec", "storageClassName"]).is_some()
-                || annotation(request.object, CLASS_ANNOTATION).is_some());
+            && (at(&request.object, &["spec", "storageClassName"]).is_some()
+                || annotation(&request.object, CLASS_ANNOTATION).is_some());
         if chosen || !request.is("", "persistentvolumeclaims") || !request.object["spec"].is_object() {
             return Ok(());
         }
         let classes = lookup.list("storage.k8s.io", "storageclasses", "");
         if let Some(class) = newest(classes, &IS_DEFAULT)
-            && let Some(place) = slot(request.object, &["spec", "storageClassName"])
+            && let Some(place) = slot(&mut request.object, &["spec", "storageClassName"])
         {
             *place = json!(text(&class, &["metadata", "name"]));
         }

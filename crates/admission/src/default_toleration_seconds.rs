@@ -28,12 +28,12 @@ impl Plugin for DefaultTolerationSeconds {
             return Ok(());
         }
         let has = |tolerations: &[Value], key: &str| tolerations.iter().any(|toleration| tolerates(toleration, key));
-        let present = crate::paths::items(request.object, &["spec", "tolerations"]);
+        let present = crate::paths::items(&request.object, &["spec", "tolerations"]);
         let missing: Vec<&str> = TAINTS.into_iter().filter(|key| !has(present, key)).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        if let Some(tolerations) = items_mut(request.object, &["spec", "tolerations"]) {
+        if let Some(tolerations) = items_mut(&mut request.object, &["spec", "tolerations"]) {
             tolerations.extend(missing.into_iter().map(
                 |key| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}),
             ));

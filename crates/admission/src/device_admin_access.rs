@@ -45,11 +45,11 @@ impl Plugin for DeviceAdminAccess {
     fn validate(&self, request: &Attributes<'_>, lookup: &dyn Lookup, _: &mut Notes) -> Result<(), Status> {
         let is_new = request.operation == Operation::Create;
         let (kind, path) = if is_new && request.is(GROUP, "resourceclaims") {
-            ("ResourceClaim", asked(request.object, "/spec/devices/requests"))
+            ("ResourceClaim", asked(&request.object, "/spec/devices/requests"))
         } else if is_new && request.is(GROUP, "resourceclaimtemplates") {
-            ("ResourceClaimTemplate", asked(request.object, "/spec/spec/devices/requests"))
+            ("ResourceClaimTemplate", asked(&request.object, "/spec/spec/devices/requests"))
         } else if request.is(GROUP, "resourceclaims/status") && request.old_object.and_then(given).is_none() {
-            ("ResourceClaim", given(request.object))
+            ("ResourceClaim", given(&request.object))
         } else {
             return Ok(());
         };

@@ -36,7 +36,7 @@ mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 pub mod webhook;
 
-pub use attributes::{Attributes, Notes, Operation};
+pub use attributes::{Attributes, Notes, Operation, Subject};
 pub use chain::{Chain, Plugin};
 pub use lookup::Lookup;
 

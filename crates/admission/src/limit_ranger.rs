@@ -33,11 +33,11 @@ impl Plugin for LimitRanger {
         let mut set = Vec::new();
         for range in ranges(request, lookup) {
             for limit in items(&range, &["spec", "limits"]).iter().filter(|limit| limit["type"] == "Container") {
-                fill(request.object, limit, &mut set);
+                fill(&mut request.object, limit, &mut set);
             }
         }
         if !set.is_empty()
-            && let Some(note) = slot(request.object, &["metadata", "annotations", ANNOTATION])
+            && let Some(note) = slot(&mut request.object, &["metadata", "annotations", ANNOTATION])
         {
             *note = json!(format!("LimitRanger plugin set: {}", set.join("; ")));
         }
@@ -60,9 +60,9 @@ impl Plugin for LimitRanger {
             let mut problems: Vec<String> = Vec::new();
             for limit in items(&range, &["spec", "limits"]) {
                 if pod {
-                    check_pod(request.object, limit, &mut problems);
+                    check_pod(&request.object, limit, &mut problems);
                 } else {
-                    check_claim(request.object, limit, &mut problems);
+                    check_claim(&request.object, limit, &mut problems);
                 }
             }
             let mut seen = BTreeSet::new();

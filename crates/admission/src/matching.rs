@@ -117,7 +117,7 @@ impl Constraint {
         }
         let written = matches!(request.operation, Operation::Create | Operation::Update);
         if is_namespace && request.subresource.is_empty() && written {
-            return Ok(matches_labels(&self.namespaces, request.object));
+            return Ok(matches_labels(&self.namespaces, &request.object));
         }
         let found = lookup.get("", "namespaces", "", request.namespace);
         let missing = || {
@@ -131,7 +131,7 @@ impl Constraint {
     fn selects_object(&self, request: &Attributes<'_>) -> bool {
         let has_labels = |object: &Value| object.get("metadata").is_some_and(Value::is_object);
         self.objects.is_everything()
-            || (has_labels(request.object) && matches_labels(&self.objects, request.object))
+            || (has_labels(&request.object) && matches_labels(&self.objects, &request.object))
             || request.old_object.is_some_and(|old| has_labels(old) && matches_labels(&self.objects, old))
     }
 }

@@ -115,10 +115,10 @@ fn pod_status(node: &str, request: &Attributes<'_>) -> Verdict {
             format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself"),
         );
     }
-    if labels(old, "labels").ne(labels(request.object, "labels")) {
+    if labels(old, "labels").ne(labels(&request.object, "labels")) {
         return refuse(request, format!("node {node:?} cannot update labels through pod status"));
     }
-    if at(old, &["status", "resourceClaimStatuses"]) != at(request.object, &["status", "resourceClaimStatuses"]) {
+    if at(old, &["status", "resourceClaimStatuses"]) != at(&request.object, &["status", "resourceClaimStatuses"]) {
         return refuse(request, format!("node {node:?} cannot update resource claim statuses"));
     }
     Ok(())
@@ -282,7 +282,7 @@ fn claim(node: &str, request: &Attributes<'_>, _: &dyn Lookup) -> Verdict {
         }
         object
     };
-    if bare(old) == bare(request.object) {
+    if bare(old) == bare(&request.object) {
         return Ok(());
     }
     refuse(
@@ -339,7 +339,7 @@ fn audiences(request: &Attributes<'_>, pod: &Value, lookup: &dyn Lookup) -> Verd
             known.extend(wanted.iter().map(|token| text(token, &["audience"]).to_owned()));
         }
     }
-    let asked = items(request.object, &["spec", "audiences"]);
+    let asked = items(&request.object, &["spec", "audiences"]);
     match asked.iter().filter_map(Value::as_str).find(|audience| !known.contains(*audience)) {
         Some(audience) => refuse(request, format!("audience {audience:?} not found in pod spec volume")),
         None => Ok(()),
@@ -378,7 +378,7 @@ fn csi_node(node: &str, request: &Attributes<'_>, _: &dyn Lookup) -> Verdict {
 
 fn resource_slice(node: &str, request: &Attributes<'_>, _: &dyn Lookup) -> Verdict {
     match (request.operation, request.old_object) {
-        (Operation::Create, _) if text(request.object, &["spec", "nodeName"]) != node => {
+        (Operation::Create, _) if text(&request.object, &["spec", "nodeName"]) != node => {
             refuse(request, "can only create ResourceSlice with the same NodeName as the requesting node".to_owned())
         }
         (Operation::Update | Operation::Delete, Some(old)) if text(old, &["spec", "nodeName"]) != node => refuse(
@@ -391,11 +391,11 @@ fn resource_slice(node: &str, request: &Attributes<'_>, _: &dyn Lookup) -> Verdi
 
 /// A node asks for certificates in its own name only.
 fn signing_request(node: &str, request: &Attributes<'_>, _: &dyn Lookup) -> Verdict {
-    let signer = text(request.object, &["spec", "signerName"]);
+    let signer = text(&request.object, &["spec", "signerName"]);
     if request.operation != Operation::Create || !request.subresource.is_empty() || !CSR_SIGNERS.contains(&signer) {
         return Ok(());
     }
-    let subject = subject(request.object).map_err(|why| request.forbid(&format!("unable to parse csr: {why}")))?;
+    let subject = subject(&request.object).map_err(|why| request.forbid(&format!("unable to parse csr: {why}")))?;
     let own = format!("system:node:{node}");
     if subject.common_name == own {
         return Ok(());

@@ -27,7 +27,7 @@ impl Plugin for PersistentVolumeClaimResize {
         let (true, Some(old)) = (request.is("", "persistentvolumeclaims"), request.old_object) else {
             return Ok(());
         };
-        let (Some(before), Some(after)) = (size(old), size(request.object)) else { return Ok(()) };
+        let (Some(before), Some(after)) = (size(old), size(&request.object)) else { return Ok(()) };
         if after <= before {
             return Ok(());
         }

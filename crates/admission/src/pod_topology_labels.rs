@@ -25,9 +25,9 @@ impl Plugin for PodTopologyLabels {
     fn admit(&self, request: &mut Attributes<'_>, lookup: &dyn Lookup, _: &mut Notes) -> Result<(), Status> {
         // A Binding's labels become the pod's; a pod may also be born bound.
         let node = if request.is("", "pods/binding") || request.is("", "bindings") {
-            text(request.object, &["target", "name"])
+            text(&request.object, &["target", "name"])
         } else if request.is("", "pods") {
-            text(request.object, &["spec", "nodeName"])
+            text(&request.object, &["spec", "nodeName"])
         } else {
             return Ok(());
         };
@@ -37,7 +37,7 @@ impl Plugin for PodTopologyLabels {
             if value.is_empty() {
                 continue;
             }
-            if let Some(place) = slot(request.object, &["metadata", "labels", label]) {
+            if let Some(place) = slot(&mut request.object, &["metadata", "labels", label]) {
                 *place = json!(value);
             }
         }

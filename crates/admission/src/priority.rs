@@ -29,7 +29,7 @@ impl Plugin for Priority {
         if request.operation != Operation::Create || !request.is("", "pods") || !request.object["spec"].is_object() {
             return Ok(());
         }
-        let asked = text(request.object, &["spec", "priorityClassName"]);
+        let asked = text(&request.object, &["spec", "priorityClassName"]);
         let class = if asked.is_empty() {
             default_class(lookup)
         } else {
@@ -39,14 +39,14 @@ impl Plugin for Priority {
         let class = class.as_deref().unwrap_or(&Value::Null);
         let priority = class["value"].as_i64().unwrap_or(0);
         let policy = class["preemptionPolicy"].as_str().unwrap_or(PREEMPT);
-        let given = at(request.object, &["spec", "priority"]).and_then(Value::as_i64);
+        let given = at(&request.object, &["spec", "priority"]).and_then(Value::as_i64);
         if let Some(given) = given.filter(|given| *given != priority) {
             return Err(request.forbid(&format!(
                 "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller \
                  computed {priority} from the given PriorityClass name"
             )));
         }
-        let given = text(request.object, &["spec", "preemptionPolicy"]);
+        let given = text(&request.object, &["spec", "preemptionPolicy"]);
         if !given.is_empty() && given != policy {
             return Err(request.forbid(&format!(
                 "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission \
@@ -54,10 +54,10 @@ impl Plugin for Priority {
             )));
         }
         if let Some(name) = class["metadata"]["name"].as_str() {
-            put(request.object, "priorityClassName", json!(name));
+            put(&mut request.object, "priorityClassName", json!(name));
         }
-        put(request.object, "priority", json!(priority));
-        put(request.object, "preemptionPolicy", json!(policy));
+        put(&mut request.object, "priority", json!(priority));
+        put(&mut request.object, "preemptionPolicy", json!(policy));
         Ok(())
     }
 

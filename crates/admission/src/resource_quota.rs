@@ -139,7 +139,7 @@ mod tests {
             subresource: "",
             namespace: "shop",
             name: "web",
-            object: &mut object,
+            object: (&mut object).into(),
             old_object: old.as_ref(),
             user: &user,
             dry_run: false,

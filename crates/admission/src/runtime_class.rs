@@ -24,31 +24,31 @@ impl Plugin for RuntimeClass {
     fn admit(&self, request: &mut Attributes<'_>, lookup: &dyn Lookup, _: &mut Notes) -> Result<(), Status> {
         let Some(class) = class_of(request, lookup)? else { return Ok(()) };
         if let Some(overhead) = at(&class, &["overhead", "podFixed"]) {
-            let own = at(request.object, &["spec", "overhead"]).filter(|own| !is_empty(own));
+            let own = at(&request.object, &["spec", "overhead"]).filter(|own| !is_empty(own));
             if own.is_some_and(|own| !same_amounts(own, overhead)) {
                 return Err(
                     request.forbid("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
                 );
             }
-            if let Some(place) = slot(request.object, &["spec", "overhead"]) {
+            if let Some(place) = slot(&mut request.object, &["spec", "overhead"]) {
                 *place = overhead.clone();
             }
         }
         for (key, value) in class["scheduling"]["nodeSelector"].as_object().into_iter().flatten() {
-            let own = text(request.object, &["spec", "nodeSelector", key]).to_owned();
+            let own = text(&request.object, &["spec", "nodeSelector", key]).to_owned();
             let value = value.as_str().unwrap_or_default();
             if !own.is_empty() && own != value {
                 return Err(request.forbid(&format!(
                     "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = {own}"
                 )));
             }
-            if let Some(place) = slot(request.object, &["spec", "nodeSelector", key]) {
+            if let Some(place) = slot(&mut request.object, &["spec", "nodeSelector", key]) {
                 *place = json!(value);
             }
         }
         let wanted = items(&class, &["scheduling", "tolerations"]);
         if !wanted.is_empty()
-            && let Some(own) = items_mut(request.object, &["spec", "tolerations"])
+            && let Some(own) = items_mut(&mut request.object, &["spec", "tolerations"])
         {
             let missing: Vec<Value> = wanted.iter().filter(|one| !own.contains(one)).cloned().collect();
             own.extend(missing);
@@ -59,7 +59,7 @@ impl Plugin for RuntimeClass {
     fn validate(&self, request: &Attributes<'_>, lookup: &dyn Lookup, _: &mut Notes) -> Result<(), Status> {
         let class = class_of(request, lookup)?;
         let wanted = class.as_deref().and_then(|class| at(class, &["overhead", "podFixed"]));
-        let own = at(request.object, &["spec", "overhead"]).filter(|own| !is_empty(own) && request.is("", "pods"));
+        let own = at(&request.object, &["spec", "overhead"]).filter(|own| !is_empty(own) && request.is("", "pods"));
         match (wanted, own) {
             (None, Some(_)) => {
                 Err(request
@@ -75,7 +75,7 @@ impl Plugin for RuntimeClass {
 
 /// The class a new pod names; None where it names none.
 fn class_of(request: &Attributes<'_>, lookup: &dyn Lookup) -> Result<Option<Arc<Value>>, Status> {
-    let name = text(request.object, &["spec", "runtimeClassName"]);
+    let name = text(&request.object, &["spec", "runtimeClassName"]);
     if name.is_empty() || !request.is("", "pods") {
         return Ok(None);
     }

@@ -35,27 +35,27 @@ impl Plugin for ServiceAccount {
     fn admit(&self, request: &mut Attributes<'_>, lookup: &dyn Lookup, _: &mut Notes) -> Result<(), Status> {
         let creates_pod = request.operation == Operation::Create && request.is("", "pods");
         // The copy of a static pod must stay what the kubelet runs.
-        if !creates_pod || annotation(request.object, MIRROR).is_some() || !request.object["spec"].is_object() {
+        if !creates_pod || annotation(&request.object, MIRROR).is_some() || !request.object["spec"].is_object() {
             return Ok(());
         }
-        if text(request.object, &["spec", "serviceAccountName"]).is_empty() {
+        if text(&request.object, &["spec", "serviceAccountName"]).is_empty() {
             // Clients of long ago knew the field by another name; the API keeps the two equal.
-            let old_name = text(request.object, &["spec", "serviceAccount"]);
+            let old_name = text(&request.object, &["spec", "serviceAccount"]);
             let name = if old_name.is_empty() { DEFAULT_ACCOUNT } else { old_name }.to_owned();
             for field in ["serviceAccountName", "serviceAccount"] {
-                if let Some(place) = slot(request.object, &["spec", field]) {
+                if let Some(place) = slot(&mut request.object, &["spec", field]) {
                     *place = json!(name);
                 }
             }
         }
         let account = account_of(request, lookup)?;
-        if mounts_token(&account, request.object) {
-            mount_token(request.object, || format!("{VOLUME_PREFIX}{}", self.rng.name_suffix(5)));
+        if mounts_token(&account, &request.object) {
+            mount_token(&mut request.object, || format!("{VOLUME_PREFIX}{}", self.rng.name_suffix(5)));
         }
         let secrets = items(&account, &["imagePullSecrets"]);
-        if items(request.object, &["spec", "imagePullSecrets"]).is_empty()
+        if items(&request.object, &["spec", "imagePullSecrets"]).is_empty()
             && !secrets.is_empty()
-            && let Some(place) = slot(request.object, &["spec", "imagePullSecrets"])
+            && let Some(place) = slot(&mut request.object, &["spec", "imagePullSecrets"])
         {
             *place = Value::Array(secrets.to_vec());
         }
@@ -67,7 +67,7 @@ impl Plugin for ServiceAccount {
         if !(request.operation == Operation::Create && request.is("", "pods") || debugs) {
             return Ok(());
         }
-        if annotation(request.object, MIRROR).is_some() {
+        if annotation(&request.object, MIRROR).is_some() {
             return mirror(request);
         }
         let account = account_of(request, lookup)?;
@@ -79,7 +79,7 @@ impl Plugin for ServiceAccount {
 }
 
 fn account_of(request: &Attributes<'_>, lookup: &dyn Lookup) -> Result<Arc<Value>, Status> {
-    let (namespace, name) = (request.namespace, text(request.object, &["spec", "serviceAccountName"]));
+    let (namespace, name) = (request.namespace, text(&request.object, &["spec", "serviceAccountName"]));
     lookup.get("", "serviceaccounts", namespace, name).ok_or_else(|| {
         request.forbid(&format!(
             "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"

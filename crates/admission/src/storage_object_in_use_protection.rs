@@ -30,7 +30,7 @@ impl Plugin for StorageObjectInUseProtection {
     fn admit(&self, request: &mut Attributes<'_>, _: &dyn Lookup, _: &mut Notes) -> Result<(), Status> {
         let row = PROTECTED.iter().find(|(group, resource, _)| request.is(group, resource));
         let Some((_, _, finalizer)) = row else { return Ok(()) };
-        if let Some(finalizers) = items_mut(request.object, &["metadata", "finalizers"])
+        if let Some(finalizers) = items_mut(&mut request.object, &["metadata", "finalizers"])
             && !finalizers.iter().any(|own| own == finalizer)
         {
             finalizers.push(Value::String((*finalizer).to_owned()));

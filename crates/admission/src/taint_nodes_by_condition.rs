@@ -26,7 +26,7 @@ impl Plugin for TaintNodesByCondition {
         if !request.is("", "nodes") {
             return Ok(());
         }
-        if let Some(taints) = items_mut(request.object, &["spec", "taints"])
+        if let Some(taints) = items_mut(&mut request.object, &["spec", "taints"])
             && !taints.iter().any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule")
         {
             taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));

@@ -103,7 +103,7 @@ impl Write<'_> {
             subresource: parts.next().unwrap_or_default(),
             namespace: &namespace,
             name: &name,
-            object: &mut object,
+            object: (&mut object).into(),
             old_object: self.old.as_ref(),
             user: &self.user,
             dry_run: false,

@@ -53,6 +53,8 @@ enum Stage {
         /// It fails when its time comes.
         fails: bool,
     },
+    /// Its containers ended by themselves, which is to be told as this phase.
+    Ended(&'static str),
     Ending,
     Over,
 }
@@ -246,12 +248,9 @@ impl Kubelet {
                     Err(_) => again,
                 }
             }
-            Stage::Running { fails } if fails && self.net.chaos.is_on() => self.end(item, "Failed", again).await,
-            // The answer was lost, but it was told.
-            Stage::Running { .. } if item.view.phase == "Succeeded" => Life { stage: Stage::Over, due: None },
-            Stage::Running { .. } if item.view.is_task && item.view.is_ready => {
-                self.end(item, "Succeeded", again).await
-            }
+            Stage::Running { fails } if fails && self.net.chaos.is_on() => self.end(item, "Failed").await,
+            Stage::Running { .. } if item.view.is_task && item.view.is_ready => self.end(item, "Succeeded").await,
+            Stage::Ended(phase) => self.tell_end(item, phase).await,
             Stage::Running { .. } => {
                 let stage = Stage::Running { fails: false };
                 let told = item.view.is_ready || self.tell(item, "Running", !item.view.is_bad).await.is_ok();
@@ -266,15 +265,18 @@ impl Kubelet {
         }
     }
 
-    /// Its containers end by themselves.
-    async fn end(&self, item: &Item<Seen>, phase: &str, again: Life) -> Life {
-        match self.tell(item, phase, false).await {
-            Ok(()) => {
-                self.net.machines.end(&item.meta.uid);
-                Life { stage: Stage::Over, due: None }
-            }
-            Err(_) => again,
+    /// Its containers end by themselves, whether that can be told or not.
+    async fn end(&self, item: &Item<Seen>, phase: &'static str) -> Life {
+        self.net.machines.end(&item.meta.uid);
+        self.tell_end(item, phase).await
+    }
+
+    async fn tell_end(&self, item: &Item<Seen>, phase: &'static str) -> Life {
+        // It may have been told, and the answer been lost.
+        if item.view.phase == phase || self.tell(item, phase, false).await.is_ok() {
+            return Life { stage: Stage::Over, due: None };
         }
+        Life { stage: Stage::Ended(phase), due: self.soon(500..1500) }
     }
 
     async fn tell(&self, item: &Item<Seen>, phase: &str, ready: bool) -> Result<(), Error> {

@@ -48,7 +48,7 @@ impl<'r> Facts<'r> {
             return Err(Status::not_found(&what, namespace));
         }
         Ok(Facts {
-            object: told(request.object)?,
+            object: told(&request.object)?,
             old: told(request.old_object.unwrap_or(&NULL))?,
             request: review::facts(request, seen, shape),
             namespace: found,

@@ -50,14 +50,14 @@ impl Plugin for PodSecurity {
             return namespace(request, lookup, notes);
         }
         if request.is("", "pods") || request.is("", "pods/ephemeralcontainers") || request.is("", "pods/resize") {
-            if request.old_object.is_some_and(|old| !changes_matter(request.object, old)) {
+            if request.old_object.is_some_and(|old| !changes_matter(&request.object, old)) {
                 return Ok(());
             }
             let policy = policy_of(request.namespace, lookup)?;
-            return pod(request, request.object, &policy, true, notes);
+            return pod(request, &request.object, &policy, true, notes);
         }
         let row = WORKLOADS.iter().find(|(group, resource, _)| request.is(group, resource));
-        let Some(template) = row.and_then(|(_, _, path)| at(request.object, path)) else { return Ok(()) };
+        let Some(template) = row.and_then(|(_, _, path)| at(&request.object, path)) else { return Ok(()) };
         let policy = policy_of(request.namespace, lookup)?;
         pod(request, template, &policy, false, notes)
     }
@@ -128,7 +128,7 @@ fn changes_matter(new: &Value, old: &Value) -> bool {
 
 /// Labels must be readable; and who raises the level is told which pods would not pass.
 fn namespace(request: &Attributes<'_>, lookup: &dyn Lookup, notes: &mut Notes) -> Result<(), Status> {
-    let (new, problems) = Policy::of(request.object);
+    let (new, problems) = Policy::of(&request.object);
     let old = request.old_object.map(Policy::of);
     let old_problems = old.as_ref().map(|(_, problems)| problems.as_slice()).unwrap_or_default();
     if !problems.is_empty() && problems != old_problems {

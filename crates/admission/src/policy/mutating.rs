@@ -26,7 +26,7 @@ impl Policies {
         if is_exempt(request) || request.object.is_null() {
             return Ok(());
         }
-        rounds.look(request.object);
+        rounds.look(&request.object);
         for (policy, bindings) in self.0.mutating.bound().iter() {
             for binding in bindings {
                 let id = format!("mutatingadmissionpolicies/{}/{}", policy.name, binding.name);
@@ -111,7 +111,7 @@ fn run(
             let facts = Facts::gather(request, seen, lookup, shape).map_err(told)?;
             let before = match seen.kind == request.kind {
                 true => request.object.clone(),
-                false => shape.convert(request.object, &seen.kind).map_err(told)?,
+                false => shape.convert(&request.object, &seen.kind).map_err(told)?,
             };
             let scene = facts.scene(params, &policy.variables);
             patch(mutation, &scene, before, seen, shape, &mut budget)?

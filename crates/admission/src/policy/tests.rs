@@ -71,7 +71,7 @@ impl Case {
             subresource: "",
             namespace: "shop",
             name: "web",
-            object: &mut object,
+            object: (&mut object).into(),
             old_object: self.old.as_ref(),
             user: &user,
             dry_run: false,

@@ -69,7 +69,7 @@ impl Webhooks {
         if is_exempt(request) {
             return Ok(());
         }
-        rounds.look(request.object);
+        rounds.look(&request.object);
         let hooks = self.0.mutating.hooks();
         for (at, hook) in hooks.iter().enumerate().filter(|(_, hook)| rounds.wants(&hook.id)).collect::<Vec<_>>() {
             let outcome = match matching::concerns(hook, request, lookup, shape) {
@@ -132,7 +132,7 @@ impl Webhooks {
             return Err(broken(format!("admission webhook {:?} {why}", hook.name)));
         }
         let is_other = seen.kind != request.kind;
-        let before = if is_other { shape.convert(request.object, &seen.kind)? } else { request.object.clone() };
+        let before = if is_other { shape.convert(&request.object, &seen.kind)? } else { request.object.clone() };
         let patched = wire::patch::json_patch(&before, &verdict.patch).map_err(|error| broken(error.to_string()))?;
         let patched = shape.reread(patched, &seen.kind).map_err(|status| broken(status.message))?;
         let changed = patched != *request.object;

@@ -32,7 +32,7 @@ pub(super) fn request(
     };
     let mut body = facts(request, seen, shape);
     body["uid"] = uid.into();
-    body["object"] = told(request.object)?;
+    body["object"] = told(&request.object)?;
     body["oldObject"] = match request.old_object {
         Some(old) => told(old)?,
         None => Value::Null,

@@ -198,7 +198,7 @@ impl Case<'_> {
             subresource: "",
             namespace: self.namespace,
             name: "a",
-            object: &mut object,
+            object: (&mut object).into(),
             old_object: None,
             user: &user,
             dry_run: self.dry_run,

@@ -25,7 +25,7 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
                 (wanted, _) => wanted.clone().unwrap_or_default(),
             };
             resource.strategy.prepare_status_update(&mut object, current, &caller.context(now, "approval"));
-            Ok(object)
+            Ok(Some(object))
         })
         .await
 }

@@ -47,7 +47,7 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
         .modify(resource, request, Part::Sub("binding"), caller, &mut |current, _| {
             let name = request.name.as_deref().unwrap_or_default();
             let current = current.ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
-            bind(current, name, &node, &uid, &extra, &now)
+            bind(current, name, &node, &uid, &extra, &now).map(Some)
         })
         .await?;
     Ok(Answer::Status(Status::success().with_code(201)))

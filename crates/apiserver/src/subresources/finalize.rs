@@ -24,7 +24,7 @@ pub(super) async fn handle(call: Call<'_, '_>) -> Result<Answer, Status> {
             if let (Some(metadata), Some(revision)) = (object.get_mut("metadata"), &revision) {
                 metadata["resourceVersion"] = revision.clone();
             }
-            Ok(object)
+            Ok(Some(object))
         })
         .await
 }

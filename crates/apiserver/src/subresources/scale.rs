@@ -65,7 +65,7 @@ async fn write(call: &mut Call<'_, '_>, type_id: TypeId) -> Result<Arc<Object>, 
         let written = server
             .modify(resource, request, Part::Sub("scale"), caller, &mut |current, _| {
                 let current = current.ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
-                Ok(with_replicas(resource, current, &scale))
+                Ok(Some(with_replicas(resource, current, &scale)))
             })
             .await;
         match written {
@@ -97,7 +97,7 @@ async fn admit(
         dry_run: is_dry_run(&request.options)?,
         asked: Some(request),
     };
-    server.admit(&judged, scale, Some(old), caller).await?;
+    server.admit(&judged, &mut *scale, Some(old), caller).await?;
     server.judge(&judged, scale, Some(old), caller).await
 }
 

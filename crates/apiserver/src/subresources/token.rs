@@ -81,7 +81,7 @@ async fn admit(
         dry_run: is_dry_run(&request.options)?,
         asked: Some(request),
     };
-    server.admit(&judged, review, None, caller).await?;
+    server.admit(&judged, &mut *review, None, caller).await?;
     server.judge(&judged, review, None, caller).await
 }
 

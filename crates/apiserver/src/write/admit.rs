@@ -6,7 +6,7 @@ use crate::lookup::Memory;
 use crate::server::Server;
 use admission::resource_quota::can_count;
 use admission::webhook::Reinvocation;
-use admission::{Notes, policy};
+use admission::{Notes, Subject, policy};
 use meta::Status;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ impl Server {
     pub(crate) async fn admit(
         &self,
         judged: &Judged<'_>,
-        object: &mut Value,
+        object: impl Into<Subject<'_>>,
         old: Option<&Value>,
         caller: &mut Caller<'_>,
     ) -> Result<(), Status> {
@@ -23,7 +23,7 @@ impl Server {
         let asks = self.webhooks.any_mutating() && self.chain.has("MutatingAdmissionWebhook");
         let rules = self.policies.any_mutating() && self.chain.has(policy::MUTATING);
         if !asks && !rules {
-            let mut attributes = judged.attributes(object, old);
+            let mut attributes = judged.attributes(object.into(), old);
             let told = self.chain.admit(&mut attributes, &memory);
             caller.note(std::mem::take(&mut attributes.audit));
             caller.warnings.extend(told?);
@@ -31,7 +31,7 @@ impl Server {
         }
         let shape = Shape { server: self, judged };
         let options = shape::options(judged);
-        let mut attributes = judged.attributes(object, old);
+        let mut attributes = judged.attributes(object.into(), old);
         attributes.options = &options;
         let mut rounds = Reinvocation::default();
         loop {
@@ -57,7 +57,7 @@ impl Server {
     pub(crate) async fn judge(
         &self,
         judged: &Judged<'_>,
-        object: &mut Value,
+        object: impl Into<Subject<'_>>,
         old: Option<&Value>,
         caller: &mut Caller<'_>,
     ) -> Result<(), Status> {
@@ -65,7 +65,7 @@ impl Server {
         let asks = self.webhooks.any_validating() && self.chain.has("ValidatingAdmissionWebhook");
         let rules = self.policies.any_validating() && self.chain.has(policy::VALIDATING);
         let options = if asks || rules { shape::options(judged) } else { Value::Null };
-        let mut attributes = judged.attributes(object, old);
+        let mut attributes = judged.attributes(object.into(), old);
         attributes.options = &options;
         let told = self.chain.validate(&mut attributes, &memory);
         caller.note(std::mem::take(&mut attributes.audit));

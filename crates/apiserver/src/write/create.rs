@@ -109,7 +109,7 @@ impl Server {
         }
         self.access.check_grant(work, caller.user, object, None)?;
         caller.warnings.extend(strategy.warnings(object, None));
-        self.judge(&judged, object, None, caller).await?;
+        self.judge(&judged, &mut *object, None, caller).await?;
         let object = self.to_stored(work, object.take()).await?;
         Ok(Draft::new(work, object))
     }

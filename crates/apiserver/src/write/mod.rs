@@ -22,7 +22,7 @@ pub(crate) use modify::{Part, patched};
 
 use crate::resources::Resource;
 use crate::server::Server;
-use admission::{Attributes, Operation};
+use admission::{Attributes, Operation, Subject};
 use base::{Clock, Timestamp};
 use client::Options;
 use meta::{GroupVersionKind, Status, User};
@@ -126,7 +126,7 @@ pub(crate) struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    pub fn attributes<'b>(&'b self, object: &'b mut Value, old_object: Option<&'b Value>) -> Attributes<'b> {
+    pub fn attributes<'b>(&'b self, object: Subject<'b>, old_object: Option<&'b Value>) -> Attributes<'b> {
         Attributes {
             operation: self.operation,
             kind: self.sent.cloned().unwrap_or_else(|| self.resource.gvk()),

@@ -10,7 +10,7 @@ use crate::object::Object;
 use crate::read::collection_of;
 use crate::resources::Resource;
 use crate::server::{CommitError, Server};
-use admission::Operation;
+use admission::{Operation, Subject};
 use base::Timestamp;
 use client::{PatchType, Request};
 use meta::Status;
@@ -53,8 +53,10 @@ impl Part {
     }
 }
 
-/// Computes the wanted object from the current one (None where there is none).
-pub(crate) type Change<'c> = &'c mut (dyn FnMut(Option<&Value>, &mut Caller<'_>) -> Result<Value, Status> + Send);
+/// Computes the wanted object from the current one (None where there is none); None: what is there
+/// stays as it is.
+pub(crate) type Change<'c> =
+    &'c mut (dyn FnMut(Option<&Value>, &mut Caller<'_>) -> Result<Option<Value>, Status> + Send);
 
 impl Server {
     pub(crate) async fn update(
@@ -78,7 +80,7 @@ impl Server {
                 let name = request.name.as_deref().unwrap_or_default();
                 return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, name, &[error]));
             }
-            Ok(object.clone())
+            Ok(Some(object.clone()))
         })
         .await
     }
@@ -106,7 +108,7 @@ impl Server {
             let mut object = recheck(&expected, &current, patched, &request.options, caller)?;
             check_path(resource, request, &object)?;
             decode::default(resource, &mut object);
-            Ok(resource.up(object))
+            Ok(Some(resource.up(object)))
         })
         .await
     }
@@ -138,10 +140,12 @@ impl Server {
             };
             let cursor = resource.schema().cursor(resource.type_id());
             let current = current.map(|current| resource.shown(current));
-            let mut object = wire::apply::apply(current.as_deref(), &applied, &writer, force, &cursor)
+            let object = wire::apply::apply(current.as_deref(), &applied, &writer, force, &cursor)
                 .map_err(|error| error.status(&what(resource, request)))?;
-            decode::default(resource, &mut object);
-            Ok(resource.up(object))
+            Ok(object.map(|mut object| {
+                decode::default(resource, &mut object);
+                resource.up(object)
+            }))
         })
         .await
     }
@@ -171,7 +175,7 @@ impl Server {
                 decode::default(work, &mut old);
             }
             let new = change(Some(&old), caller)?;
-            check_preconditions(resource, &current, &new, name)?;
+            check_preconditions(resource, &current, new.as_ref().unwrap_or(&old), name)?;
             let draft = self
                 .check_update(resource, request, part, new, &old, caller)
                 .await
@@ -211,7 +215,7 @@ impl Server {
         if part != Part::Main || !(is_apply || is_put) {
             return Err(not_found(resource, request));
         }
-        let mut object = change(None, caller)?;
+        let Some(mut object) = change(None, caller)? else { return Err(not_found(resource, request)) };
         if is_apply && !metadata::text(&object, "uid").is_empty() {
             let uid = metadata::text(&object, "uid");
             let why =
@@ -226,20 +230,23 @@ impl Server {
         Box::pin(self.create_object(resource, request, object, caller)).await
     }
 
-    /// None where nothing is different from what was there.
+    /// None where nothing is different from what was there; so is `new` where it is known already, and
+    /// then it is copied only for who wants to change it.
     async fn check_update(
         &self,
         resource: &Resource,
         request: &Request,
         part: Part,
-        mut new: Value,
+        mut new: Option<Value>,
         old: &Value,
         caller: &mut Caller<'_>,
     ) -> Result<Option<Draft>, Status> {
         let now = self.env.clock.now();
         let work = resource.work();
         let name = request.name.as_deref().unwrap_or_default();
-        metadata::prepare_update(&mut new, old);
+        if let Some(new) = &mut new {
+            metadata::prepare_update(new, old);
+        }
         let judged = Judged {
             operation: Operation::Update,
             resource: work,
@@ -252,27 +259,33 @@ impl Server {
             asked: Some(request),
         };
         if !part.is_admitted() {
-            self.admit(&judged, &mut new, Some(old), caller).await?;
+            self.admit(&judged, Subject::Copied { of: old, made: &mut new }, Some(old), caller).await?;
         }
-        // After admission, as upstream: what webhooks change counts, and only where it may be changed.
-        prepare(work, part, &mut new, old, caller, now);
-        self.track(resource, request, part, &mut new, Some(old), caller, now);
-        let assigned = if part == Part::Main { self.assign(work, &mut new, Some(old)) } else { Vec::new() };
-        // What is there already was good then. Custom resources may be in another form than they are shown in.
-        let is_same = work.custom.is_none() && caller.user.name != MIGRATOR && new == *old;
-        if !is_same {
-            self.validate_update(resource, part, &new, old, assigned, caller)?;
+        // Custom resources may be in another form than they are shown in.
+        let may_stay = work.custom.is_none() && caller.user.name != MIGRATOR;
+        if new.is_some() || !may_stay {
+            let changed = new.get_or_insert_with(|| old.clone());
+            // After admission, as upstream: what webhooks change counts, and only where it may be changed.
+            prepare(work, part, changed, old, caller, now);
+            self.track(resource, request, part, changed, Some(old), caller, now);
+            let assigned = if part == Part::Main { self.assign(work, changed, Some(old)) } else { Vec::new() };
+            // What is there already was good then.
+            match may_stay && changed == old {
+                true => new = None,
+                false => self.validate_update(resource, part, changed, old, assigned, caller)?,
+            }
         }
         if part == Part::Main {
-            caller.warnings.extend(work.strategy.warnings(&new, Some(old)));
+            caller.warnings.extend(work.strategy.warnings(new.as_ref().unwrap_or(old), Some(old)));
         }
+        let is_same = new.is_none();
         if !part.is_admitted() {
-            self.judge(&judged, &mut new, Some(old), caller).await?;
+            self.judge(&judged, Subject::Copied { of: old, made: &mut new }, Some(old), caller).await?;
         }
-        if is_same {
-            return Ok(None);
+        match new.filter(|_| !is_same) {
+            Some(new) => Ok(Some(Draft::new(work, self.to_stored(work, new).await?))),
+            None => Ok(None),
         }
-        Ok(Some(Draft::new(work, self.to_stored(work, new).await?)))
     }
 
     /// `assigned` are the errors that were found on the way.

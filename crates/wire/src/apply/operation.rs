@@ -118,15 +118,15 @@ fn forget_reset(changes: &mut Changes<'_>, writer: &Writer<'_>) {
     }
 }
 
-/// Applies a configuration over the live object, or creates it. The result carries its
-/// managedFields and is equal to `live` where nothing changed.
+/// Applies a configuration over the live object, or creates it. The result carries its managedFields;
+/// None: the live object stays as it is.
 pub fn apply(
     live: Option<&Value>,
     applied: &Value,
     writer: &Writer<'_>,
     force: bool,
     cursor: &Cursor<'_>,
-) -> Result<Value, ApplyError> {
+) -> Result<Option<Value>, ApplyError> {
     if applied.pointer("/metadata/managedFields").is_some_and(|list| !list.is_null()) {
         return Err(ApplyError::ManagedFieldsGiven);
     }
@@ -143,8 +143,8 @@ pub fn apply(
         entries.push(Entry::new(&first, false, fields));
     }
     let attempt = Attempt { live, applied, entries: &entries, writer, place };
-    if let Some(live) = live.filter(|live| attempt.changes_nothing(live)) {
-        return Ok(live.clone());
+    if live.is_some_and(|live| attempt.changes_nothing(live)) {
+        return Ok(None);
     }
     let outcome = match attempt.run(force) {
         // Fields that kubectl set by client-side apply are its own to take over.
@@ -159,7 +159,7 @@ pub fn apply(
         renew_last_applied(&mut object, applied);
     }
     put(&mut object, write(entries), Cow::Borrowed(list));
-    Ok(object)
+    Ok(Some(object))
 }
 
 /// `live` with what `applied` sets, whoever owns it. Nothing that is one indivisible value may be set:

@@ -121,7 +121,8 @@ fn updated(live: &Value, change: impl FnOnce(&mut Value), writer: &Writer<'_>) -
 }
 
 fn applied(live: Option<&Value>, spec: Value, writer: &Writer<'_>, force: bool) -> Result<Value, ApplyError> {
-    with_cursor(|cursor| apply(live, &deployment(spec), writer, force, cursor))
+    let applied = with_cursor(|cursor| apply(live, &deployment(spec), writer, force, cursor))?;
+    Ok(applied.or(live.cloned()).unwrap())
 }
 
 /// `manager/operation: paths`, one line an entry.
@@ -379,7 +380,7 @@ fn sets_and_atomic_values() {
     let apply_meta = |live: Option<&Value>, finalizers: Value, selector: Value, who: &'static str| {
         let mut object = deployment(json!({"selector": selector}));
         object["metadata"]["finalizers"] = finalizers;
-        with_cursor(|cursor| apply(live, &object, &at(100, who), true, cursor)).unwrap()
+        with_cursor(|cursor| apply(live, &object, &at(100, who), true, cursor)).unwrap().unwrap()
     };
     let first = apply_meta(None, json!(["a", "b"]), json!({"x": "1"}), "x");
     let second = apply_meta(Some(&first), json!(["c"]), json!({"y": "2"}), "y");
