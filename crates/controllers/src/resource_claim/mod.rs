@@ -46,7 +46,12 @@ fn build(rig: &Rig) -> Box<dyn Room> {
     let claims = rig.cache::<()>(&resource::RESOURCE_CLAIMS);
     let templates = rig.cache::<()>(&resource::RESOURCE_CLAIM_TEMPLATES);
     let metrics = metrics::Metrics::register(&rig.env.metrics);
-    rig.on(&pods, |change, queue| keys_of_pod(change).into_iter().for_each(|key| queue.add(key)));
+    let made = Arc::downgrade(&claims);
+    rig.on(&pods, move |change, queue| {
+        if let Some(claims) = made.upgrade() {
+            keys_of_pod(change, &claims).into_iter().for_each(|key| queue.add(key));
+        }
+    });
     let (all, counted) = (Arc::downgrade(&pods), metrics.clone());
     rig.on(&claims, move |change, queue| {
         counted.changed(change);
@@ -68,13 +73,16 @@ fn prefixed(prefix: &str, namespace: &str, name: &str) -> Key {
 }
 
 /// The pod where it may need claims made; its claims where it needs them no more.
-fn keys_of_pod(change: &Change<PodView>) -> Vec<Key> {
+fn keys_of_pod(change: &Change<PodView>, claims: &Cache<()>) -> Vec<Key> {
     let Some(latest) = change.latest().filter(|pod| has_claims(pod)) else { return Vec::new() };
     let namespace = latest.key.namespace();
     let mut keys = vec![prefixed(POD, namespace, latest.key.name())];
     if change.new.as_ref().is_none_or(|pod| is_done(pod)) {
         let pod: Value = latest.decode().unwrap_or_default();
         keys.extend(names_of(&pod).map(|name| prefixed(CLAIM, namespace, name)));
+        // Its status may not have told of all yet when it was last seen.
+        let made = claims.controlled_by(&latest.meta.uid);
+        keys.extend(made.iter().map(|claim| prefixed(CLAIM, namespace, claim.key.name())));
     }
     keys
 }

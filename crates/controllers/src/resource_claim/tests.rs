@@ -130,6 +130,28 @@ async fn made_claims_go_with_pods_that_are_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn made_claims_lose_pods_that_were_never_seen_to_have_them() {
+    let mut bound = pod("p", from_template());
+    bound["spec"]["nodeName"] = json!("n");
+    let stage = Stage::new(&DEF, &[(&PODS, bound)]).await;
+    stage.api.hold(&PODS, true);
+    let mut claim = claim("p-gpu-x", &["p"]);
+    claim["metadata"]["annotations"] = json!({FOR_ENTRY: "gpu"});
+    claim["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "p", "controller": true}]);
+    stage.api.put(&RESOURCE_CLAIMS, claim);
+    stage.settle(5).await;
+    stage.api.remove(&PODS, "ns", "p");
+    stage.settle(5).await;
+    stage.api.hold(&PODS, false);
+    stage.api.drop_watches(true);
+    stage.settle(60).await;
+    // Its object is the garbage collector's.
+    let claim = standing_claim(&stage, "p-gpu-x").unwrap();
+    assert_eq!((&claim["status"], &claim["metadata"]["finalizers"]), (&json!({}), &json!([])));
+}
+
+#[tokio::test(start_paused = true)]
 async fn pods_bound_by_hand_become_consumers() {
     let mut bound = pod("p", json!([{"name": "c", "resourceClaimName": "ready"}]));
     bound["spec"]["nodeName"] = json!("n1");

@@ -30,7 +30,7 @@ async fn run(bench: &Bench, kind: Kind) -> anyhow::Result<Found> {
     served.namespace(NAMESPACE).await?;
     let mut found = Found::new();
     for (key, tag) in [("apply new", "v1.24.3"), ("apply", "v1.25.0"), ("apply same", "v1.25.0")] {
-        let load = Load::http1(16, Until::Done(DEPLOYMENTS));
+        let load = Load::http1(64, Until::Done(DEPLOYMENTS));
         found.push((key, served.load(load, applied(tag)).await?.server_cpu));
         bench.env.clock.sleep(AFTERMATH).await;
     }

@@ -1,13 +1,15 @@
-//! Pods with claims of devices, from templates and shared ones, through crashes, dropped watches and
-//! lost answers.
+//! Pods with claims of devices, from templates and shared ones, while devices fall sick and get well,
+//! through crashes, dropped watches and lost answers.
 //!
 //! At every moment a device is one claim's, and a pod that has a node has all its devices there. In the
-//! end whoever can have devices has them, and nobody has left any behind.
+//! end whoever can have devices has them, nobody has left any behind, and none that is tainted is used by
+//! pods that do not bear it.
 
 use crate::chaos::Victim;
 use crate::ledger::{Ledger, Written};
 use crate::player::{NAMESPACE, Player};
 use crate::scenario::{Fault, Scenario, draw};
+use client::{PatchType, Request, Verb};
 use meta::GroupVersionResource;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,26 +35,32 @@ const EVENTS_PER_POD: usize = 4;
 
 /// What pods ask for, and how often each comes: the devices of a template, or a claim that others use
 /// as well.
-const KINDS: &[(u64, &str)] = &[(5, "one"), (3, "two"), (2, "shared")];
+const KINDS: &[(u64, &str)] = &[(5, "one"), (3, "two"), (2, "shared"), (2, "tough")];
+const EFFECTS: &[&str] = &["NoExecute", "NoSchedule"];
 
 pub(super) struct Devices {
     made: u64,
+    /// The effects of the taints, by `pool/device`.
+    taints: BTreeMap<String, &'static str>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
     Create,
     Delete,
+    Taint,
+    Heal,
 }
 
-fn request(count: usize) -> Value {
-    json!({"devices": {"requests": [{"name": "dev", "exactly": {"deviceClassName": "dev", "count": count}}]}})
+fn request(count: usize, tolerations: &Value) -> Value {
+    let exactly = json!({"deviceClassName": "dev", "count": count, "tolerations": tolerations});
+    json!({"devices": {"requests": [{"name": "dev", "exactly": exactly}]}})
 }
 
 impl Scenario for Devices {
     type Step = Step;
 
-    const STEPS: &'static [(u64, Step)] = &[(5, Step::Create), (4, Step::Delete)];
+    const STEPS: &'static [(u64, Step)] = &[(5, Step::Create), (4, Step::Delete), (4, Step::Taint), (2, Step::Heal)];
     const FAULTS: &'static [(u64, Fault)] = &[
         (3, Fault::Crash(Victim::Server)),
         (3, Fault::Crash(Victim::Controllers)),
@@ -69,21 +77,22 @@ impl Scenario for Devices {
             "spec": {"selectors": selectors}});
         player.create(&CLASS, &class).await;
         for node in &player.nodes {
-            let devices: Vec<Value> = (0..DEVICES).map(|at| json!({"name": format!("d{at}")})).collect();
+            let devices = offered(node, &BTreeMap::new());
             let slice = json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": node},
                 "spec": {"driver": DRIVER, "nodeName": node, "devices": devices,
                     "pool": {"name": node, "generation": 1, "resourceSliceCount": 1}}});
             player.create(&SLICE, &slice).await;
         }
-        for (name, count) in [("one", 1), ("two", 2)] {
+        let tough = json!([{"key": "sick", "operator": "Exists"}]);
+        for (name, count, tolerations) in [("one", 1, &Value::Null), ("two", 2, &Value::Null), ("tough", 1, &tough)] {
             let template = json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",
-                "metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"spec": request(count)}});
+                "metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"spec": request(count, tolerations)}});
             player.create(&TEMPLATE, &template).await;
         }
         let shared = json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
-            "metadata": {"name": "shared", "namespace": NAMESPACE}, "spec": request(1)});
+            "metadata": {"name": "shared", "namespace": NAMESPACE}, "spec": request(1, &Value::Null)});
         player.create(&CLAIM, &shared).await;
-        Ok(Devices { made: 0 })
+        Ok(Devices { made: 0, taints: BTreeMap::new() })
     }
 
     async fn step(&mut self, player: &Player, step: Step) {
@@ -100,6 +109,17 @@ impl Scenario for Devices {
                 for pod in pods.iter().take(player.rng.usize(1..5)) {
                     player.delete(&POD, text(&pod["metadata"]["name"])).await;
                 }
+            }
+            Step::Taint => {
+                let node = player.any_node();
+                self.taints.insert(device(node, player.rng.usize(0..DEVICES)), player.any::<&str>(EFFECTS));
+                self.offer(player, node).await;
+            }
+            Step::Heal => {
+                let node = player.any_node();
+                let own = format!("{node}/");
+                self.taints.retain(|name, _| !name.starts_with(&own));
+                self.offer(player, node).await;
             }
         }
     }
@@ -137,14 +157,21 @@ impl Scenario for Devices {
         if let Some(pod) = pods.iter().find(|pod| !pod["metadata"]["deletionTimestamp"].is_null()) {
             return Ok(Some(format!("{} is being deleted and never goes", pod["metadata"]["name"])));
         }
+        if let Some(pod) = pods.iter().find(|pod| runs(pod) && self.is_poisoned(pod, &claims)) {
+            return Ok(Some(format!("{} runs on a device that it does not bear", pod["metadata"]["name"])));
+        }
         let taken: BTreeSet<String> = claims.iter().flat_map(|claim| devices(claim)).collect();
-        let is_free = |node: &String, at: usize| !taken.contains(&format!("{node}/d{at}"));
-        let free = player.nodes.iter().map(|node| (0..DEVICES).filter(|at| is_free(node, *at)).count());
-        let most = free.max().unwrap_or(0);
+        let most_free = |bears: bool| {
+            let is_free = |name: &String| !taken.contains(name) && (bears || !self.taints.contains_key(name));
+            let free = |node: &String| (0..DEVICES).filter(|at| is_free(&device(node, *at))).count();
+            player.nodes.iter().map(free).max().unwrap_or(0)
+        };
         let is_shared_given =
             claims.iter().any(|claim| claim["metadata"]["name"] == "shared" && !devices(claim).is_empty());
         for pod in pods.iter().filter(|pod| waits(pod)) {
-            let needs = match text(&pod["metadata"]["labels"]["kind"]) {
+            let kind = text(&pod["metadata"]["labels"]["kind"]);
+            let most = most_free(kind == "tough");
+            let needs = match kind {
                 "shared" if is_shared_given => 0,
                 "two" => 2,
                 _ => 1,
@@ -172,6 +199,19 @@ impl Scenario for Devices {
 }
 
 impl Devices {
+    /// What a node's driver tells of its devices.
+    async fn offer(&self, player: &Player, node: &str) {
+        let spec = json!({"spec": {"devices": offered(node, &self.taints)}});
+        player.insist(Request::new(Verb::Patch(PatchType::Merge), SLICE).name(node).body(spec.to_string())).await;
+    }
+
+    /// Whether a device of the pod should have driven it away.
+    fn is_poisoned(&self, pod: &Value, claims: &[Arc<Value>]) -> bool {
+        let claim = claims.iter().find(|claim| claim["metadata"]["name"] == *claim_of(pod));
+        let ends = |name: &String| self.taints.get(name).is_some_and(|effect| *effect == "NoExecute");
+        pod["metadata"]["labels"]["kind"] != "tough" && claim.is_some_and(|claim| devices(claim).iter().any(ends))
+    }
+
     async fn create(&mut self, player: &Player) {
         self.made += 1;
         let kind = draw(&player.rng, KINDS);
@@ -191,6 +231,16 @@ impl Devices {
     }
 }
 
+/// A device by its node and number; pools are called as their nodes.
+fn device(node: &str, at: usize) -> String {
+    format!("{node}/d{at}")
+}
+
+fn offered(node: &str, taints: &BTreeMap<String, &str>) -> Vec<Value> {
+    let taint = |at| taints.get(&device(node, at)).map(|effect| json!([{"key": "sick", "effect": effect}]));
+    (0..DEVICES).map(|at| json!({"name": format!("d{at}"), "taints": taint(at)})).collect()
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
@@ -207,21 +257,24 @@ fn runs(pod: &Value) -> bool {
     !text(&pod["spec"]["nodeName"]).is_empty() && !is_over(pod)
 }
 
-/// What a claim has, as `pool/device`; pools are called as their nodes.
+/// What a claim has, as `pool/device`.
 fn devices(claim: &Value) -> Vec<String> {
     let results = claim["status"]["allocation"]["devices"]["results"].as_array();
     let name = |one: &Value| format!("{}/{}", text(&one["pool"]), text(&one["device"]));
     results.into_iter().flatten().map(name).collect()
 }
 
+fn claim_of(pod: &Value) -> &str {
+    match &pod["spec"]["resourceClaims"][0]["resourceClaimName"] {
+        Value::String(named) => named,
+        _ => text(&pod["status"]["resourceClaimStatuses"][0]["resourceClaimName"]),
+    }
+}
+
 /// What is wrong with the claim of a pod that has a node.
 fn lacks(pod: &Value, claims: &[Arc<Value>]) -> Option<String> {
     let (name, node) = (text(&pod["metadata"]["name"]), text(&pod["spec"]["nodeName"]));
-    let entry = &pod["spec"]["resourceClaims"][0];
-    let wanted = match &entry["resourceClaimName"] {
-        Value::String(named) => named,
-        _ => text(&pod["status"]["resourceClaimStatuses"][0]["resourceClaimName"]),
-    };
+    let wanted = claim_of(pod);
     let Some(claim) = claims.iter().find(|claim| claim["metadata"]["name"] == *wanted) else {
         return Some(format!("{name} has a node, and its claim {wanted:?} is not there"));
     };
