@@ -119,8 +119,8 @@ impl Front {
             let aggregator = self.aggregator.as_ref().ok_or_else(pass::unavailable)?;
             return aggregator.pass(&self.server, &remote, &user, request).await;
         }
-        // Also where it looks like a resource: there is none of that name.
-        let asked = visit::attributes(&user, &request, None);
+        // Who may not ask for a resource is not told either that there is none.
+        let asked = visit::attributes(&user, &request, found.as_ref());
         self.server.authorize_recorded(&asked, visit.record.as_deref())?;
         self.document(request.uri().path(), &request)
     }

@@ -180,6 +180,19 @@ async fn every_group_leads_to_its_resources() {
     }
 }
 
+#[tokio::test]
+async fn who_may_not_ask_is_not_told_what_is_not_served() {
+    let rig = Rig::start().await;
+    let path = "/apis/x.example.com/v1/namespaces/home/things";
+    assert_eq!(rig.raw(Method::GET, path, &[], "").await.status, 404);
+    let refused = rig.raw(Method::GET, path, &[("impersonate-user", "jane")], "").await;
+    let message = r#"things.x.example.com is forbidden: User "jane" cannot list resource "things" in API group "x.example.com" in the namespace "home""#;
+    assert_eq!((refused.status, text(&refused.body, "message")), (403, message));
+    let refused = rig.raw(Method::GET, "/apis/x.example.com/v1", &[("impersonate-user", "jane")], "").await;
+    let message = r#"forbidden: User "jane" cannot get path "/apis/x.example.com/v1""#;
+    assert_eq!((refused.status, text(&refused.body, "message")), (403, message));
+}
+
 /// What a relying party does: reads the configuration, fetches the keys, and checks a token.
 #[tokio::test]
 async fn others_can_check_tokens_by_the_published_keys() {

@@ -8,8 +8,8 @@ use auth::pki::Key;
 use base::Env;
 use bytes::Bytes;
 use client::{Api, Error, Https, PatchType, Request, Response, Verb, Watch};
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use meta::GroupVersionResource;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -76,8 +76,7 @@ impl Rig {
     pub async fn raw(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Raw {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            let name = if *name == "accept" { ACCEPT } else { CONTENT_TYPE };
-            map.insert(name, HeaderValue::from_str(value).unwrap());
+            map.insert(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         let answer = self.api.raw(method, path, map, Bytes::from(body.to_owned())).await.unwrap();
         let status = answer.status().as_u16();
