@@ -71,7 +71,8 @@ impl Server {
         check_path(resource, request, &object)?;
         let needs_revision =
             metadata::text(&object, "resourceVersion").is_empty() && !resource.strategy.allow_unconditional_update();
-        self.modify(resource, request, part, caller, &mut |current, _| {
+        let mut decoded = Some(object);
+        self.modify(resource, request, part, caller, &mut |current, caller| {
             // There is none to name where the update is going to create.
             if needs_revision && current.is_some() {
                 let path = Path::new("metadata").child("resourceVersion");
@@ -80,7 +81,9 @@ impl Server {
                 let name = request.name.as_deref().unwrap_or_default();
                 return Err(meta::field::invalid(&resource.kind.group, &resource.kind.kind, name, &[error]));
             }
-            Ok(Some(object.clone()))
+            let read =
+                |caller: &mut Caller<'_>| decode_object(resource, &request.body, media, &request.options, caller);
+            decoded.take().map_or_else(|| once_more(caller, read), Ok).map(Some)
         })
         .await
     }
@@ -129,7 +132,11 @@ impl Server {
         check_path(resource, request, &applied)?;
         let force = request.options.force == Some(true);
         let elsewhere = Elsewhere::of(self, resource);
-        self.modify(resource, request, part, caller, &mut |current, _| {
+        let mut decoded = Some(applied);
+        self.modify(resource, request, part, caller, &mut |current, caller| {
+            let read =
+                |caller: &mut Caller<'_>| decode::decode_applied(&expected, &request.body, &request.options, caller);
+            let applied = decoded.take().map_or_else(|| once_more(caller, read), Ok)?;
             let writer = wire::apply::Writer {
                 manager: &manager,
                 api_version: &expected.api_version,
@@ -184,6 +191,8 @@ impl Server {
             let Some(draft) = draft.filter(is_new) else {
                 return Ok(Answer::Object { object: current, created: false });
             };
+            // Who waits for the disk holds no trees: with many of them, memory is cold when they go.
+            drop(old);
             if is_dry_run(&request.options)? {
                 self.settle(work, namespace, name);
                 return Ok(Answer::Object { object: draft.into_unwritten(Some(&current)), created: false });
@@ -312,6 +321,17 @@ impl Server {
         }
         self.access.check_grant(work, caller.user, new, Some(old))
     }
+}
+
+/// Reads a body again after a conflict, and says nothing of it that was said already.
+fn once_more(
+    caller: &mut Caller<'_>,
+    read: impl FnOnce(&mut Caller<'_>) -> Result<Value, Status>,
+) -> Result<Value, Status> {
+    let told = caller.warnings.len();
+    let object = read(caller)?;
+    caller.warnings.truncate(told);
+    Ok(object)
 }
 
 /// What clients of this part cannot come to own.

@@ -65,7 +65,7 @@ impl<'a> Element<'a> {
     }
 
     /// Made for every node that is written, so without the machinery of formatting.
-    fn into_text(self) -> String {
+    pub fn into_text(self) -> String {
         if self.kind == 0 {
             return self.rest.into_owned();
         }

@@ -215,23 +215,46 @@ pub(super) fn cap(mut entries: Vec<Entry<'_>>) -> Vec<Entry<'_>> {
     entries
 }
 
+/// What identifies an object; no set holds it.
+pub(super) const IDENTITY: [&str; 2] = ["apiVersion", "kind"];
+/// What the system writes of the metadata.
+pub(super) const SYSTEM: [&str; 9] = [
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+];
+
 /// Fields that belong to the system, so nobody is written down as their owner.
 pub(super) fn strip_metadata(fields: &mut FieldSet<'_>) {
-    const METADATA: [&str; 9] = [
-        "name",
-        "namespace",
-        "creationTimestamp",
-        "selfLink",
-        "uid",
-        "clusterName",
-        "generation",
-        "managedFields",
-        "resourceVersion",
-    ];
-    for name in ["apiVersion", "kind", "metadata"] {
+    for name in IDENTITY.into_iter().chain(["metadata"]) {
         fields.remove_member(&[name]);
     }
-    for name in METADATA {
+    for name in SYSTEM {
         fields.remove_member(&["metadata", name]);
     }
+}
+
+/// What the writer applied last, as it stands there: where all that is known of the object's managers is
+/// of the writer's own version.
+pub(super) fn fields_applied<'v>(list: &'v Value, writer: &Writer<'_>) -> Option<&'v Value> {
+    let list = list.as_array()?;
+    let text = |entry: &'v Value, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+    let is_here = |entry: &'v Value| text(entry, "apiVersion") == writer.api_version;
+    if writer.versions.is_some() && !list.iter().all(is_here) {
+        return None;
+    }
+    let is_own = |entry: &&'v Value| {
+        is_here(entry)
+            && text(entry, "operation") == "Apply"
+            && text(entry, "fieldsType") == "FieldsV1"
+            && text(entry, "manager") == writer.manager
+            && text(entry, "subresource") == writer.subresource
+    };
+    list.iter().find(is_own)?.get(FIELDS)
 }

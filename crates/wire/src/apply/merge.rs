@@ -34,22 +34,6 @@ pub(super) fn merge(live: &Value, config: &Value, place: Place<'_>, without: &[&
     }
 }
 
-/// Whether [`merge`] would give `live` as it is. That is mostly plain, and seen without a copy; where it
-/// is not, this says no.
-pub(super) fn is_merged(live: &Value, config: &Value, place: Place<'_>) -> bool {
-    match (division(&place, Some(config)), live, config) {
-        (Division::Fields | Division::Items(_), _, Value::Null) => true,
-        (Division::Fields, Value::Object(live), Value::Object(config)) => config
-            .iter()
-            .all(|(name, value)| live.get(name).is_some_and(|live| is_merged(live, value, place.child(name)))),
-        (Division::Items(keys), Value::Array(live), Value::Array(config)) => {
-            let item = place.item();
-            in_step(live, config, keys, &item) && live.iter().zip(config).all(|(a, b)| is_merged(a, b, item))
-        }
-        (_, live, config) => live == config,
-    }
-}
-
 /// A copy without the field at the path.
 fn without_field(value: &Value, path: &[&str]) -> Value {
     let (Some((first, rest)), Value::Object(map)) = (path.split_first(), value) else { return value.clone() };

@@ -16,6 +16,7 @@ mod fieldset;
 mod managers;
 mod merge;
 mod operation;
+mod same;
 
 pub use conflict::Conflict;
 pub use fieldset::FieldSet;

@@ -4,7 +4,8 @@ use super::compare::{Changes, compare, field_set, name_parents, subtract_named};
 use super::conflict::{Conflict, conflicts};
 use super::fieldset::FieldSet;
 use super::managers::{Entry, cap, is_reset, put, read, seconds, strip_metadata, take, write};
-use super::merge::{check, is_merged, merge, remove_items};
+use super::merge::{check, merge, remove_items};
+use super::same::changes_nothing;
 use super::{ApplyError, Writer};
 use crate::place::Place;
 use crate::schema::Cursor;
@@ -131,8 +132,16 @@ pub fn apply(
         return Err(ApplyError::ManagedFieldsGiven);
     }
     let place = Place::of(cursor);
-    check(applied, place).map_err(ApplyError::Mistyped)?;
     let list = live.and_then(|live| live.pointer("/metadata/managedFields")).unwrap_or(&Value::Null);
+    let is_annotated =
+        |live: &Value| live.pointer("/metadata/annotations").is_some_and(|map| map.get(LAST_APPLIED).is_some());
+    if let Some(live) = live
+        && !(writer.manager == "kubectl" && is_annotated(live))
+        && changes_nothing(live, applied, list, writer, place)
+    {
+        return Ok(None);
+    }
+    check(applied, place).map_err(ApplyError::Mistyped)?;
     let mut entries = read(list).unwrap_or_default();
     if let Some(live) = live
         && entries.is_empty()
@@ -143,9 +152,6 @@ pub fn apply(
         entries.push(Entry::new(&first, false, fields));
     }
     let attempt = Attempt { live, applied, entries: &entries, writer, place };
-    if live.is_some_and(|live| attempt.changes_nothing(live)) {
-        return Ok(None);
-    }
     let outcome = match attempt.run(force) {
         // Fields that kubectl set by client-side apply are its own to take over.
         Err(conflicts) if writer.manager == "kubectl" => {
@@ -193,25 +199,6 @@ impl<'a> Attempt<'a> {
             set.remove_below(path);
         }
         set
-    }
-
-    /// Whether everything applied is there and this manager's already, and nothing else: the same applied
-    /// once more. It takes a third of what finding that out by [`Attempt::run`] does.
-    fn changes_nothing(&self, live: &Value) -> bool {
-        let is_here =
-            |entry: &Entry<'_>| self.writer.versions.is_none() || entry.api_version == self.writer.api_version;
-        let Some(own) = self.entries.iter().find(|entry| entry.is_of(self.writer, true)) else { return false };
-        let is_annotated = || live.pointer("/metadata/annotations").is_some_and(|map| map.get(LAST_APPLIED).is_some());
-        if !self.entries.iter().all(is_here)
-            || own.api_version != self.writer.api_version
-            || self.writer.manager == "kubectl" && is_annotated()
-            || !is_merged(live, self.applied, self.place)
-        {
-            return false;
-        }
-        let mut set = self.set();
-        strip_metadata(&mut set);
-        set == own.fields
     }
 
     fn run(&self, force: bool) -> Result<(Value, Vec<Entry<'a>>), Vec<Conflict>> {

@@ -352,27 +352,48 @@ fn keys_take_their_defaults_and_order_is_kept() {
 
 #[test]
 fn only_the_very_same_once_more_changes_nothing() {
-    let pods = |names: &[&str]| {
-        let list: Vec<Value> = names.iter().map(|name| json!({"name": name, "image": "i", "ports": []})).collect();
-        json!({"containers": list, "selector": {"x": "1"}})
+    let full = || {
+        let mut object = deployment(json!({
+            "replicas": 2, "selector": {"x": "1"}, "strategy": {}, "target": {"kind": "K", "name": "n"},
+            "containers": [
+                {"name": "a", "image": "i", "ports": [{"port": 1}, {"port": 1, "protocol": "UDP", "name": "u"}]},
+                {"name": "b", "args": ["x", "y"], "resources": {"limits": {"cpu": "1"}}},
+            ],
+        }));
+        object["metadata"]["labels"] = json!({"l": "v", "z": ""});
+        object["metadata"]["finalizers"] = json!(["f", "g"]);
+        object
     };
-    let mut without = pods(&["a", "b"]);
-    without.as_object_mut().unwrap().remove("selector");
-    let live = applied(None, pods(&["a", "b"]), &at(100, "x"), false).unwrap();
-    let rows = [
-        ("the same", pods(&["a", "b"]), "x", true),
-        ("in another order", pods(&["b", "a"]), "x", false),
-        ("less", pods(&["a"]), "x", false),
-        ("without a value that stands there", without, "x", false),
-        ("by somebody else", pods(&["a", "b"]), "y", false),
+    let applied = |live: Option<&Value>, object: &Value, writer: &Writer<'_>| {
+        with_cursor(|cursor| apply(live, object, writer, false, cursor)).unwrap()
+    };
+    let first = applied(None, &full(), &at(100, "x")).unwrap();
+    let live = updated(&first, |object| object["status"] = json!({"ready": 2}), &at(150, "node"));
+    assert_eq!(applied(Some(&live), &full(), &at(200, "x")), None);
+    type Change = fn(&mut Value);
+    let changes: &[(&str, Change)] = &[
+        ("another value", |object| object["spec"]["containers"][0]["image"] = json!("j")),
+        ("another order", |object| object["spec"]["containers"].as_array_mut().unwrap().reverse()),
+        ("an item less", |object| drop(object["spec"]["containers"].as_array_mut().unwrap().pop())),
+        ("a port less", |object| drop(object["spec"]["containers"][0]["ports"].as_array_mut().unwrap().pop())),
+        ("a field less", |object| drop(object["spec"].as_object_mut().unwrap().remove("replicas"))),
+        ("a struct less", |object| drop(object["spec"].as_object_mut().unwrap().remove("strategy"))),
+        ("a label less", |object| drop(object["metadata"]["labels"].as_object_mut().unwrap().remove("z"))),
+        ("a finalizer less", |object| drop(object["metadata"]["finalizers"].as_array_mut().unwrap().pop())),
+        ("a field more, that stands there already", |object| object["status"] = json!({"ready": 2})),
+        ("a label more", |object| object["metadata"]["labels"]["m"] = json!("")),
+        ("an argument less", |object| drop(object["spec"]["containers"][1]["args"].as_array_mut().unwrap().pop())),
     ];
-    for (what, spec, who, is_same) in rows {
-        let again = applied(Some(&live), spec, &at(200, who), false).unwrap();
-        assert_eq!(again == live, is_same, "{what}: {again}");
+    for (what, change) in changes {
+        let mut object = full();
+        change(&mut object);
+        let again = applied(Some(&live), &object, &at(200, "x"));
+        assert_ne!(again.expect(what), live, "{what}");
     }
-    let other = at(200, "x");
-    let later = Writer { api_version: "apps/v2", ..other };
-    assert_ne!(applied(Some(&live), pods(&["a", "b"]), &later, false).unwrap(), live, "through another version");
+    let there = applied(Some(&live), &full(), &at(200, "y")).expect("another manager comes to own it");
+    assert_ne!(there, live);
+    let other = Writer { api_version: "apps/v2", ..at(200, "x") };
+    assert!(applied(Some(&live), &full(), &other).is_some(), "through another version");
 }
 
 #[test]
