@@ -21,10 +21,10 @@ fuzz_target!(|data: &[u8]| {
     track_update(None, &mut live, &writer("creator"), &cursor);
     let mut object = live;
     for (manager, applied, force) in [("kubectl", &first, false), ("other", &second, false), ("other", &second, true)] {
-        match apply(Some(&object), applied.clone(), &writer(manager), force, &cursor) {
+        match apply(Some(&object), applied, &writer(manager), force, &cursor) {
             Ok(changed) => {
                 object = changed.unwrap_or(object);
-                let again = apply(Some(&object), applied.clone(), &writer(manager), force, &cursor);
+                let again = apply(Some(&object), applied, &writer(manager), force, &cursor);
                 let again = again.map(|changed| changed.unwrap_or_else(|| object.clone()));
                 assert_eq!(again.as_ref(), Ok(&object), "the same once more changes nothing");
             }
