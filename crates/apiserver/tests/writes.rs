@@ -7,7 +7,7 @@ mod started;
 
 use apiserver::{Identity, Limits, Local};
 use base::Env;
-use client::{Api, Error, PatchType, Request, Response, Verb};
+use client::{Api, Error, Options, PatchType, Request, Response, Verb};
 use meta::{GroupVersionResource, Reason, User};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -161,9 +161,25 @@ async fn who_names_no_version_is_not_told_of_races() {
     for outcome in futures_util::future::join_all(race).await {
         outcome.unwrap();
     }
-    let get = Request::new(Verb::Get, resource).namespace("shop").name("web");
-    let (map, _) = send(&root, get, &Value::Null).await.unwrap();
-    assert_eq!(map["data"].as_object().map(serde_json::Map::len), Some(WRITERS));
+    // So it is with applies and whole objects, whose bodies are read again after each loss.
+    let named = |verb| Request::new(verb, resource.clone()).namespace("shop").name("web");
+    let race = (0..WRITERS).map(|writer| {
+        let options = Options { field_manager: Some(format!("manager-{writer}")), ..Options::default() };
+        let mut body = body.clone();
+        body["data"] = json!({format!("applied-{writer}"): "here"});
+        let request = named(Verb::Patch(PatchType::Apply)).options(options);
+        let root = &root;
+        async move { send(root, request, &body).await }
+    });
+    for outcome in futures_util::future::join_all(race).await {
+        outcome.unwrap();
+    }
+    let (map, _) = send(&root, named(Verb::Get), &Value::Null).await.unwrap();
+    assert_eq!(map["data"].as_object().map(serde_json::Map::len), Some(2 * WRITERS));
+    let race = (0..WRITERS).map(|_| send(&root, named(Verb::Update), &body));
+    for outcome in futures_util::future::join_all(race).await {
+        outcome.unwrap();
+    }
 }
 
 /// A disk that takes its time, so that writes meet.

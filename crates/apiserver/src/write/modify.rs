@@ -83,7 +83,7 @@ impl Server {
             }
             let read =
                 |caller: &mut Caller<'_>| decode_object(resource, &request.body, media, &request.options, caller);
-            decoded.take().map_or_else(|| once_more(caller, read), Ok).map(Some)
+            taken(&mut decoded, caller, read).map(Some)
         })
         .await
     }
@@ -136,7 +136,7 @@ impl Server {
         self.modify(resource, request, part, caller, &mut |current, caller| {
             let read =
                 |caller: &mut Caller<'_>| decode::decode_applied(&expected, &request.body, &request.options, caller);
-            let applied = decoded.take().map_or_else(|| once_more(caller, read), Ok)?;
+            let applied = taken(&mut decoded, caller, read)?;
             let writer = wire::apply::Writer {
                 manager: &manager,
                 api_version: &expected.api_version,
@@ -323,11 +323,15 @@ impl Server {
     }
 }
 
-/// Reads a body again after a conflict, and says nothing of it that was said already.
-fn once_more(
+/// The body as it was decoded; after a conflict it is read again, and nothing said that was said already.
+fn taken(
+    decoded: &mut Option<Value>,
     caller: &mut Caller<'_>,
     read: impl FnOnce(&mut Caller<'_>) -> Result<Value, Status>,
 ) -> Result<Value, Status> {
+    if let Some(decoded) = decoded.take() {
+        return Ok(decoded);
+    }
     let told = caller.warnings.len();
     let object = read(caller)?;
     caller.warnings.truncate(told);

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-const SELF: &str = ".";
+/// The key that says of a node with others below that it is a member itself.
+pub(super) const SELF: &str = ".";
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FieldSet<'a>(pub(super) Node<'a>);

@@ -192,18 +192,12 @@ struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// What is to be owned.
-    fn set(&self) -> FieldSet<'a> {
+    fn run(&self, force: bool) -> Result<(Value, Vec<Entry<'a>>), Vec<Conflict>> {
+        let mut entries = self.entries.to_vec();
         let mut set = field_set(self.applied, self.place);
         for path in self.writer.reset {
             set.remove_below(path);
         }
-        set
-    }
-
-    fn run(&self, force: bool) -> Result<(Value, Vec<Entry<'a>>), Vec<Conflict>> {
-        let mut entries = self.entries.to_vec();
-        let mut set = self.set();
         let own = entries.iter().position(|entry| entry.is_of(self.writer, true)).map(|at| entries.remove(at));
         let mut object = self.merged();
         if let Some(own) = &own {

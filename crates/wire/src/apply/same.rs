@@ -6,6 +6,7 @@
 use super::Writer;
 use super::compare::side_by_side;
 use super::elements::{Division, division, element_at, in_step};
+use super::fieldset::SELF;
 use super::managers::{IDENTITY, SYSTEM, fields_applied};
 use crate::place::Place;
 use serde_json::{Map, Value};
@@ -78,8 +79,6 @@ impl Walk<'_> {
         members.next().is_none() && is_marked(owned, any, forced)
     }
 }
-
-const SELF: &str = ".";
 
 /// Whether a place says rightly of itself that it is a member, or is rightly not named at all.
 fn is_marked(owned: Option<&Map<String, Value>>, has_below: bool, forced: bool) -> bool {

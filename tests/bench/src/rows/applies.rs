@@ -21,7 +21,7 @@ pub const ROW: Row = Row {
 };
 
 const DEPLOYMENTS: u64 = 3_000;
-/// What controllers still do about one load must not count as the next one's.
+/// What the store still does about one load must not count as the next one's.
 const AFTERMATH: Duration = Duration::from_secs(3);
 
 async fn run(bench: &Bench, kind: Kind) -> anyhow::Result<Found> {
