@@ -77,6 +77,14 @@ pub fn wake_matching<S: Projection, P>(
     }
 }
 
+/// The objects that an owner controls, and those that its selector finds and nobody controls.
+pub fn own_or_free<P: Projection>(cache: &Cache<P>, owner: &ObjectMeta, selector: &Selector) -> Vec<Arc<Item<P>>> {
+    let mut found = cache.controlled_by(&owner.uid);
+    let free = cache.orphans_in(&owner.namespace);
+    found.extend(free.into_iter().filter(|item| selector.matches(&item.meta.labels)));
+    found
+}
+
 /// The objects of an owner, and what must be written for it to be so.
 pub struct Claimed<P> {
     /// Those it owns, those to adopt among them.

@@ -1,5 +1,6 @@
 //! Types from structural OpenAPI schemas, with bounds on how large their values can be.
 
+use crate::syntax::RESERVED;
 use crate::types::{Bound, Field, ObjectType, Type};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -11,35 +12,15 @@ const MAX_REQUEST: u64 = 3 * 1024 * 1024;
 const MAX_DEPTH: usize = 200;
 
 /// Words of the language, which a field may be called by.
-const KEYWORDS: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+fn is_keyword(word: &str) -> bool {
+    ["true", "false", "null"].contains(&word) || RESERVED.contains(&word)
+}
 
 const ESCAPES: [(&str, &str); 4] = [("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")];
 
 /// The name under which expressions find a field; None: they cannot.
 pub fn escape(name: &str) -> Option<String> {
-    if KEYWORDS.contains(&name) {
+    if is_keyword(name) {
         return Some(format!("__{name}__"));
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
@@ -66,7 +47,7 @@ pub fn escape(name: &str) -> Option<String> {
 /// The inverse of [`escape`].
 pub fn unescape(name: &str) -> String {
     if let Some(word) = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"))
-        && KEYWORDS.contains(&word)
+        && is_keyword(word)
     {
         return word.to_owned();
     }

@@ -19,7 +19,7 @@ pub mod validation;
 
 pub use attributes::Attributes;
 pub use names::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Name};
-pub use object::{ObjectMeta, OwnerReference, TypeMeta};
+pub use object::{ObjectMeta, OwnerReference, TypeMeta, null_as_default};
 pub use quantity::Quantity;
 pub use status::{Cause, Reason, Status, StatusDetails};
 pub use user::User;

@@ -71,8 +71,8 @@ fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
-/// Go writes nil maps and slices as null in some places; they mean empty.
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+/// Go writes what was never set as null in some places: maps, slices, times. It means the same as nothing.
+pub fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Default + Deserialize<'de>,

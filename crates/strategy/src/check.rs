@@ -78,26 +78,37 @@ pub fn labels(errors: &mut ErrorList, path: &Path, labels: &Value) {
     }
 }
 
+/// What a requirement's operator is compared with: some values, one, or none. `beside`: operators that
+/// take one number, where there are such.
+pub fn values_fit(errors: &mut ErrorList, path: &Path, requirement: &Value, beside: &[&str]) {
+    let (values, operator) = (items(requirement, "values"), text(requirement, "operator"));
+    let place = path.child("values");
+    match operator {
+        "In" | "NotIn" if values.is_empty() => {
+            errors.push(FieldError::required(&place, "must be specified when `operator` is 'In' or 'NotIn'"));
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            errors.push(FieldError::forbidden(&place, why));
+        }
+        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        _ if beside.contains(&operator) => {
+            if values.len() != 1 {
+                let why = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+                errors.push(FieldError::required(&place, why));
+            }
+        }
+        other => errors.push(FieldError::invalid(&path.child("operator"), other, "not a valid selector operator")),
+    }
+}
+
 /// A selector of the object form.
 pub fn label_selector(errors: &mut ErrorList, path: &Path, selector: &Value) {
     labels(errors, &path.child("matchLabels"), &selector["matchLabels"]);
     for (at, expression) in items(selector, "matchExpressions").iter().enumerate() {
         let here = path.child("matchExpressions").index(at);
         let values = items(expression, "values");
-        match text(expression, "operator") {
-            "In" | "NotIn" if values.is_empty() => {
-                let why = "must be specified when `operator` is 'In' or 'NotIn'";
-                errors.push(FieldError::required(&here.child("values"), why));
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                errors.push(FieldError::forbidden(&here.child("values"), why));
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => {
-                errors.push(FieldError::invalid(&here.child("operator"), other, "not a valid selector operator"));
-            }
-        }
+        values_fit(errors, &here, expression, &[]);
         let key = text(expression, "key");
         all(errors, &here.child("key"), key, validation::qualified_name(key));
         for (at, value) in values.iter().enumerate() {

@@ -15,12 +15,13 @@
 //! (`SIM_ENOUGH=1`: one), `SIM_FIRST=5000` others, `SIM_SCENARIO=quota,garbage` only these; `SIM_TRACE=1`
 //! prints the whole trace of a replay as it happens, `KUTTER_LOG=debug` what the rooms log.
 //!
-//! How it is built: [`world`] wires the rooms as the program does. Each talks to the server through
-//! a [`wire`] that [`chaos`] makes bad; [`witness`] shows every durable write to the [`ledger`], whose
-//! [`judge`] and rules know what is wrong. [`kubelet`] is a node without containers, [`machines`]
-//! what truly runs, [`meter`] what it uses, [`recorder`] a client that must miss nothing. [`scenario`]
-//! plays one of [`scenarios`], [`seeds`] many. Anything that makes a replay differ (std's hash maps, unbiased
-//! `select!`, the system's clock or randomness) is a bug wherever it stands.
+//! How it is built: [`world`] wires the rooms as the program does. Each talks to the server through a
+//! [`wire`] that [`chaos`] makes bad; [`witness`] shows every durable write to the [`ledger`], whose
+//! [`judge`] and rules know what is wrong. [`kubelet`] is a node without containers, [`machines`] what
+//! truly runs, [`meter`] what it uses, [`recorder`] a client that must miss nothing, `skew` what a
+//! clock does that is set. [`scenario`] plays one of [`scenarios`], [`seeds`] many. Anything that makes
+//! a replay differ (std's hash maps, unbiased `select!`, the system's clock or randomness) is a bug
+//! wherever it stands.
 
 pub mod chaos;
 pub mod door;
@@ -34,6 +35,7 @@ pub mod recorder;
 pub mod scenario;
 pub mod scenarios;
 pub mod seeds;
+mod skew;
 pub mod wire;
 pub mod witness;
 pub mod world;

@@ -14,7 +14,7 @@ mod tests;
 
 use crate::action::Plan;
 use crate::kinds::{kind, resource};
-use crate::ownership::{self, Owner};
+use crate::ownership::{self, Owner, own_or_free};
 use crate::rig::{Def, Rig, Room, RoomError};
 use crate::views::{NodeView, PodView, selector_of, spec_of};
 use base::Timestamp;
@@ -156,11 +156,8 @@ impl Sets {
         let Some(item) = self.sets.get_key(key) else { return Ok(None) };
         let set: Set = item.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
         let selector = item.view.selector.clone();
-        let mut pods = self.pods.controlled_by(&item.meta.uid);
-        pods.extend(self.pods.orphans_in(key.namespace()).into_iter().filter(|pod| selector.matches(&pod.meta.labels)));
-        let mut revisions = self.revisions.controlled_by(&item.meta.uid);
-        let orphans = self.revisions.orphans_in(key.namespace());
-        revisions.extend(orphans.into_iter().filter(|one| selector.matches(&one.meta.labels)));
+        let pods = own_or_free(&self.pods, &item.meta, &selector);
+        let revisions = own_or_free(&self.revisions, &item.meta, &selector);
         let place = |node: &Arc<Item<NodeView>>| Place {
             node: node.meta.name.clone(),
             verdict: item.view.placement.verdict(node),

@@ -12,7 +12,7 @@ mod tests;
 
 use crate::action::Plan;
 use crate::kinds::{kind, resource};
-use crate::ownership::Owner;
+use crate::ownership::{Owner, own_or_free};
 use crate::replicaset::{ReplicaSet, SetView};
 use crate::rig::{Def, Rig, Room, RoomError};
 use crate::views::{PodView, SelectorView};
@@ -194,9 +194,7 @@ impl Deployments {
     fn observe(&self, key: &Key) -> Result<Option<Observed>, RoomError> {
         let Some(item) = self.deployments.get_key(key) else { return Ok(None) };
         let deployment: Deployment = item.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
-        let mut sets = self.sets.controlled_by(&item.meta.uid);
-        let orphans = self.sets.orphans_in(key.namespace());
-        sets.extend(orphans.into_iter().filter(|set| item.view.selector.matches(&set.meta.labels)));
+        let sets = own_or_free(&self.sets, &item.meta, &item.view.selector);
         let has_pods = |uid: &String| self.pods.controlled_by(uid).iter().any(|pod| !pod.view.is_finished());
         let populated = match deployment.is_rolling() {
             true => Vec::new(),

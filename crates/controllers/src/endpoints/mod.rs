@@ -14,7 +14,7 @@ use base::Timestamp;
 use client::queue::RETRY;
 use client::{Cache, Item, Key};
 use meta::ObjectMeta;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -35,18 +35,18 @@ pub(crate) const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 #[serde(default)]
 pub(crate) struct Endpoints {
     pub metadata: ObjectMeta,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     pub subsets: Vec<Subset>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Subset {
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "meta::null_as_default")]
     pub addresses: Vec<Address>,
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "meta::null_as_default")]
     pub not_ready_addresses: Vec<Address>,
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "meta::null_as_default")]
     pub ports: Vec<Port>,
 }
 
@@ -71,14 +71,6 @@ pub(crate) struct Port {
     pub protocol: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_protocol: Option<String>,
-}
-
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 struct Observed {

@@ -19,7 +19,7 @@ use base::Timestamp;
 use client::events::ObjectRef;
 use client::{Cache, Change, Item, Key, Projection, WorkQueue};
 use meta::ObjectMeta;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,9 +77,9 @@ struct Standing {
 struct Slice {
     metadata: ObjectMeta,
     address_type: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     endpoints: Vec<Endpoint>,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     ports: Vec<Port>,
 }
 
@@ -135,14 +135,6 @@ struct Port {
     port: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     app_protocol: Option<String>,
-}
-
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 struct Observed {

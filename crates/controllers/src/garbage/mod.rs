@@ -69,6 +69,11 @@ fn waits_for_dependents(meta: &ObjectMeta) -> bool {
     meta.is_deleting() && has_finalizer(meta, FOREGROUND)
 }
 
+/// An owner cannot go before this object has.
+fn blocks(meta: &ObjectMeta, owner: &str) -> bool {
+    meta.owner_references.iter().any(|reference| reference.uid == owner && reference.block_owner_deletion == Some(true))
+}
+
 /// Is being deleted, and goes when its dependents have been seen to.
 fn ends_by_us(meta: &ObjectMeta) -> bool {
     meta.is_deleting() && (has_finalizer(meta, FOREGROUND) || has_finalizer(meta, ORPHAN))
@@ -95,6 +100,8 @@ struct Observed {
     object: Object,
     owners: Vec<(OwnerReference, OwnerState)>,
     dependents: Vec<Object>,
+    /// The uids of the owners that wait for this object, while it waits for them.
+    circle: BTreeSet<String>,
 }
 
 struct Garbage {
@@ -240,6 +247,25 @@ impl World {
         self.read().values().flat_map(of_kind).collect()
     }
 
+    /// The owners of an object that waits for them to go, as they wait for it: each was deleted in
+    /// the foreground on its own, so neither was there for the other to be asked about.
+    fn circle(&self, object: &ObjectMeta) -> BTreeSet<String> {
+        let mut reached = BTreeSet::new();
+        // Mostly nobody is held up, and there is nothing to look for.
+        let holds_up = object.owner_references.iter().any(|owner| owner.block_owner_deletion == Some(true));
+        if !(holds_up && waits_for_dependents(object)) {
+            return reached;
+        }
+        let mut next = vec![object.uid.clone()];
+        while let Some(uid) = next.pop() {
+            let dependents = self.all().into_iter().flat_map(|(_, watched)| watched.cache.owned_by(&uid));
+            let waiting = dependents.filter(|item| waits_for_dependents(&item.meta) && blocks(&item.meta, &uid));
+            next.extend(waiting.map(|item| item.meta.uid.clone()).filter(|uid| reached.insert(uid.clone())));
+        }
+        reached.retain(|uid| blocks(object, uid));
+        reached
+    }
+
     fn owner_state(&self, object: &ObjectMeta, reference: &OwnerReference) -> OwnerState {
         let Some((_, watched)) = self.find(reference) else { return OwnerState::UnknownKind };
         let namespace = if watched.namespaced { object.namespace.as_str() } else { "" };
@@ -273,6 +299,7 @@ impl Room for Garbage {
         let states = item.meta.owner_references.iter();
         let owners: Vec<_> = states.map(|owner| (owner.clone(), self.world.owner_state(&item.meta, owner))).collect();
         let dependents = self.world.dependents(&item.meta.uid);
-        Ok(plan::plan(Observed { object, owners, dependents }))
+        let circle = self.world.circle(&item.meta);
+        Ok(plan::plan(Observed { object, owners, dependents, circle }))
     }
 }

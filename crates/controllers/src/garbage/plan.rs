@@ -1,6 +1,6 @@
 //! What to do with one object, given its owners and dependents.
 
-use super::{FOREGROUND, ORPHAN, Object, Observed, OwnerState, has_finalizer, waits_for_dependents};
+use super::{FOREGROUND, ORPHAN, Object, Observed, OwnerState, blocks, has_finalizer, waits_for_dependents};
 use crate::action::{Action, Delete, Outcome, Patch, Plan};
 use bytes::Bytes;
 use client::events::ObjectRef;
@@ -44,13 +44,12 @@ fn finish_deletion(observed: &Observed) -> Plan {
     if !has_finalizer(meta, FOREGROUND) {
         return Plan::nothing();
     }
-    let blocks = |dependent: &Object| {
-        let references = &dependent.meta.owner_references;
-        references.iter().any(|owner| owner.uid == meta.uid && owner.block_owner_deletion == Some(true))
-    };
-    match observed.dependents.iter().any(blocks) {
+    if !observed.dependents.iter().any(|dependent| blocks(&dependent.meta, &meta.uid)) {
+        return Plan::of(vec![without_finalizer(&observed.object, FOREGROUND)]);
+    }
+    match observed.circle.is_empty() {
         true => Plan::nothing(),
-        false => Plan::of(vec![without_finalizer(&observed.object, FOREGROUND)]),
+        false => Plan::of(vec![unblock(&observed.object, |owner| observed.circle.contains(&owner.uid))]),
     }
 }
 
@@ -108,7 +107,7 @@ fn judge(observed: &Observed, outcome: &Outcome) -> Plan {
     }
     if observed.dependents.iter().any(|dependent| waits_for_dependents(&dependent.meta)) {
         // A circle of owners: somebody must stop waiting for the other.
-        actions.push(unblock(&object));
+        actions.push(unblock(&object, |_| true));
         return Plan::of(actions).then(move |outcome| match outcome.failure {
             Some(_) => Plan::nothing(),
             None => Plan::of(vec![delete(&Object { meta: unversioned(&object.meta), ..object }, Some("Foreground"))]),
@@ -146,11 +145,11 @@ fn without_owners(object: &Object, uids: &[&str]) -> Action {
     with_owners(object, &owners)
 }
 
-fn unblock(object: &Object) -> Action {
+/// Lets those owners go before the object does.
+fn unblock(object: &Object, which: impl Fn(&OwnerReference) -> bool) -> Action {
     let mut owners = object.meta.owner_references.clone();
-    owners.iter_mut().filter(|owner| owner.block_owner_deletion == Some(true)).for_each(|owner| {
-        owner.block_owner_deletion = Some(false);
-    });
+    let blocking = owners.iter_mut().filter(|owner| owner.block_owner_deletion == Some(true) && which(owner));
+    blocking.for_each(|owner| owner.block_owner_deletion = Some(false));
     with_owners(object, &owners)
 }
 

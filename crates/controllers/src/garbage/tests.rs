@@ -114,6 +114,45 @@ async fn circles_are_left_alone_until_one_of_them_is_deleted() {
     }
 }
 
+/// Whoever comes second finds the first already waiting for it: neither is ever asked about the other.
+#[tokio::test(start_paused = true)]
+async fn circles_whose_members_are_all_deleted_in_the_foreground_end() {
+    let objects = [
+        (&CONFIG_MAPS, object("a", &["Secret/c"])),
+        (&CONFIG_MAPS, object("b", &["ConfigMap/a"])),
+        (&SECRETS, object("c", &["ConfigMap/b"])),
+    ];
+    let stage = Stage::new(&DEF, &objects).await;
+    stage.settle(5).await;
+    stage.api.freeze(true);
+    for (resource, name) in [(&CONFIG_MAPS, "a"), (&CONFIG_MAPS, "b"), (&SECRETS, "c")] {
+        delete(&stage, resource, name, "Foreground").await;
+    }
+    assert_eq!((names(&stage, &CONFIG_MAPS).len(), names(&stage, &SECRETS).len()), (2, 1), "each waits");
+    stage.api.freeze(false);
+    stage.api.drop_watches(false);
+    stage.settle(30).await;
+    assert!(names(&stage, &CONFIG_MAPS).is_empty() && names(&stage, &SECRETS).is_empty());
+}
+
+/// That all three wait for what is below them makes no circle.
+#[tokio::test(start_paused = true)]
+async fn chains_whose_members_are_all_deleted_in_the_foreground_end_from_the_bottom() {
+    let stage = chain().await;
+    let mut held = object("held", &["Secret/bottom"]);
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    stage.api.put(&SECRETS, held);
+    for (resource, name) in [(&SECRETS, "bottom"), (&CONFIG_MAPS, "middle"), (&CONFIG_MAPS, "top")] {
+        delete(&stage, resource, name, "Foreground").await;
+    }
+    stage.settle(30).await;
+    assert_eq!(names(&stage, &CONFIG_MAPS), ["middle", "top"]);
+    assert_eq!(names(&stage, &SECRETS), ["bottom", "held"]);
+    stage.api.remove(&SECRETS, "ns", "held");
+    stage.settle(30).await;
+    assert!(names(&stage, &CONFIG_MAPS).is_empty() && names(&stage, &SECRETS).is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_owner_out_of_reach_is_told_and_an_unknown_kind_waited_for() {
     let mut node = object("n1", &["ConfigMap/a"]);

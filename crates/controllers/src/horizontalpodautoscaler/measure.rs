@@ -99,20 +99,22 @@ fn custom(resource: &str, build: impl Fn(Request) -> Request) -> Vec<Request> {
     CUSTOM_VERSIONS.iter().map(|version| build(request(version))).collect()
 }
 
+/// What the one API that was asked knows, which is not nothing.
+fn answered<'a>(answers: &'a [Answer], api: &str) -> Result<&'a [Bytes], String> {
+    match answers.first() {
+        Some(Ok(items)) if items.is_empty() => Err(format!("no metrics returned from {api}")),
+        Some(Ok(items)) => Ok(items),
+        Some(Err(why)) => Err(format!("unable to fetch metrics from {api}: {why}")),
+        None => Err(format!("unable to fetch metrics from {api}: no answer")),
+    }
+}
+
 /// What was measured of each pod.
 ///
 /// # Errors
 /// In upstream's words, as all errors here.
 pub fn of_pods(answers: &[Answer], container: &str, resource: &str) -> Result<Readings, String> {
-    const API: &str = "resource metrics API";
-    let items = match answers.first() {
-        Some(Ok(items)) => items,
-        Some(Err(why)) => return Err(format!("unable to fetch metrics from {API}: {why}")),
-        None => return Err(format!("unable to fetch metrics from {API}: no answer")),
-    };
-    if items.is_empty() {
-        return Err(format!("no metrics returned from {API}"));
-    }
+    let items = answered(answers, "resource metrics API")?;
     let mut readings = Readings::new();
     for item in items {
         let pod: PodMetrics = serde_json::from_slice(item).map_err(|why| why.to_string())?;
@@ -149,15 +151,7 @@ pub fn custom_of_object(answers: &[Answer]) -> Result<i64, String> {
 
 /// The sum of all series of an external metric.
 pub fn external(answers: &[Answer]) -> Result<i64, String> {
-    const API: &str = "external metrics API";
-    let items = match answers.first() {
-        Some(Ok(items)) => items,
-        Some(Err(why)) => return Err(format!("unable to fetch metrics from {API}: {why}")),
-        None => return Err(format!("unable to fetch metrics from {API}: no answer")),
-    };
-    if items.is_empty() {
-        return Err(format!("no metrics returned from {API}"));
-    }
+    let items = answered(answers, "external metrics API")?;
     let value = |item: &Bytes| {
         let value: MetricValue = serde_json::from_slice(item).map_err(|why| why.to_string())?;
         Ok::<i64, String>(value.reading().value)

@@ -49,8 +49,12 @@ const DOWN_LIMIT: Limit =
     ("ScaleDownLimit", "the desired replica count is decreasing faster than the maximum scale rate");
 
 impl History {
-    /// The first look at a scale counts as a recommendation of what is there.
+    /// The first look at a scale counts as a recommendation of what is there. What is noted for a time to
+    /// come was noted before the clock was set back: it counts as of now, or it would for as long as the
+    /// clock was set back hold everything as it is.
     pub fn begin(&mut self, current: i32, now: Timestamp) {
+        let noted = [&mut self.recommendations, &mut self.ups, &mut self.downs];
+        noted.into_iter().flatten().for_each(|(at, _)| *at = (*at).min(now));
         if self.recommendations.is_empty() {
             self.recommendations.push((now, current));
         }

@@ -154,6 +154,7 @@ fn play(spec: &Spec, steps: &[Step]) {
     let mut history = History::default();
     for (at, current, wanted, set, able, limited) in steps {
         let now = start + SignedDuration::from_secs(*at);
+        history.begin(*current, now);
         let found = history.normalize(spec, *current, *wanted, now);
         assert_eq!((found.replicas, found.able.1, found.limited.1), (*set, *able, *limited), "at {at}: {found:?}");
         if found.replicas != *current {
@@ -174,6 +175,27 @@ fn without_a_behaviour_growth_doubles_and_shrinking_waits() {
         (700, 5, 1, 2, ready, "TooFewReplicas"),
     ];
     play(&spec(2, 10, Value::Null), &steps);
+}
+
+/// The clock goes back by a quarter of an hour: what holds for minutes holds for minutes from there.
+#[test]
+fn a_clock_that_is_set_back_holds_nothing_for_longer() {
+    let (ready, within, held) = ("ReadyForNewScale", "DesiredWithinRange", "ScaleDownStabilized");
+    let steps = [
+        (1000, 3, 6, 6, ready, within),
+        (100, 6, 2, 6, held, within),
+        (395, 6, 2, 6, held, within),
+        (401, 6, 2, 2, ready, within),
+    ];
+    play(&spec(1, 10, Value::Null), &steps);
+    let policies = json!([{"type": "Pods", "value": 2, "periodSeconds": 60}]);
+    let up = json!({"scaleUp": {"stabilizationWindowSeconds": 0, "policies": policies}});
+    let steps = [
+        (1000, 3, 10, 5, ready, "ScaleUpLimit"),
+        (100, 5, 10, 5, ready, "ScaleUpLimit"),
+        (161, 5, 10, 7, ready, "ScaleUpLimit"),
+    ];
+    play(&spec(1, 20, up), &steps);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub use rank::first_to_go;
 
 use crate::action::Plan;
 use crate::kinds::{kind, resource};
-use crate::ownership::{self, Owner};
+use crate::ownership::{self, Owner, own_or_free};
 use crate::rig::{Def, Rig, Room, RoomError};
 use crate::views::{PodView, spec_of};
 use base::Timestamp;
@@ -153,9 +153,7 @@ impl<F: Flavour> Sets<F> {
     fn observe(&self, key: &Key) -> Result<Option<Observed>, RoomError> {
         let Some(item) = self.sets.get_key(key) else { return Ok(None) };
         let set: Set = item.decode().map_err(|why| RoomError::Decode { key: key.clone(), why })?;
-        let mut pods = self.pods.controlled_by(&set.metadata.uid);
-        let orphans = self.pods.orphans_in(key.namespace());
-        pods.extend(orphans.into_iter().filter(|pod| item.view.selector.matches(&pod.meta.labels)));
+        let pods = own_or_free(&self.pods, &item.meta, &item.view.selector);
         let mut neighbours = HashMap::default();
         // Only who has to choose between its pods looks at the others'.
         let active = pods.iter().filter(|pod| is_active(pod)).count();

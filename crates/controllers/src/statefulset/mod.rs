@@ -14,7 +14,7 @@ mod tests;
 
 use crate::action::Plan;
 use crate::kinds::{kind, resource};
-use crate::ownership::{self, Owner};
+use crate::ownership::{self, Owner, own_or_free};
 use crate::rig::{Def, Rig, Room, RoomError};
 use crate::views::{PodView, SelectorView};
 use base::Timestamp;
@@ -178,9 +178,7 @@ impl Sets {
             selector.matches(&pod.meta.labels) && member::ordinal(&pod.meta.name, key.name()).is_some()
         };
         pods.extend(self.pods.orphans_in(key.namespace()).into_iter().filter(is_candidate));
-        let mut revisions = self.revisions.controlled_by(&item.meta.uid);
-        let orphans = self.revisions.orphans_in(key.namespace());
-        revisions.extend(orphans.into_iter().filter(|one| selector.matches(&one.meta.labels)));
+        let revisions = own_or_free(&self.revisions, &item.meta, &selector);
         let owner = Owner::new(kind::STATEFUL_SETS, resource::STATEFUL_SETS, &item.meta);
         let claims = self.claims_of(&set, &pods);
         Ok(Some(Observed { owner, set, selector, pods, revisions, claims }))

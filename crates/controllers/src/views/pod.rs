@@ -218,7 +218,7 @@ struct Condition {
     #[serde(rename = "type")]
     kind: String,
     status: String,
-    #[serde(deserialize_with = "text_or_null")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     last_transition_time: String,
 }
 
@@ -232,9 +232,4 @@ struct Address {
 #[serde(rename_all = "camelCase", default)]
 struct ContainerStatus {
     restart_count: i32,
-}
-
-/// Go writes a zero time as null.
-fn text_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
 }

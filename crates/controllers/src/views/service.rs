@@ -2,7 +2,7 @@
 
 use client::Projection;
 use meta::labels::Selector;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,31 +120,23 @@ struct Service {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Metadata {
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     selector: BTreeMap<String, String>,
     #[serde(rename = "type")]
     kind: String,
     #[serde(rename = "clusterIP")]
     cluster_ip: String,
     publish_not_ready_addresses: bool,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     ports: Vec<ServicePort>,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     ip_families: Vec<String>,
     traffic_distribution: String,
-}
-
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -6,7 +6,7 @@ mod macros;
 mod number;
 mod parser;
 
-pub use parser::parse;
+pub use parser::{RESERVED, parse};
 
 /// Something wrong with a source, and where (in bytes).
 #[derive(Debug, Clone, PartialEq, Eq)]

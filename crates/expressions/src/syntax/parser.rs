@@ -31,7 +31,7 @@ pub struct Parser {
 }
 
 /// Words that cannot name a variable.
-const RESERVED: [&str; 18] = [
+pub const RESERVED: [&str; 18] = [
     "as",
     "break",
     "const",

@@ -99,10 +99,10 @@ pub struct Conversion {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Status {
-    #[serde(deserialize_with = "null_is_nothing")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     pub conditions: Vec<Condition>,
     pub accepted_names: Names,
-    #[serde(deserialize_with = "null_is_nothing")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     pub stored_versions: Vec<String>,
 }
 
@@ -112,15 +112,6 @@ pub struct Condition {
     #[serde(rename = "type")]
     pub kind: String,
     pub status: String,
-}
-
-/// Go writes lists that nobody set as null.
-fn null_is_nothing<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Definition {

@@ -1,6 +1,6 @@
 //! Rows as upstream prints them.
 
-use super::{ALL, find, human_duration};
+use super::{ALL, find};
 use base::Timestamp;
 use serde_json::{Value, json};
 
@@ -27,28 +27,6 @@ fn every_printer_has_a_kind_and_fills_its_columns_even_from_nothing() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), ALL.len());
-}
-
-#[test]
-fn spans_of_time() {
-    for (seconds, text) in [
-        (-2, "<invalid>"),
-        (-1, "0s"),
-        (0, "0s"),
-        (119, "119s"),
-        (120, "2m"),
-        (150, "2m30s"),
-        (600, "10m"),
-        (179 * 60, "179m"),
-        (3 * 3600 + 300, "3h5m"),
-        (47 * 3600, "47h"),
-        (51 * 3600, "2d3h"),
-        (100 * 86400, "100d"),
-        (745 * 86400, "2y15d"),
-        (9 * 365 * 86400, "9y"),
-    ] {
-        assert_eq!(human_duration(seconds), text, "{seconds}");
-    }
 }
 
 const ONE: &str = r#"{"containers": [{"name": "a"}]}"#;

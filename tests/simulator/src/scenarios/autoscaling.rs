@@ -10,7 +10,8 @@ use crate::ledger::Change;
 use crate::meter::{Meter, share};
 use crate::player::{NAMESPACE, Player};
 use crate::scenario::{Fault, Scenario};
-use base::{Clock, Timestamp};
+use crate::skew::Skew;
+use base::Clock;
 use meta::{GroupVersionResource, conditions};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -239,20 +240,16 @@ struct Set {
 
 /// What is judged at each write.
 struct Rules {
-    clock: Clock,
+    skew: Skew,
     meter: Arc<Meter>,
     behavior: Option<Behavior>,
-    started: (Instant, Timestamp),
-    /// How far the clock is off.
-    off: i128,
     bounds: VecDeque<(Instant, (i64, i64))>,
     sets: Vec<Set>,
 }
 
 impl Rules {
     fn new(clock: Clock, meter: Arc<Meter>, behavior: Option<Behavior>) -> Self {
-        let started = (clock.instant(), clock.now());
-        Rules { clock, meter, behavior, started, off: 0, bounds: VecDeque::new(), sets: Vec::new() }
+        Rules { skew: Skew::new(clock), meter, behavior, bounds: VecDeque::new(), sets: Vec::new() }
     }
 
     fn into_rule(mut self) -> impl FnMut(&Change<'_>) -> Option<String> {
@@ -272,17 +269,10 @@ impl Rules {
         }
     }
 
-    /// Where the clock jumps, periods are longer or shorter than they were meant; where it jumps back,
-    /// what was done stays recent until the time is made up for.
+    /// Where the clock is set, what happened before did so earlier or later than the autoscaler thinks.
     fn watch_clock(&mut self, now: Instant) {
-        let passed = i128::try_from((now - self.started.0).as_millis()).unwrap_or(0);
-        let off = self.clock.now().duration_since(self.started.1).as_millis() - passed;
-        if self.off != off {
-            let back = u64::try_from(self.off - off).unwrap_or(0);
-            self.off = off;
-            // It may have been set back before, and that time not be made up for yet.
-            let unsure = self.meter.forgotten().map_or(now, |until| until.max(now));
-            self.meter.forget(unsure + Duration::from_millis(back));
+        if !self.skew.look(now).is_zero() {
+            self.meter.forget(now);
         }
     }
 
@@ -319,8 +309,10 @@ impl Rules {
             return None;
         }
         // Of when the period began nobody knows the second.
-        let (early, late) =
-            (now - (period + SLACK).min(now - self.started.0), now - (period - SLACK).min(now - self.started.0));
+        let (early, late) = (
+            now - (period + SLACK).min(now - self.skew.started()),
+            now - (period - SLACK).min(now - self.skew.started()),
+        );
         let mut counts = vec![self.count_at(early, from)];
         counts.extend(self.sets.iter().filter(|set| early < set.at && set.at <= late).map(|set| set.to));
         let (most, least) = (counts.iter().max()? + behavior.up, counts.iter().min()? - behavior.down);

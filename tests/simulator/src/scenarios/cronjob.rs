@@ -8,6 +8,7 @@
 use crate::ledger::{Change, Ledger, Objects, Written, under};
 use crate::player::{NAMESPACE, Player};
 use crate::scenario::Scenario;
+use crate::skew::Skew;
 use base::{Clock, Timestamp};
 use meta::{GroupVersionResource, conditions, time};
 use serde_json::{Value, json};
@@ -200,11 +201,7 @@ fn never_ends(job: &Value) -> bool {
 
 /// What is judged at each write.
 struct Rules {
-    clock: Clock,
-    started: (Instant, Timestamp),
-    /// How far the clock was off, and since when: `[0]` is the beginning.
-    jumps: Vec<(Instant, i128)>,
-    latest: Timestamp,
+    skew: Skew,
     served: BTreeSet<(String, String)>,
     /// Since when a CronJob is suspended.
     suspended: BTreeMap<String, Instant>,
@@ -214,14 +211,13 @@ struct Rules {
 
 impl Rules {
     fn new(clock: Clock) -> Self {
-        let (started, latest) = ((clock.instant(), clock.now()), clock.now());
-        let (jumps, served) = (Vec::new(), BTreeSet::new());
-        Rules { clock, started, jumps, latest, served, suspended: BTreeMap::new(), listed: BTreeMap::new() }
+        let (skew, served) = (Skew::new(clock), BTreeSet::new());
+        Rules { skew, served, suspended: BTreeMap::new(), listed: BTreeMap::new() }
     }
 
     fn into_rule(mut self) -> impl FnMut(&Change<'_>) -> Option<String> {
         move |change| {
-            self.watch_clock(change.now);
+            self.skew.look(change.now);
             if let Some(name) = change.key.strip_prefix(CRON_JOBS) {
                 self.note(name, change.now, change.after?);
             }
@@ -232,16 +228,6 @@ impl Rules {
                 _ => {}
             }
             None
-        }
-    }
-
-    fn watch_clock(&mut self, now: Instant) {
-        let wall = self.clock.now();
-        self.latest = self.latest.max(wall);
-        let passed = i128::try_from((now - self.started.0).as_millis()).unwrap_or(0);
-        let off = wall.duration_since(self.started.1).as_millis() - passed;
-        if self.jumps.last().is_none_or(|(_, last)| *last != off) {
-            self.jumps.push((now, off));
         }
     }
 
@@ -275,15 +261,15 @@ impl Rules {
             return Some(format!("{owner} serves {scheduled} twice"));
         }
         let due: Timestamp = time::parse(&scheduled).ok()?;
-        if due > self.latest {
+        if due > self.skew.latest() {
             return Some(format!("{name} was made before its time, {scheduled}"));
         }
         if self.suspended.get(&owner).is_some_and(|since| now - *since > WINDOW) {
             return Some(format!("{name} was made while {owner} was suspended"));
         }
         let (_, policy, deadline) = ALL.iter().find(|one| one.0 == owner)?;
-        let jumped = self.jumps.last().is_some_and(|(at, _)| self.jumps.len() > 1 && now - *at <= WINDOW);
-        let late = self.clock.now().duration_since(due);
+        let jumped = self.skew.set().is_some_and(|at| now - at <= WINDOW);
+        let late = self.skew.now().duration_since(due);
         let window = i64::try_from(WINDOW.as_secs()).unwrap_or(0);
         if deadline.is_some_and(|deadline| late > jiff::SignedDuration::from_secs(deadline + window)) && !jumped {
             return Some(format!("{name} was made {late} after its time"));

@@ -5,6 +5,7 @@
 //! end whoever can have devices has them, nobody has left any behind, and none that is tainted is used by
 //! pods that do not bear it.
 
+use super::beyond_events;
 use crate::chaos::Victim;
 use crate::ledger::{Ledger, Written};
 use crate::player::{NAMESPACE, Player};
@@ -30,8 +31,6 @@ const DRIVER: &str = "dev.example.com";
 const DEVICES: usize = 3;
 /// More pods than this do not wait at once.
 const MANY: usize = 15;
-/// Events that a pod without a place may cause while nothing happens.
-const EVENTS_PER_POD: usize = 4;
 
 /// What pods ask for, and how often each comes: the devices of a template, or a claim that others use
 /// as well.
@@ -183,18 +182,8 @@ impl Scenario for Devices {
         Ok(None)
     }
 
-    /// Pods that wait may be tried again now and then.
     fn disturbs(&self, ledger: &Ledger, written: &[Written]) -> Option<String> {
-        let waiting = ledger.values(PODS).iter().filter(|pod| waits(pod)).count();
-        let (events, others): (Vec<&Written>, Vec<&Written>) =
-            written.iter().partition(|one| one.key.starts_with("/registry/events/"));
-        match others.first() {
-            Some(first) => Some(format!("{} was written while nothing happened", first.key)),
-            None if events.len() > waiting * EVENTS_PER_POD => {
-                Some(format!("{} events about {waiting} waiting pods while nothing happened", events.len()))
-            }
-            None => None,
-        }
+        beyond_events(ledger.values(PODS).iter().filter(|pod| waits(pod)).count(), written)
     }
 }
 

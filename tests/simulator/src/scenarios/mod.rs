@@ -14,6 +14,7 @@ mod services;
 mod storage;
 mod workloads;
 
+use crate::ledger::Written;
 use crate::scenario::Def;
 
 pub const ALL: &[Def] = &[
@@ -30,6 +31,23 @@ pub const ALL: &[Def] = &[
     Def::of::<services::Services>("services"),
     Def::of::<storage::Storage>("storage"),
 ];
+
+/// How many Events about a pod that waits are no disturbance while nothing happens.
+const EVENTS_PER_POD: usize = 4;
+
+/// What disturbs the peace: anything written, but for some Events about pods that wait, which may be tried
+/// again now and then.
+fn beyond_events(waiting: usize, written: &[Written]) -> Option<String> {
+    let (events, others): (Vec<&Written>, Vec<&Written>) =
+        written.iter().partition(|one| one.key.starts_with("/registry/events/"));
+    match others.first() {
+        Some(first) => Some(format!("{} was written while nothing happened", first.key)),
+        None if events.len() > waiting * EVENTS_PER_POD => {
+            Some(format!("{} events about {waiting} waiting pods while nothing happened", events.len()))
+        }
+        None => None,
+    }
+}
 
 /// The scenario of a name.
 pub fn find(name: &str) -> Option<&'static Def> {

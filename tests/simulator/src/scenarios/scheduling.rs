@@ -4,6 +4,7 @@
 //! At every moment no node holds more than it offers, and no two pods that keep apart share one. In
 //! the end whoever fits has a place, and those that do not wait quietly.
 
+use super::beyond_events;
 use crate::chaos::Victim;
 use crate::ledger::{Ledger, Written};
 use crate::player::{NAMESPACE, Player};
@@ -20,8 +21,6 @@ const PODS: &str = "/registry/pods/default/";
 
 /// What a node offers (see [`crate::kubelet`]), in thousandths of a processor.
 const OFFERED: i64 = 8000;
-/// Events that a pod without a place may cause while nothing happens.
-const EVENTS_PER_POD: usize = 4;
 /// More pods than this do not wait at once.
 const MANY: usize = 40;
 
@@ -120,24 +119,14 @@ impl Scenario for Scheduling {
         Ok(None)
     }
 
-    /// Pods that wait may be tried again now and then, no more; and by now each was told why, even if
-    /// that got lost the first time.
+    /// By now each pod that waits was told why, even if that got lost the first time.
     fn disturbs(&self, ledger: &Ledger, written: &[Written]) -> Option<String> {
         let pods = pods(ledger);
         let waiting: Vec<&Pod> = pods.iter().filter(|pod| pod.node.is_empty() && !pod.is_over).collect();
         if let Some(pod) = waiting.iter().find(|pod| !pod.is_told) {
             return Some(format!("{} waits and was not told why", pod.name));
         }
-        let waiting = waiting.len();
-        let (events, others): (Vec<&Written>, Vec<&Written>) =
-            written.iter().partition(|one| one.key.starts_with("/registry/events/"));
-        match others.first() {
-            Some(first) => Some(format!("{} was written while nothing happened", first.key)),
-            None if events.len() > waiting * EVENTS_PER_POD => {
-                Some(format!("{} events about {waiting} waiting pods while nothing happened", events.len()))
-            }
-            None => None,
-        }
+        beyond_events(waiting.len(), written)
     }
 }
 

@@ -9,6 +9,7 @@
 use crate::ledger::{Change, Ledger, Objects, Written};
 use crate::player::{NAMESPACE, NODES, Player};
 use crate::scenario::Scenario;
+use crate::skew::Skew;
 use base::Clock;
 use jiff::SignedDuration;
 use meta::{GroupVersionResource, conditions, time};
@@ -214,17 +215,13 @@ fn in_order() -> impl FnMut(&Change<'_>) -> Option<String> {
 
 /// A Job that is over is kept for as long as it says.
 fn kept(clock: Clock) -> impl FnMut(&Change<'_>) -> Option<String> {
-    let mut latest = clock.now();
-    let mut seen = (clock.instant(), latest);
+    let mut skew = Skew::new(clock);
     move |change| {
-        // It may have been set back since the last change, and have gone on until then.
-        let passed = SignedDuration::try_from(change.now - seen.0).unwrap_or_default();
-        latest = latest.max(clock.now()).max(seen.1.checked_add(passed).unwrap_or(latest));
-        seen = (change.now, clock.now());
+        skew.look(change.now);
         let job = change.before.filter(|_| change.key == BRIEF && change.after.is_none_or(is_going))?;
         let over = time::parse(text(&job["status"]["completionTime"])).ok();
         let until = over.and_then(|over| over.checked_add(SignedDuration::from_secs(KEPT)).ok());
-        let is_early = !is_going(job) && until.is_none_or(|until| latest < until);
+        let is_early = !is_going(job) && until.is_none_or(|until| skew.latest() < until);
         is_early.then(|| format!("{} goes before its time: {}", change.key, job["status"]))
     }
 }

@@ -44,23 +44,7 @@ pub fn node_selector(selector: &Value, path: &Path, errors: &mut ErrorList) {
 fn node_term(term: &Value, path: &Path, errors: &mut ErrorList) {
     for (at, expression) in items(term, "matchExpressions").iter().enumerate() {
         let here = path.child("matchExpressions").index(at);
-        let values = items(expression, "values");
-        match text(expression, "operator") {
-            "In" | "NotIn" if values.is_empty() => {
-                let why = "must be specified when `operator` is 'In' or 'NotIn'";
-                errors.push(FieldError::required(&here.child("values"), why));
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                errors.push(FieldError::forbidden(&here.child("values"), why));
-            }
-            "Gt" | "Lt" if values.len() != 1 => {
-                let why = "must be specified single value when `operator` is 'Lt' or 'Gt'";
-                errors.push(FieldError::required(&here.child("values"), why));
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-            other => errors.push(FieldError::invalid(&here.child("operator"), other, "not a valid selector operator")),
-        }
+        check::values_fit(errors, &here, expression, &["Gt", "Lt"]);
         let key = text(expression, "key");
         check::all(errors, &here.child("key"), key, validation::qualified_name(key));
     }
