@@ -12,6 +12,9 @@ CONFORMANCE_PACKAGES := bind9-dnsutils curl netcat-openbsd
 # What upstream's node needs beside what the harness unpacks for itself.
 BENCH_PACKAGES := busybox-static iproute2 iptables
 
+# Looking at the fuzz targets needs no fuzzer, whose build wants a C++ compiler.
+NO_FUZZER := none/libnone.a
+
 install = $(SUDO) tools/install $(1)
 
 .PHONY: run build test lint fuzz bench bench-quick clients conformance conformance-smoke conformance-swap clean
@@ -42,6 +45,8 @@ lint:
 	@$(call install,$(BUILD_PACKAGES))
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	CUSTOM_LIBFUZZER_PATH=$(NO_FUZZER) $(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target -- --deny warnings
 	$(CARGO) run --locked --quiet --package xtask -- tidy
 
 # FOCUS=, SKIP= (patterns) and NODES= (processes of the parallel part) choose; KEEP=1 keeps what passes.

@@ -3,11 +3,17 @@
 
 use base::Clock;
 use libfuzzer_sys::fuzz_target;
-use streams::spdy::{Role, start};
+use streams::spdy::{Role, SpdyStream, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::task::JoinSet;
 
 /// More streams than a forwarding has; the rest are dropped, as one that is not wanted.
 const KEPT: usize = 4;
+
+async fn answer(mut stream: SpdyStream) {
+    let _ = stream.write_all(b"answer").await;
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+}
 
 fuzz_target!(|data: &[u8]| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
@@ -22,17 +28,18 @@ fuzz_target!(|data: &[u8]| {
             };
             let user = async {
                 let own = if role == Role::Client { session.open(&[("streamtype", "data")]).await.ok() } else { None };
-                let mut kept: Vec<_> = own.into_iter().collect();
+                // Each is read beside the others: one that nobody reads stops them all, which is meant.
+                let mut kept = JoinSet::new();
+                if let Some(stream) = own {
+                    kept.spawn(answer(stream));
+                }
                 while let Some(stream) = session.accept().await {
                     let _ = stream.header("streamtype");
                     if kept.len() < KEPT {
-                        kept.push(stream);
+                        kept.spawn(answer(stream));
                     }
                 }
-                for mut stream in kept {
-                    let _ = stream.write_all(b"answer").await;
-                    let _ = stream.read_to_end(&mut Vec::new()).await;
-                }
+                kept.join_all().await;
             };
             let _ = tokio::join!(peer, life, user);
         }

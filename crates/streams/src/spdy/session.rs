@@ -213,7 +213,14 @@ async fn read_loop<R: AsyncRead + Unpin>(
                 }
             }
             Frame::Data { id, fin, data } => {
-                let receiver = shared.lock().get(&id).and_then(|slot| slot.data.clone());
+                let known = shared.lock().get(&id).map(|slot| (slot.reply.is_some(), slot.data.clone()));
+                let (is_early, receiver) = known.unwrap_or_default();
+                if is_early {
+                    // Nobody can read it yet, and to wait for that would be to wait for ourselves.
+                    shared.broken(id);
+                    shared.send(Frame::Reset { id, status: PROTOCOL_ERROR }).await;
+                    continue;
+                }
                 if let Some(receiver) = receiver
                     && !data.is_empty()
                 {

@@ -2,7 +2,7 @@
 
 use super::*;
 use base::Clock;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 /// Runs `check` on a client's and a server's end while the connection lives.
 async fn connected<F: AsyncFnOnce(Session, Session)>(check: F) {
@@ -130,5 +130,34 @@ async fn broken_frames_end_the_connection_and_harmless_ones_do_not() {
     ];
     for bytes in ignored {
         assert!(answer_to(bytes).await.0.is_ok(), "{bytes:?}");
+    }
+}
+
+/// It would fill a queue that nobody has got yet, and the answer behind it would never be read.
+#[tokio::test]
+async fn data_before_the_answer_ends_the_stream_and_not_the_connection() {
+    let (near, mut far) = duplex(4096);
+    let (session, life) = start(near, Role::Client, Clock::real());
+    let data = |id: u8| [0, 0, 0, id, 0, 0, 0, 1, b'x'];
+    let reset = [0x80, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 1];
+    let ping = [0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 2];
+    let peer = async {
+        let mut heard = Vec::new();
+        let mut hear = async |what: &[u8], far: &mut DuplexStream| {
+            while !heard.ends_with(what) {
+                heard.push(far.read_u8().await.unwrap());
+            }
+        };
+        far.write_all(&[data(1); 20].concat()).await.unwrap();
+        hear(&reset, &mut far).await;
+        // Of a stream that is gone, so it is passed over.
+        far.write_all(&data(1)).await.unwrap();
+        far.write_all(&ping).await.unwrap();
+        hear(&ping, &mut far).await;
+    };
+    let user = async { assert!(session.open(&[("n", "1")]).await.is_err()) };
+    tokio::select! {
+        ended = life => panic!("over: {ended:?}"),
+        _ = async { tokio::join!(peer, user) } => {}
     }
 }
