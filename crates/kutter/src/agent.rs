@@ -34,7 +34,7 @@ pub struct Options {
 
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     base::logging::init("info");
-    failure::need_root()?;
+    failure::need_node()?;
     anyhow::ensure!(
         options.server.starts_with("https://"),
         "--server: {:?} must begin with https://; nodes speak nothing else",

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// Why the API server cannot listen.
 pub fn listen(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
@@ -21,10 +22,20 @@ pub fn listen(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
     }
 }
 
-/// A node needs root; a control plane alone does not.
-pub fn need_root() -> anyhow::Result<()> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
+/// What a node needs of whoever starts it, and a control plane alone does not: root, and a file system
+/// that containers can leave for their own.
+pub fn need_node() -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        anyhow::bail!(
+            "a node needs root to run containers: run with sudo, or with --no-node for the control plane alone"
+        )
     }
-    anyhow::bail!("a node needs root to run containers: run with sudo, or with --no-node for the control plane alone")
+    // The kernel lets nobody swap a root that is a folder of another mount, as in a chroot.
+    if !sys::mount::is_mount(Path::new("/")).unwrap_or(true) {
+        anyhow::bail!(
+            "containers cannot be started in a chroot whose root is no mount point: mount it onto itself before (mount \
+             --bind DIR DIR), or run with --no-node for the control plane alone"
+        )
+    }
+    Ok(())
 }

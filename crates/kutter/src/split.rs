@@ -114,7 +114,7 @@ async fn stop(env: &Env, mut child: Child) {
 /// The node's process.
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     base::logging::init("info");
-    failure::need_root()?;
+    failure::need_node()?;
     container::join_mounts(&node::containers_dir(&options.data_dir))
         .context("cannot go back to the mounts of an earlier run")?;
     let env = Env::real();

@@ -82,7 +82,7 @@ pub fn read_gates<'g>(given: impl Iterator<Item = &'g str>) -> anyhow::Result<BT
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     base::logging::init("info");
     if !options.no_node {
-        failure::need_root()?;
+        failure::need_node()?;
     }
     let env = Env::real();
     let began = env.clock.instant();

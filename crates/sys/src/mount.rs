@@ -158,6 +158,14 @@ pub fn change_root(root: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::process::chdir("/")?)
 }
 
+/// Whether something is mounted at a path. A kernel that cannot say so says yes.
+pub fn is_mount(path: &Path) -> io::Result<bool> {
+    use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
+    let found = rustix::fs::statx(CWD, path, AtFlags::NO_AUTOMOUNT, StatxFlags::TYPE)?;
+    let knows = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+    Ok(!knows || found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
 /// Opens a path without reading it, to be a target, a layer or a starting point.
 pub fn open_path(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
@@ -180,4 +188,17 @@ pub fn origin(path: &Path) -> io::Result<(std::path::PathBuf, bool, bool)> {
         }
     }
     Ok(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_told_from_folders() {
+        for (path, is_one) in [("/proc", true), ("/proc/self", false), ("/sys", true), ("/sys/kernel", false)] {
+            assert_eq!(is_mount(Path::new(path)).unwrap(), is_one, "{path}");
+        }
+        assert!(is_mount(Path::new("/no/such")).is_err());
+    }
 }
