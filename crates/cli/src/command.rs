@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, Kind, boolean};
 use crate::output::{error_line, out};
+use crate::preferences::Preferences;
 use crate::session::Session;
 use std::fmt::Write as _;
 use std::future::Future;
@@ -39,8 +40,9 @@ impl Command {
         children: &[],
     };
 
-    fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.aliases.contains(&name)
+    /// The subcommand of a name.
+    pub fn child(&self, name: &str) -> Option<&'static Command> {
+        self.children.iter().copied().find(|child| child.name == name || child.aliases.contains(&name))
     }
 }
 
@@ -48,23 +50,13 @@ pub use crate::shared_flags::{DRY_RUN, FILES, GLOBAL, PRINT, SELECTOR, VALIDATE}
 
 /// Runs the command that `line` (without the program's name) means, below `root`.
 pub async fn run(root: &'static Command, line: &[String]) -> Outcome {
-    let mut path = root.name.to_owned();
-    let mut command = root;
-    let mut rest: Vec<String> = line.to_vec();
-    while let Some(at) = next_word(command, &rest) {
-        let Some(child) = command.children.iter().find(|child| child.is_called(&rest[at])) else {
-            if command.run.is_some() && !std::ptr::eq(command, root) {
-                break;
-            }
-            if std::ptr::eq(command, root) && at == 0 {
-                crate::commands::plugin::run(&rest)?;
-            }
-            return Err(unknown(root, command, &path, &rest[at]));
-        };
-        rest.remove(at);
-        command = child;
-        path = format!("{path} {}", child.name);
+    let preferences = Preferences::of(root, line)?;
+    let (alias, line) =
+        preferences.expand(root, line)?.map_or((None, line.to_vec()), |(alias, line)| (Some(alias), line));
+    if next_word(root, &line) == Some(0) && root.child(&line[0]).is_none() {
+        crate::commands::plugin::run(&line)?;
     }
+    let Found { command, path, rest } = find(root, &line)?;
     let own: Vec<Flag> = command.flags.iter().flat_map(|group| group.iter()).copied().collect();
     let mut specs = vec![boolean("help", "").short('h')];
     specs.extend(own.iter().copied());
@@ -73,7 +65,8 @@ pub async fn run(root: &'static Command, line: &[String]) -> Outcome {
         let taken = own.iter().any(|mine| mine.short.is_some() && mine.short == flag.short);
         if taken { Flag { short: None, ..*flag } } else { *flag }
     }));
-    let args = Args::parse(&path, specs, &rest)?;
+    let mut args = Args::parse(&path, specs, &rest)?;
+    preferences.fill(alias, root, &path, &mut args)?;
     if args.bool("help") || rest.first().is_some_and(|word| word == "help") && std::ptr::eq(command, root) {
         out(&help(command, &path));
         return Ok(());
@@ -87,13 +80,38 @@ pub async fn run(root: &'static Command, line: &[String]) -> Outcome {
     };
     // A flag that a command has of its own says nothing about the connection.
     let globals = args.only(|name| own.iter().all(|flag| flag.name != name));
-    let session = Session::new(globals, path);
+    let session = Session::new(globals, path, preferences.plugins()?);
     run(&session, args).await?;
     session.check_warnings()
 }
 
+/// The command that a line means.
+pub struct Found {
+    pub command: &'static Command,
+    /// As messages name it: `kubectl create deployment`.
+    pub path: String,
+    /// What is left of the line.
+    pub rest: Vec<String>,
+}
+
+pub fn find(root: &'static Command, line: &[String]) -> Outcome<Found> {
+    let (mut command, mut path, mut rest) = (root, root.name.to_owned(), line.to_vec());
+    while let Some(at) = next_word(command, &rest) {
+        let Some(child) = command.child(&rest[at]) else {
+            if command.run.is_some() && !std::ptr::eq(command, root) {
+                break;
+            }
+            return Err(unknown(root, command, &path, &rest[at]));
+        };
+        rest.remove(at);
+        command = child;
+        path = format!("{path} {}", child.name);
+    }
+    Ok(Found { command, path, rest })
+}
+
 /// Where the next word stands that may name a subcommand: behind global flags and their values.
-fn next_word(command: &Command, rest: &[String]) -> Option<usize> {
+pub fn next_word(command: &Command, rest: &[String]) -> Option<usize> {
     if command.children.is_empty() {
         return None;
     }

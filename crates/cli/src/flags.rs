@@ -202,6 +202,18 @@ impl Args {
         Ok(())
     }
 
+    /// Sets a flag that was not given; says whether that had to be done.
+    ///
+    /// # Errors
+    /// Why the value cannot be taken; None: there is no such flag.
+    pub fn fill(&mut self, name: &str, value: &str) -> Result<(), Option<String>> {
+        let flag = self.find(|flag| flag.name == name).ok_or(None)?;
+        if self.has(name) {
+            return Ok(());
+        }
+        self.set(flag, value.to_owned()).map_err(Some)
+    }
+
     /// The same with only some of the flags.
     pub fn only(&self, keep: impl Fn(&str) -> bool) -> Args {
         let given = self.given.iter().filter(|(name, _)| keep(name)).cloned().collect();

@@ -9,7 +9,7 @@ use crate::flags::Args;
 use crate::output::{error_line, warning};
 use base::Env;
 use bytes::Bytes;
-use client::kubeconfig::{Cluster, Overrides, Target, User};
+use client::kubeconfig::{Cluster, Overrides, PluginPolicy, Target, User};
 use client::{Body, Https, Kubeconfig};
 use http::header::{ACCEPT, CONTENT_TYPE, WARNING};
 use http::{HeaderMap, HeaderValue, Method};
@@ -32,6 +32,8 @@ pub struct Session {
     /// As messages name the command: `kubectl create deployment`.
     pub path: String,
     globals: Args,
+    /// Which programs of the kubeconfig may fetch credentials.
+    plugins: PluginPolicy,
     target: OnceCell<(Arc<Https>, String)>,
     discovery: OnceCell<Discovery>,
     warned: Cell<bool>,
@@ -90,11 +92,12 @@ const QUERY: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Session {
-    pub fn new(globals: Args, path: String) -> Self {
+    pub fn new(globals: Args, path: String, plugins: PluginPolicy) -> Self {
         Session {
             env: Env::real(),
             path,
             globals,
+            plugins,
             target: OnceCell::new(),
             discovery: OnceCell::new(),
             warned: Cell::new(false),
@@ -140,6 +143,7 @@ impl Session {
                 client_key: given("client-key"),
                 ..User::default()
             },
+            plugins: self.plugins.clone(),
         }
     }
 

@@ -3,6 +3,12 @@
 
 use crate::flags::{Flag, boolean, duration, int, list, repeat, text};
 
+pub const KUBERC: Flag = text(
+    "kuberc",
+    "",
+    "Path to the kuberc file to use for preferences. This can be disabled by exporting KUBECTL_KUBERC=false feature gate or turning off the feature KUBERC=off.",
+);
+
 /// Flags that every command takes.
 pub const GLOBAL: &[Flag] = &[
     text("as", "", "Username to impersonate for the operation."),
@@ -21,6 +27,7 @@ pub const GLOBAL: &[Flag] = &[
         "If true, the server's certificate will not be checked for validity. This will make your HTTPS connections insecure",
     ),
     text("kubeconfig", "", "Path to the kubeconfig file to use for CLI requests."),
+    KUBERC,
     boolean("match-server-version", "Require server version to match client version"),
     text("namespace", "", "If present, the namespace scope for this CLI request").short('n'),
     text("password", "", "Password for basic authentication to the API server"),
@@ -85,6 +92,10 @@ pub const NO_HEADERS: Flag = boolean(
     "When using the default or custom-column output format, don't print headers (default print headers).",
 );
 pub const RECORD: Flag = boolean("record", "Record current kubectl command in the resource annotation. Deprecated.");
+pub const WINDOWS_LINE_ENDINGS: Flag =
+    boolean("windows-line-endings", "Defaults to the line ending native to your platform.");
+pub const DETACH_KEYS: Flag =
+    text("detach-keys", "ctrl-p,ctrl-q", "Override the key sequence for detaching a container.");
 /// What an update of many objects at once is narrowed by.
 pub const SELECTION: &[Flag] = &[SELECTOR, FIELD_SELECTOR, ALL, ALL_NAMESPACES];
 

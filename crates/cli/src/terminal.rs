@@ -1,5 +1,6 @@
 //! The terminal that kubectl runs in, and passing its streams to a container's.
 
+use crate::detach::DetachKeys;
 use crate::failure::{Failure, Outcome};
 use crate::output::error_line;
 use crate::session::{Call, Session};
@@ -7,7 +8,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 use std::io::IsTerminal;
 use streams::client::{Command, command};
 use streams::{Size, Streams, Transport};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Lets key presses through as they are, until dropped.
 struct Raw(Termios);
@@ -63,13 +64,32 @@ pub async fn begin(session: &Session, path: &str, query: &[(&str, String)], stre
     running.map_err(failed)
 }
 
-/// The same until it ends, with this terminal's streams; its exit code becomes ours.
-pub async fn run(session: &Session, path: String, query: Vec<(&str, String)>, streams: Streams) -> Outcome {
+/// How a command was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    AtItsEnd,
+    /// By the keys for it.
+    Running,
+}
+
+/// The same until it ends, with this terminal's streams; its exit code becomes ours. `detach`: the keys
+/// that leave it running.
+pub async fn run(
+    session: &Session,
+    path: String,
+    query: Vec<(&str, String)>,
+    streams: Streams,
+    detach: DetachKeys,
+) -> Outcome<Left> {
+    let keys = if streams.tty { detach } else { DetachKeys::default() };
     let running = begin(session, &path, &query, streams).await?;
     let raw = if streams.tty { Raw::enter() } else { None };
-    let ended = pass(session, running).await;
+    let ended = pass(session, running, keys).await;
     drop(raw);
-    code(ended?)
+    match ended? {
+        Some(ended) => code(ended).map(|()| Left::AtItsEnd),
+        None => Ok(Left::Running),
+    }
 }
 
 /// What a command's end means for ours.
@@ -90,23 +110,42 @@ pub fn code(ended: streams::Outcome) -> Outcome {
 
 /// What the server said, or why there was no answer.
 pub fn failed(why: streams::StreamError) -> Failure {
-    if let streams::StreamError::Refused { body, .. } = &why
-        && let Ok(status) = serde_json::from_str::<meta::Status>(body)
-        && !status.message.is_empty()
-    {
-        return status.into();
+    let streams::StreamError::Refused { body, .. } = &why else { return Failure::message(why.to_string()) };
+    match serde_json::from_str::<meta::Status>(body) {
+        Ok(status) if !status.message.is_empty() => status.into(),
+        _ if body.trim().is_empty() => Failure::message(why.to_string()),
+        _ => Failure::message(format!("unable to upgrade connection: {}", body.trim())),
     }
-    Failure::message(why.to_string())
 }
 
-async fn pass(session: &Session, running: Command) -> Outcome<streams::Outcome> {
+/// Passes on what is typed, until it ends or detaches.
+async fn type_into(mut remote: impl AsyncWrite + Unpin, mut keys: DetachKeys) -> bool {
+    let mut local = tokio::io::stdin();
+    let mut buffer = vec![0; 8 << 10];
+    while let Ok(length @ 1..) = local.read(&mut buffer).await {
+        let (passed, detaches) = keys.pass(&buffer[..length]);
+        if remote.write_all(&passed).await.is_err() || remote.flush().await.is_err() {
+            // A remote end that is gone shows in the result.
+            return false;
+        }
+        if detaches {
+            return true;
+        }
+    }
+    let _ = remote.shutdown().await;
+    false
+}
+
+/// None: it was left running.
+async fn pass(session: &Session, running: Command, keys: DetachKeys) -> Outcome<Option<streams::Outcome>> {
     let Command { stdin, stdout, stderr, resize, result } = running;
-    if let Some(mut remote) = stdin {
+    let (detach, mut detached) = tokio::sync::oneshot::channel();
+    if let Some(remote) = stdin {
         session.env.tasks.spawn("standard input", async move {
-            let mut local = tokio::io::stdin();
-            // Its end is passed on; a remote end that is gone shows in the result.
-            let _ = tokio::io::copy(&mut local, &mut remote).await;
-            let _ = remote.shutdown().await;
+            if type_into(remote, keys).await {
+                // Nobody listens any more where the command ended meanwhile.
+                let _ = detach.send(());
+            }
         });
     }
     if let Some(mut resize) = resize {
@@ -142,6 +181,9 @@ async fn pass(session: &Session, running: Command) -> Outcome<streams::Outcome> 
         let _ = tokio::io::copy(&mut remote, &mut local).await;
         let _ = local.flush().await;
     };
-    let (ended, (), ()) = tokio::join!(result, output, errors);
-    ended.map_err(failed)
+    let to_the_end = async { tokio::join!(result, output, errors).0.map_err(failed) };
+    tokio::select! {
+        ended = to_the_end => ended.map(Some),
+        Ok(()) = &mut detached => Ok(None),
+    }
 }

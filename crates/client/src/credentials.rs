@@ -55,10 +55,10 @@ impl TokenSource for TokenFile {
 #[serde(rename_all = "camelCase", default)]
 pub struct ExecConfig {
     pub api_version: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     pub args: Vec<String>,
     pub command: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     pub env: Vec<ExecVariable>,
     #[serde(flatten)]
     pub rest: BTreeMap<String, serde_json::Value>,
@@ -94,17 +94,21 @@ impl ExecSource {
         ExecSource { config, folder: folder.map(Path::to_owned), env: env.clone(), last: Mutex::new(None) }
     }
 
+    pub fn program(&self) -> PathBuf {
+        let command = &self.config.command;
+        match &self.folder {
+            Some(folder) if command.contains('/') => folder.join(command),
+            _ => PathBuf::from(command),
+        }
+    }
+
     /// Runs the program.
     pub async fn run(&self) -> Result<Credential, String> {
         let command = &self.config.command;
-        let program = match &self.folder {
-            Some(folder) if command.contains('/') => folder.join(command),
-            _ => PathBuf::from(command),
-        };
         let told = serde_json::json!({
             "kind": "ExecCredential", "apiVersion": self.config.api_version, "spec": {"interactive": false},
         });
-        let mut child = tokio::process::Command::new(&program);
+        let mut child = tokio::process::Command::new(self.program());
         child.args(&self.config.args).env("KUBERNETES_EXEC_INFO", told.to_string());
         child.envs(self.config.env.iter().map(|variable| (&variable.name, &variable.value)));
         child.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
@@ -147,14 +151,6 @@ impl TokenSource for ExecSource {
             self.run().await?.token.ok_or_else(|| "exec plugin didn't return a token".to_owned())
         })
     }
-}
-
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::https::{ClientCertificate, HttpsOptions, OptionsError, Roots};
 use base::Env;
 use base64::Engine;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub enum ConfigError {
     Impersonation(String),
     #[error("getting credentials: {0}")]
     Plugin(String),
+    #[error("getting credentials: exec: plugin {0:?} is not allowed by the credential plugin policy")]
+    PluginNotAllowed(String),
     #[error(
         "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined"
     )]
@@ -51,14 +53,14 @@ pub enum ConfigError {
 pub struct Kubeconfig {
     #[serde(rename = "apiVersion", skip_serializing_if = "String::is_empty")]
     pub api_version: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     pub clusters: Vec<NamedCluster>,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     pub contexts: Vec<NamedContext>,
     pub current_context: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "meta::null_as_default")]
     pub users: Vec<NamedUser>,
     #[serde(flatten)]
     pub rest: Rest,
@@ -159,6 +161,40 @@ pub struct Overrides {
     /// Takes the place of the context's own cluster fields and user fields where set.
     pub cluster_fields: Cluster,
     pub user_fields: User,
+    pub plugins: PluginPolicy,
+}
+
+/// Which `exec` programs may be run for credentials.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PluginPolicy {
+    #[default]
+    AllowAll,
+    DenyAll,
+    /// These, by path, or by a name that is looked for in PATH.
+    Allowlist(Vec<String>),
+}
+
+impl PluginPolicy {
+    fn allows(&self, program: &Path) -> bool {
+        let same = |allowed: &String| {
+            let allowed = Path::new(allowed);
+            allowed == program || on_path(allowed).is_some_and(|found| Some(found) == on_path(program))
+        };
+        match self {
+            PluginPolicy::AllowAll => true,
+            PluginPolicy::DenyAll => false,
+            PluginPolicy::Allowlist(list) => list.iter().any(same),
+        }
+    }
+}
+
+/// Where a program stands: a name without a slash is looked for in PATH.
+fn on_path(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.canonicalize().ok();
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).find_map(|folder| folder.join(program).canonicalize().ok())
 }
 
 /// A context, resolved: whom to talk to, and in which namespace.
@@ -200,8 +236,15 @@ impl Kubeconfig {
     /// Reads one file's text; `path` is where it came from.
     pub fn parse(text: &[u8], path: Option<&Path>) -> Result<Self, ConfigError> {
         let shown = || path.unwrap_or(Path::new("-")).to_owned();
-        let parsed: Result<Option<Self>, _> = serde_yaml_ng::from_slice(text);
-        let parsed = parsed.map_err(|why| ConfigError::Parse { path: shown(), why: why.to_string() })?;
+        let refused = |why: String| ConfigError::Parse { path: shown(), why };
+        let found: serde_yaml_ng::Value = serde_yaml_ng::from_slice(text).map_err(|why| refused(why.to_string()))?;
+        if let Some(kind) = no_config(&found) {
+            return Err(refused(format!(
+                "{NO_VERSION}: json: cannot unmarshal {kind} into Go value of type {TYPE_META}"
+            )));
+        }
+        let parsed: Result<Option<Self>, _> = serde_yaml_ng::from_value(found);
+        let parsed = parsed.map_err(|why| refused(why.to_string()))?;
         let mut config = parsed.unwrap_or_default();
         let origin: Option<Arc<Path>> = path.map(Arc::from);
         config.clusters.iter_mut().for_each(|entry| entry.origin.clone_from(&origin));
@@ -289,7 +332,7 @@ impl Kubeconfig {
             return Err(ConfigError::NoUser(user.to_owned()));
         }
         let empty = NamedUser::default();
-        add_identity(&mut options, entry.unwrap_or(&empty), &overrides.user_fields, env).await?;
+        add_identity(&mut options, entry.unwrap_or(&empty), overrides, env).await?;
         Ok(options)
     }
 }
@@ -327,9 +370,10 @@ fn roots(own: &Cluster, over: &Cluster, origin: Option<&Path>) -> Result<Roots, 
 async fn add_identity(
     options: &mut HttpsOptions,
     entry: &NamedUser,
-    over: &User,
+    overrides: &Overrides,
     env: &Env,
 ) -> Result<(), ConfigError> {
+    let over = &overrides.user_fields;
     let (own, origin) = (&entry.user, entry.origin.as_deref());
     let over_chain = over.client_certificate.as_deref().map(|file| read(Path::new(file))).transpose()?;
     let over_key = over.client_key.as_deref().map(|file| read(Path::new(file))).transpose()?;
@@ -352,6 +396,9 @@ async fn add_identity(
         options.basic = Some((user.clone(), password));
     } else if let Some(exec) = &own.exec {
         let source = ExecSource::new(exec.clone(), origin.and_then(Path::parent), env);
+        if !overrides.plugins.allows(&source.program()) {
+            return Err(ConfigError::PluginNotAllowed(exec.command.clone()));
+        }
         let first = source.run().await.map_err(ConfigError::Plugin)?;
         if let (Some(chain), Some(key)) = (&first.client_certificate_data, &first.client_key_data) {
             options.certificate = Some(Arc::new(ClientCertificate::new(chain.as_bytes(), key.as_bytes())?));
@@ -409,12 +456,20 @@ fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(path).map_err(|why| ConfigError::Read { path: path.to_owned(), why })
 }
 
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+const NO_VERSION: &str = "couldn't get version/kind; json parse error";
+const TYPE_META: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
+/// What a text is that cannot be a configuration, as Go calls it. What it says is not repeated: a wrong
+/// file may well be a key.
+fn no_config(found: &serde_yaml_ng::Value) -> Option<&'static str> {
+    match found {
+        serde_yaml_ng::Value::Null | serde_yaml_ng::Value::Mapping(_) | serde_yaml_ng::Value::Tagged(_) => None,
+        serde_yaml_ng::Value::Bool(_) => Some("bool"),
+        serde_yaml_ng::Value::Number(_) => Some("number"),
+        serde_yaml_ng::Value::String(_) => Some("string"),
+        serde_yaml_ng::Value::Sequence(_) => Some("array"),
+    }
 }
 
 #[cfg(test)]
@@ -468,6 +523,43 @@ users: null
             let overrides = Overrides { context: Some(context.to_owned()), ..Overrides::default() };
             let error = config.target(&overrides, &env).await.err().unwrap();
             assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn what_a_wrong_file_says_is_not_repeated() {
+        let key = "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n";
+        let error = Kubeconfig::parse(key.as_bytes(), Some(Path::new("a.pem"))).unwrap_err().to_string();
+        let begin = "error loading config file \"a.pem\": couldn't get version/kind; json parse error: json: cannot \
+                     unmarshal string into Go value of type struct {";
+        assert!(error.starts_with(begin) && !error.contains("abc"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn programs_are_run_for_credentials_only_where_they_may() {
+        let text = r#"
+current-context: a
+clusters: [{name: a, cluster: {server: "http://a"}}]
+contexts: [{name: a, context: {cluster: a, user: a}}]
+users: [{name: a, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: "true"}}}]
+"#;
+        let (env, config) = (Env::real(), Kubeconfig::parse(text.as_bytes(), None).unwrap());
+        let list = |program: &str| PluginPolicy::Allowlist(vec!["no-such-program".to_owned(), program.to_owned()]);
+        let full = on_path(Path::new("true")).unwrap();
+        let rows = [
+            (PluginPolicy::AllowAll, true),
+            (PluginPolicy::DenyAll, false),
+            (PluginPolicy::Allowlist(Vec::new()), false),
+            (list("false"), false),
+            (list("true"), true),
+            (list(full.to_str().unwrap()), true),
+        ];
+        for (plugins, may_run) in rows {
+            let overrides = Overrides { plugins: plugins.clone(), ..Overrides::default() };
+            // The program that may run says nothing, which is no credential.
+            let error = config.target(&overrides, &env).await.err().unwrap();
+            assert_eq!(matches!(error, ConfigError::Plugin(_)), may_run, "{plugins:?}: {error}");
+            assert_eq!(matches!(error, ConfigError::PluginNotAllowed(_)), !may_run, "{plugins:?}: {error}");
         }
     }
 

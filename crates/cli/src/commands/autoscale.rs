@@ -3,9 +3,10 @@
 use crate::changes::Write;
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT};
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Args, Flag, boolean, int, text};
+use crate::flags::{Args, Flag, int, text};
 use crate::print::{DryRun, Teller, name_of};
 use crate::session::Session;
+use crate::shared_flags::{RECORD, SAVE_CONFIG};
 use crate::targets::{Target, fetched, targets};
 use meta::quantity::Quantity;
 use serde_json::{Value, json};
@@ -39,7 +40,8 @@ const FLAGS: &[Flag] = &[
         "",
         "The name for the newly created object. If not specified, the name of the input resource will be used.",
     ),
-    boolean("save-config", "If true, the configuration of current object will be saved in its annotation."),
+    RECORD,
+    SAVE_CONFIG,
 ];
 
 pub static COMMAND: Command = Command {
@@ -70,6 +72,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
                 return Err(Failure::message(format!("cannot autoscale a {}: {why}", resource.kind)));
             }
             let mut autoscaler = autoscaler(session, &args, &target, &object, &metrics);
+            crate::change_cause::note(&session.path, &args, &mut autoscaler);
             if args.bool("save-config") {
                 crate::last_applied::record(&mut autoscaler);
             }

@@ -7,7 +7,7 @@ use crate::flags::{Args, Flag, boolean};
 use crate::output::{error_line, line};
 use crate::print::{Teller, hide_managed_fields};
 use crate::session::Session;
-use crate::shared_flags::{FIELD_MANAGER, SAVE_CONFIG, SUBRESOURCE};
+use crate::shared_flags::{FIELD_MANAGER, RECORD, SAVE_CONFIG, SUBRESOURCE, WINDOWS_LINE_ENDINGS};
 use crate::targets::{Target, fetched, targets};
 use serde_json::Value;
 use std::io::Write as _;
@@ -26,8 +26,10 @@ const FLAGS: &[Flag] = &[
     VALIDATE,
     FIELD_MANAGER,
     boolean("output-patch", "Output the patch if the resource is edited."),
+    RECORD,
     SAVE_CONFIG,
     SUBRESOURCE,
+    WINDOWS_LINE_ENDINGS,
 ];
 
 pub static COMMAND: Command = Command {
@@ -63,64 +65,80 @@ async fn edit(
     if !args.bool("show-managed-fields") {
         hide_managed_fields(&mut live);
     }
-    let mut text = wire::yaml::to_string(&live);
+    until_taken(args, target, &live, async |mut new| {
+        if args.bool("save-config") {
+            crate::last_applied::record(&mut new);
+        }
+        crate::change_cause::note(&session.path, args, &mut new);
+        let (media_type, patch) = two_way(&live, &new)?;
+        if args.bool("output-patch") {
+            line(&format!("Patch: {patch}"));
+        }
+        let sub = Some(args.text("subresource")).filter(|sub| !sub.is_empty());
+        let object = write.patch(session, target.path(sub), media_type, patch.to_string()).await?;
+        teller.tell(&object, &target.resource.shown(), "edited")
+    })
+    .await
+}
+
+/// Hands what the editor makes of an object to `take`, and asks again with what was wrong for as long as
+/// it is refused. What is left as it was is not handed on.
+pub async fn until_taken(
+    args: &Args,
+    target: &Target,
+    object: &Value,
+    take: impl AsyncFn(Value) -> Outcome,
+) -> Outcome {
+    let mut text = wire::yaml::to_string(object);
     let mut complaint = String::new();
     for _ in 0..ATTEMPTS {
-        let edited = edited(&format!("{HEADER}{complaint}{text}"))?;
-        let body: String = edited.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
+        let body = without_comments(&edited(args, &format!("{HEADER}{complaint}{text}"))?);
         if body.trim().is_empty() {
-            line("Edit cancelled, saved file was empty.");
+            error_line("Edit cancelled, saved file was empty.");
             return Ok(());
         }
         if body == text {
             if complaint.is_empty() {
-                line("Edit cancelled, no changes made.");
+                error_line("Edit cancelled, no changes made.");
                 return Ok(());
             }
             return Err(Failure::message("Edit cancelled, no valid changes were saved."));
         }
         text = body;
-        let mut new = match wire::yaml::parse(&text) {
+        let new = match wire::yaml::parse(&text) {
             Ok(new) => new,
             Err(why) => {
                 complaint = format!("# The edited file had a syntax error: {why}\n#\n");
                 continue;
             }
         };
-        if new == live {
-            line("Edit cancelled, no changes made.");
+        if new == *object {
+            error_line("Edit cancelled, no changes made.");
             return Ok(());
         }
-        if args.bool("save-config") {
-            crate::last_applied::record(&mut new);
-        }
-        let (media_type, patch) = two_way(&live, &new)?;
-        if args.bool("output-patch") {
-            line(&format!("Patch: {patch}"));
-        }
-        let sub = Some(args.text("subresource")).filter(|sub| !sub.is_empty());
-        match write.patch(session, target.path(sub), media_type, patch.to_string()).await {
-            Ok(object) => return teller.tell(&object, &target.resource.shown(), "edited"),
-            Err(failure) => {
-                let told = failure.to_string();
-                error_line(&told);
-                let (resource, name) = (target.resource.qualified(), &target.name);
-                let lines: String = told.lines().map(|line| format!("# * {line}\n")).collect();
-                complaint = format!("# {resource} \"{name}\" was not valid:\n{lines}#\n");
-            }
-        }
+        let Err(failure) = take(new).await else { return Ok(()) };
+        let told = failure.to_string();
+        error_line(&told);
+        let (resource, name) = (target.resource.qualified(), &target.name);
+        let lines: String = told.lines().map(|line| format!("# * {line}\n")).collect();
+        complaint = format!("# {resource} \"{name}\" was not valid:\n{lines}#\n");
     }
     Err(Failure::message("Edit cancelled, no valid changes were saved."))
 }
 
-/// What the editor makes of a text.
-pub fn edited(text: &str) -> Outcome<String> {
+pub fn without_comments(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect()
+}
+
+/// What the editor makes of a text, with the line ends of this system.
+pub fn edited(args: &Args, text: &str) -> Outcome<String> {
     let failed = |why: std::io::Error| Failure::message(format!("cannot edit: {why}"));
     let mut file = tempfile::Builder::new().prefix("kubectl-edit-").suffix(".yaml").tempfile().map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
+    let shown = if args.bool("windows-line-endings") { text.replace('\n', "\r\n") } else { text.to_owned() };
+    file.write_all(shown.as_bytes()).map_err(failed)?;
     file.flush().map_err(failed)?;
     launch(file.path())?;
-    std::fs::read_to_string(file.path()).map_err(failed)
+    std::fs::read_to_string(file.path()).map(|text| text.replace("\r\n", "\n")).map_err(failed)
 }
 
 /// Editors are given with arguments at times (`code --wait`), so a shell takes the words apart.

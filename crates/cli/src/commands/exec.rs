@@ -2,13 +2,14 @@
 
 use super::logs::{default_container, pod, pod_of};
 use crate::command::{Command, Done, FILES};
+use crate::detach::DetachKeys;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag};
 use crate::output::error_line;
 use crate::print::{name_of, namespace_of};
 use crate::session::Session;
-use crate::shared_flags::{CONTAINER, RUNNING_TIMEOUT, STREAMS};
-use crate::terminal;
+use crate::shared_flags::{CONTAINER, DETACH_KEYS, RUNNING_TIMEOUT, STREAMS};
+use crate::terminal::{self, Left};
 use serde_json::Value;
 use streams::Streams;
 
@@ -28,7 +29,7 @@ pub static ATTACH: Command = Command {
     name: "attach",
     usage: "attach (POD | TYPE/NAME) -c CONTAINER [options]",
     short: "Attach to a running container",
-    flags: &[STREAMS, FLAGS],
+    flags: &[STREAMS, FLAGS, &[DETACH_KEYS]],
     run: Some(attach),
     ..Command::EMPTY
 };
@@ -54,7 +55,7 @@ fn exec(session: &Session, args: Args) -> Done<'_> {
         let mut query: Vec<(&str, String)> = command.iter().map(|word| ("command", word.clone())).collect();
         query.push(("container", container));
         query.extend(flags(streams));
-        terminal::run(session, path(&pod, "exec"), query, streams).await
+        terminal::run(session, path(&pod, "exec"), query, streams, DetachKeys::default()).await.map(|_| ())
     })
 }
 
@@ -65,19 +66,15 @@ fn attach(session: &Session, args: Args) -> Done<'_> {
         };
         let pod = running(session, word).await?;
         let container = container(&pod, &args)?;
-        attach_to(session, &pod, &container, args.bool("stdin"), args.bool("tty"), args.bool("quiet")).await
+        attach_to(session, &pod, &container, &args).await.map(|_| ())
     })
 }
 
-/// Attaches to a container that runs; with a terminal where its container has one.
-pub async fn attach_to(
-    session: &Session,
-    pod: &Value,
-    container: &str,
-    stdin: bool,
-    tty: bool,
-    quiet: bool,
-) -> Outcome {
+/// Attaches to a container that runs, as the command line says; with a terminal where its container has
+/// one.
+pub async fn attach_to(session: &Session, pod: &Value, container: &str, args: &Args) -> Outcome<Left> {
+    let (stdin, tty, quiet) = (args.bool("stdin"), args.bool("tty"), args.bool("quiet"));
+    let keys = DetachKeys::parse(args.text("detach-keys")).map_err(Failure::message)?;
     let lists = ["containers", "ephemeralContainers", "initContainers"];
     let mut all = lists.iter().flat_map(|list| pod["spec"][*list].as_array().into_iter().flatten());
     let its_own = all.find(|one| one["name"] == container);
@@ -92,7 +89,7 @@ pub async fn attach_to(
     let streams = Streams { stdin, stdout: true, stderr: !has_tty, tty };
     let mut query = vec![("container", container.to_owned())];
     query.extend(flags(streams));
-    terminal::run(session, path(pod, "attach"), query, streams).await
+    terminal::run(session, path(pod, "attach"), query, streams, keys).await
 }
 
 fn path(pod: &Value, subresource: &str) -> String {

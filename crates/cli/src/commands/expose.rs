@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, text};
 use crate::print::{DryRun, Teller, name_of};
 use crate::session::Session;
-use crate::shared_flags::{FIELD_MANAGER, SAVE_CONFIG};
+use crate::shared_flags::{FIELD_MANAGER, RECORD, SAVE_CONFIG};
 use crate::targets::{Target, fetched, targets};
 use serde_json::{Value, json};
 
@@ -26,6 +26,7 @@ const FLAGS: &[Flag] = &[
         "The port that the service should serve on. Copied from the resource being exposed, if unspecified",
     ),
     text("protocol", "", "The network protocol for the service to be created. Default is 'TCP'."),
+    RECORD,
     SAVE_CONFIG,
     text("selector", "", "A label selector to use for this service."),
     text(
@@ -61,6 +62,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             if !args.text("overrides").is_empty() {
                 service = overridden(&service, args.text("overrides"), args.text("override-type"))?;
             }
+            crate::change_cause::note(&session.path, &args, &mut service);
             if args.bool("save-config") {
                 crate::last_applied::record(&mut service);
             }

@@ -23,6 +23,7 @@ mod exec;
 mod explain;
 mod expose;
 mod get;
+mod kuberc;
 mod kustomize;
 mod label;
 mod logs;
@@ -45,6 +46,7 @@ pub use rollout::replica_sets as rollout_revisions;
 
 use crate::command::Command;
 
+pub const KUBERC: &str = kuberc::COMMAND.name;
 pub const CLIENT_VERSION: &str = version::VERSION.2;
 
 /// Every command, as `kubectl help` lists them.
@@ -75,6 +77,7 @@ pub static ALL: &[&Command] = &[
     &explain::COMMAND,
     &expose::COMMAND,
     &get::COMMAND,
+    &kuberc::COMMAND,
     &kustomize::COMMAND,
     &label::LABEL,
     &logs::COMMAND,

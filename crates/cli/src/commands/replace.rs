@@ -11,7 +11,7 @@ use crate::targets::{Target, from_files};
 use std::time::Duration;
 
 const LOOK: Duration = Duration::from_millis(200);
-/// What is replaced by force must be gone by then.
+/// What is replaced by force must be gone by then, where `--timeout` says nothing else.
 const GONE_LIMIT: Duration = Duration::from_secs(300);
 
 const FLAGS: &[Flag] = &[
@@ -103,5 +103,6 @@ async fn remove(session: &Session, args: &Args, target: &Target) -> Outcome {
         }
     };
     let timed_out = |_| Failure::message("timed out waiting for the condition");
-    clock.timeout(GONE_LIMIT, gone).await.map_err(timed_out)
+    let limit = Some(args.duration("timeout")).filter(|limit| !limit.is_zero()).unwrap_or(GONE_LIMIT);
+    clock.timeout(limit, gone).await.map_err(timed_out)
 }

@@ -9,7 +9,8 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, boolean, repeat, text};
 use crate::print::{DryRun, Teller};
 use crate::session::{Call, Session};
-use crate::shared_flags::{DELETION, FIELD_MANAGER, RECORD, RUNNING_TIMEOUT, SAVE_CONFIG};
+use crate::shared_flags::{DELETION, DETACH_KEYS, FIELD_MANAGER, RECORD, RUNNING_TIMEOUT, SAVE_CONFIG};
+use crate::terminal::Left;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ const FLAGS: &[Flag] = &[
         "command",
         "If true and extra arguments are present, use them as the 'command' field in the container, rather than the 'args' field which is the default.",
     ),
+    DETACH_KEYS,
     repeat("env", "Environment variables to set in the container."),
     boolean("expose", "If true, create a ClusterIP service associated with the pod. Requires `--port`."),
     FIELD_MANAGER,
@@ -219,7 +221,9 @@ async fn stay(session: &Session, args: &Args, path: &str) -> Outcome {
     let pod = clock.timeout(args.duration("pod-running-timeout"), started).await.map_err(timed_out)??;
     let container = super::logs::default_container(&pod, "")?;
     if phase(&pod) == "Running" {
-        attach_to(session, &pod, &container, args.bool("stdin"), args.bool("tty"), args.bool("quiet")).await?;
+        if attach_to(session, &pod, &container, args).await? == Left::Running {
+            return Ok(());
+        }
     } else {
         let log = Call::get(format!("{path}/log")).accept("*/*").query("container", container.clone());
         crate::output::out_bytes(&session.send(log).await?);

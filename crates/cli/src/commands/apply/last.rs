@@ -2,14 +2,14 @@
 
 use crate::changes::{MERGE, Write};
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR, VALIDATE};
-use crate::commands::edit::edited;
+use crate::commands::edit::{edited, without_comments};
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, boolean, text};
 use crate::last_applied::{self, KEY};
-use crate::output::{line, out};
+use crate::output::{error_line, line, out};
 use crate::print::{DryRun, Teller};
 use crate::session::Session;
-use crate::shared_flags::{ALL, FIELD_MANAGER, RECORD};
+use crate::shared_flags::{ALL, FIELD_MANAGER, RECORD, WINDOWS_LINE_ENDINGS};
 use crate::targets::{Target, fetched, from_files, targets};
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ pub static EDIT: Command = Command {
     name: "edit-last-applied",
     usage: "apply edit-last-applied (RESOURCE/NAME | -f FILENAME) [options]",
     short: "Edit latest last-applied-configuration annotations of a resource/object",
-    flags: &[PRINT, FILES, &[FIELD_MANAGER, RECORD, VALIDATE]],
+    flags: &[PRINT, FILES, &[FIELD_MANAGER, RECORD, VALIDATE, WINDOWS_LINE_ENDINGS]],
     run: Some(edit),
     ..Command::EMPTY
 };
@@ -135,14 +135,13 @@ fn edit(session: &Session, args: Args) -> Done<'_> {
         for (target, object) in fetched(session, &args, targets(session, &args, &args.words).await?).await? {
             let found = recorded(&object).ok_or_else(|| absent(&target))?;
             let before = wire::yaml::to_string(&found);
-            let text = edited(&format!("{HEADER}{before}"))?;
-            let body: String = text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
+            let body = without_comments(&edited(&args, &format!("{HEADER}{before}"))?);
             if body.trim().is_empty() {
-                line("Edit cancelled, saved file was empty.");
+                error_line("Edit cancelled, saved file was empty.");
                 continue;
             }
             if body == before {
-                line("Edit cancelled, no changes made.");
+                error_line("Edit cancelled, no changes made.");
                 continue;
             }
             let wanted = wire::yaml::parse(&body).map_err(|why| Failure::message(why.to_string()))?;

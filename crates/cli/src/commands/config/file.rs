@@ -3,8 +3,6 @@
 use crate::failure::{Failure, Outcome};
 use crate::session::{Session, io_text};
 use serde_json::{Value, json};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// One file and what it holds.
@@ -45,21 +43,9 @@ impl File {
         }
     }
 
-    /// Replaces the file as a whole, so that no reader ever sees half of it.
     pub fn write(&self) -> Outcome {
-        let failed = |why: std::io::Error| Failure::message(format!("open {}: {}", self.path.display(), io_text(&why)));
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let fresh = folder.join(format!(".{name}.{}", std::process::id()));
-        let write = || {
-            let mut file =
-                std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-            file.write_all(wire::yaml::to_string(&self.content).as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&fresh, &self.path)
-        };
-        write().map_err(failed)
+        let written = crate::whole_file::replace(&self.path, &wire::yaml::to_string(&self.content));
+        written.map_err(|why| Failure::message(format!("open {}: {}", self.path.display(), io_text(&why))))
     }
 
     /// The entry of a list (`clusters`, `contexts`, `users`) with that name, made where it is new.

@@ -18,15 +18,17 @@ mod token;
 pub use binding::subjects;
 pub use limits::amounts;
 
+use super::edit::until_taken;
 use crate::changes::Write;
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR, VALIDATE};
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, boolean, text};
 use crate::print::{DryRun, Teller};
 use crate::session::{Call, JSON, Session};
-use crate::shared_flags::{FIELD_MANAGER, RECORD, SAVE_CONFIG};
+use crate::shared_flags::{FIELD_MANAGER, RECORD, SAVE_CONFIG, WINDOWS_LINE_ENDINGS};
 use crate::targets::{Target, from_files, read};
 use http::Method;
+use serde_json::Value;
 
 const FLAGS: &[Flag] = &[
     DRY_RUN,
@@ -37,6 +39,7 @@ const FLAGS: &[Flag] = &[
     SAVE_CONFIG,
     RECORD,
     boolean("edit", "Edit the API resource before creating"),
+    WINDOWS_LINE_ENDINGS,
 ];
 
 pub static COMMAND: Command = Command {
@@ -89,9 +92,6 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             crate::output::out_bytes(&answer);
             return Ok(());
         }
-        if args.bool("edit") {
-            return Err(Failure::message("--edit is not supported: edit the file, or use \"kubectl edit\" afterwards"));
-        }
         let teller = Teller::of(&args)?;
         let write = Write::of(&args, "kubectl-create")?;
         let mut failures = Vec::new();
@@ -100,7 +100,13 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             return Err(Failure::message("no objects passed to create"));
         }
         for target in targets {
-            if let Err(failure) = create(session, &args, &teller, &write, target).await {
+            let Some(object) = target.object.clone() else { continue };
+            let create = async |object| create(session, &args, &teller, &write, &target, object).await;
+            let done = match args.bool("edit") {
+                true => until_taken(&args, &target, &object, create).await,
+                false => create(object).await,
+            };
+            if let Err(failure) = done {
                 failures.push(failure);
             }
         }
@@ -108,8 +114,14 @@ fn run(session: &Session, args: Args) -> Done<'_> {
     })
 }
 
-async fn create(session: &Session, args: &Args, teller: &Teller, write: &Write, target: Target) -> Outcome {
-    let Some(mut object) = target.object.clone() else { return Ok(()) };
+async fn create(
+    session: &Session,
+    args: &Args,
+    teller: &Teller,
+    write: &Write,
+    target: &Target,
+    mut object: Value,
+) -> Outcome {
     if args.bool("save-config") {
         crate::last_applied::record(&mut object);
     }

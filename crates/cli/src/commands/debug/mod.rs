@@ -419,8 +419,7 @@ impl Debug<'_> {
         let timed_out = |_| Failure::message("timed out waiting for the condition");
         let (runs, pod) = clock.timeout(START_LIMIT, begun).await.map_err(timed_out)??;
         if runs {
-            let (stdin, tty) = (self.args.bool("stdin"), self.args.bool("tty"));
-            return attach_to(self.session, &pod, &name, stdin, tty, self.args.bool("quiet")).await;
+            return attach_to(self.session, &pod, &name, self.args).await.map(|_| ());
         }
         let log = Call::get(format!("{path}/log")).accept("*/*").query("container", name);
         crate::output::out_bytes(&self.session.send(log).await?);
