@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+/// Within the crate.
+const TYPES: &str = "src/v1_37";
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     let mut models = BTreeMap::new();
@@ -23,25 +26,41 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(fs::write(out, write(&models))?)
 }
 
-/// Asks cargo where the crate lies: unpacked from a registry, or vendored.
+/// Where the crate's types lie.
 fn sources() -> Option<PathBuf> {
-    let cargo = env::var("CARGO").ok()?;
-    let asked = Command::new(cargo)
+    let version = locked_version()?;
+    unpacked(&version).or_else(|| asked_for(&version)).map(|folder| folder.join(TYPES))
+}
+
+/// The version that is built with.
+fn locked_version() -> Option<String> {
+    let lock = fs::read_to_string(Path::new(&env::var_os("CARGO_MANIFEST_DIR")?).join("../../Cargo.lock")).ok()?;
+    let (_, entry) = lock.split_once("name = \"k8s-openapi\"\nversion = \"")?;
+    Some(entry.split_once('"')?.0.to_owned())
+}
+
+/// Where cargo unpacks what comes from a registry, which it does before it builds anything.
+fn unpacked(version: &str) -> Option<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")))?;
+    let registries = fs::read_dir(home.join("registry/src")).ok()?;
+    let folders = registries.flatten().map(|registry| registry.path().join(format!("k8s-openapi-{version}")));
+    folders.into_iter().find(|folder| folder.join(TYPES).is_dir())
+}
+
+/// Asks cargo, which knows of vendored crates too, but answers only where all of the workspace's are at
+/// hand, those for other systems among them.
+fn asked_for(version: &str) -> Option<PathBuf> {
+    let asked = Command::new(env::var_os("CARGO")?)
         .args(["metadata", "--format-version", "1", "--offline"])
-        .current_dir(env::var("CARGO_MANIFEST_DIR").ok()?)
+        .current_dir(env::var_os("CARGO_MANIFEST_DIR")?)
         .output()
         .ok()?;
     let answer = String::from_utf8(asked.stdout).ok()?;
-    let manifest = answer.split('"').find(|text| {
-        text.strip_suffix("/Cargo.toml").is_some_and(|folder| folder.rsplit('/').next().is_some_and(is_wanted))
-    })?;
-    let folder = Path::new(manifest).parent()?.join("src/v1_37");
-    folder.is_dir().then_some(folder)
-}
-
-/// A registry's folder carries the version, a vendored one may not.
-fn is_wanted(folder: &str) -> bool {
-    folder == "k8s-openapi" || folder.starts_with("k8s-openapi-0")
+    let names = ["k8s-openapi".to_owned(), format!("k8s-openapi-{version}")];
+    let manifests = answer.split('"').filter_map(|text| text.strip_suffix("/Cargo.toml"));
+    let named = manifests.filter(|folder| names.iter().any(|name| folder.rsplit('/').next() == Some(name)));
+    named.map(PathBuf::from).find(|folder| folder.join(TYPES).is_dir())
 }
 
 /// Descriptions by field; the model's own stands under the empty name.
