@@ -21,23 +21,22 @@ impl Server {
     /// Makes what is missing, for all groups or for one, and takes away what is not served any more.
     pub(crate) async fn register_local(&self, group: Option<&str>) {
         let rows = self.resources.all();
-        let mut wanted: BTreeMap<String, Value> = BTreeMap::new();
-        for row in rows.iter().filter(|row| group.is_none_or(|group| row.kind.group == group)) {
-            if row.kind.stability != Stability::Legacy {
-                let service = service(row);
-                wanted.insert(name(row), service);
-            }
-        }
+        let is_meant = |row: &&Arc<Resource>| {
+            row.kind.stability != Stability::Legacy && group.is_none_or(|group| row.kind.group == group)
+        };
+        // Of the many rows of a group one is enough for each of its versions.
+        let wanted: BTreeMap<(&str, &str), &Resource> =
+            rows.iter().filter(is_meant).map(|row| ((&*row.kind.version, &*row.kind.group), &**row)).collect();
         let Some(services) = self.resources.find(super::GROUP, "v1", RESOURCE) else { return };
         let Some(collection) = &services.collection else { return };
         let (objects, _) = collection.snapshot();
-        let missing = wanted.iter().filter(|(name, _)| !objects.contains_key(name.as_str()));
-        let creates =
-            missing.map(|(_, service)| self.call(Request::new(Verb::Create, SERVICES).body(service.to_string())));
+        let missing = wanted.values().filter(|row| !objects.contains_key(name(row).as_str()));
+        let creates = missing.map(|row| self.call(Request::new(Verb::Create, SERVICES).body(service(row).to_string())));
         join_all(creates).await;
         let is_over = |name: &Arc<str>| {
-            let of_group = name.split_once('.').is_some_and(|(_, of)| group.is_none_or(|group| group == of));
-            of_group && !wanted.contains_key(name.as_ref())
+            name.split_once('.').is_some_and(|(version, of)| {
+                group.is_none_or(|group| group == of) && !wanted.contains_key(&(version, of))
+            })
         };
         let over = objects.iter().filter(|(name, object)| is_over(name) && object.index.labels.contains_key(MANAGED));
         let deletes = over.map(|(name, _)| self.call(Request::new(Verb::Delete, SERVICES).name(name.as_ref())));

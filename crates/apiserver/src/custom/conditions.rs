@@ -6,8 +6,17 @@ use serde_json::{Value, json};
 use strategy::custom::Definition;
 use strategy::custom::definition::Names;
 
+/// Whether a definition has the status that it should have. Names once accepted stay its own, so the
+/// others of its group need no look.
+pub fn is_settled(definition: &Definition) -> bool {
+    definition.is_true(NAMES_ACCEPTED)
+        && definition.is_true(super::ESTABLISHED)
+        && definition.spec.names == definition.status.accepted_names
+        && !is_protected(&definition.spec.group)
+}
+
 /// The status that a definition should have, `others` being the definitions of its group.
-pub fn settled(object: &Value, definition: &Definition, others: &[Definition], now: Timestamp) -> Value {
+pub fn settled(object: &Value, definition: &Definition, others: &[&Definition], now: Timestamp) -> Value {
     let (accepted, verdict) = judge(definition, others);
     let mut status = object.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
     status["acceptedNames"] = names_value(&accepted);
@@ -15,7 +24,7 @@ pub fn settled(object: &Value, definition: &Definition, others: &[Definition], n
         None => ("True", "NoConflicts", "no conflicts found".to_owned()),
         Some((reason, message)) => ("False", *reason, message.clone()),
     };
-    set(&mut status, "NamesAccepted", (state, reason, &message), now);
+    set(&mut status, NAMES_ACCEPTED, (state, reason, &message), now);
     if let Some(verdict) = approval(definition, object) {
         let (state, reason, message) = &verdict;
         set(&mut status, "KubernetesAPIApprovalPolicyConformant", (state, reason, message), now);
@@ -35,16 +44,14 @@ pub fn settled(object: &Value, definition: &Definition, others: &[Definition], n
     status
 }
 
+const NAMES_ACCEPTED: &str = "NamesAccepted";
 const APPROVAL: &str = "api-approved.kubernetes.io";
 const PROPOSALS: &str = "https://github.com/kubernetes/enhancements/pull/1111";
 
 /// Whether who defines a kind in a group of the project itself has its word for it; None: another's group.
 fn approval(definition: &Definition, object: &Value) -> Option<(&'static str, &'static str, String)> {
     let group = definition.spec.group.as_str();
-    let is_protected = ["k8s.io", "kubernetes.io"]
-        .iter()
-        .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
-    if !is_protected {
+    if !is_protected(group) {
         return None;
     }
     let given = object["metadata"]["annotations"][APPROVAL].as_str().unwrap_or_default();
@@ -59,6 +66,12 @@ fn approval(definition: &Definition, object: &Value) -> Option<(&'static str, &'
         let why = format!("{wanted} with either a URL or a reason starting with \"unapproved\", see {PROPOSALS}");
         ("False", "InvalidAnnotation", why)
     })
+}
+
+/// Of the project itself.
+fn is_protected(group: &str) -> bool {
+    let is_in = |domain: &str| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    is_in("k8s.io") || is_in("kubernetes.io")
 }
 
 /// Sets a condition; its time of change moves with its status only.
@@ -83,7 +96,7 @@ pub fn set(status: &mut Value, kind: &str, (state, reason, message): (&str, &str
 }
 
 /// The names that can be had, and the first that cannot.
-fn judge(definition: &Definition, others: &[Definition]) -> (Names, Option<(&'static str, String)>) {
+fn judge(definition: &Definition, others: &[&Definition]) -> (Names, Option<(&'static str, String)>) {
     let wanted = &definition.spec.names;
     let mut accepted = definition.status.accepted_names.clone();
     let mut verdict: Option<(&'static str, String)> = None;
@@ -183,8 +196,9 @@ mod tests {
         let mut first = cats.clone();
         first["status"] = status;
         let first = Definition::read(first.to_string().as_bytes()).unwrap();
+        assert!(is_settled(&first) && !is_settled(&cat));
         let (cows, cow) = definition("cows", "Cow", "c");
-        let status = settled(&cows, &cow, &[first], now);
+        let status = settled(&cows, &cow, &[&first], now);
         assert_eq!(condition(&status, 0, "reason"), "ShortNamesConflict");
         assert_eq!(condition(&status, 0, "message"), "\"c\" is already in use");
         assert_eq!(condition(&status, 1, "status"), "False");

@@ -96,7 +96,7 @@ pub fn define(resources: &Resources, object: &Object, deleted: bool) {
         Ok(definition) => definition,
         Err(reason) => return error!(%name, %reason, "cannot read a definition that was stored"),
     };
-    let signature = signature(&object.json, &definition);
+    let (signature, shape) = signatures(&object.json, &definition);
     let is_same = |row: &Arc<Resource>| row.custom.as_ref().is_some_and(|custom| custom.signature == signature);
     if old.first().is_some_and(is_same) || (old.is_empty() && !definition.is_true(ESTABLISHED)) {
         return;
@@ -106,13 +106,11 @@ pub fn define(resources: &Resources, object: &Object, deleted: bool) {
         collection.load(crate::collection::Objects::new(), object.revision);
         collection
     });
-    let rows = rows(definition, &object.json, signature, &collection);
     // Watches go on where objects look as they did.
-    let shape = |rows: &[Arc<Resource>]| rows.first().and_then(|row| row.custom.as_ref()).map(|custom| custom.shape);
-    if shape(&old) != shape(&rows) {
+    if old.iter().filter_map(|row| row.custom.as_ref()).any(|custom| custom.shape != shape) {
         retire(&old, object.revision);
     }
-    resources.redefine(name, rows);
+    resources.redefine(name, rows(definition, &object.json, (signature, shape), &collection));
 }
 
 fn retire(rows: &[Arc<Resource>], revision: Revision) {
@@ -121,23 +119,30 @@ fn retire(rows: &[Arc<Resource>], revision: Revision) {
     }
 }
 
-/// Of the spec, and of what in the status decides how it is served.
-fn signature(json: &[u8], definition: &Definition) -> u64 {
+/// [`Served::signature`] and [`Served::shape`]: of the spec and of the names in the status, the first
+/// also of what else decides how the definition is served.
+fn signatures(json: &[u8], definition: &Definition) -> (u64, u64) {
     let spec = wire::json::find(json, &["spec"]).unwrap_or_default();
     let names = format!("{:?}", definition.status.accepted_names);
+    let shape = fingerprint(FINGERPRINT, spec.iter().copied().chain(names.bytes()));
     let flags = [definition.is_true(ESTABLISHED), definition.metadata.deletion_timestamp.is_some()];
-    fingerprint(spec.iter().copied().chain(names.bytes()).chain(flags.map(u8::from)))
+    (fingerprint(shape, flags.map(u8::from).into_iter()), shape)
 }
 
-fn fingerprint(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+/// Where FNV-1a begins.
+const FINGERPRINT: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn fingerprint(so_far: u64, bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(so_far, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-fn rows(definition: Definition, json: &[u8], signature: u64, collection: &Arc<Collection>) -> Vec<Arc<Resource>> {
+fn rows(
+    definition: Definition,
+    json: &[u8],
+    (signature, shape): (u64, u64),
+    collection: &Arc<Collection>,
+) -> Vec<Arc<Resource>> {
     let definition = Arc::new(definition);
-    let names = format!("{:?}", definition.status.accepted_names);
-    let spec = wire::json::find(json, &["spec"]).unwrap_or_default();
-    let shape = fingerprint(spec.iter().copied().chain(names.bytes()));
     let source: Arc<[u8]> = json.into();
     let Some(storage) = definition.storage_version().map(|version| version.name.clone()) else { return Vec::new() };
     // The stored version has a row in any case: its objects must not be forgotten.

@@ -1,9 +1,8 @@
 //! Looks after definitions: accepts their names, says so in their conditions, and empties those that
 //! are being deleted before they go.
 
-use super::conditions::{set, settled};
+use super::conditions::{is_settled, set, settled};
 use super::{ESTABLISHED, GROUP, RESOURCE};
-use crate::collection::Change;
 use crate::object::Object;
 use crate::read::collection_of;
 use crate::resources::Resource;
@@ -47,11 +46,14 @@ impl Server {
                 place += changes.len() as u64;
                 for change in &changes {
                     let name = &change.object.index.name;
-                    match change.deleted {
-                        true => self.settle_neighbours(name, &ending).await,
+                    let has_moved = match change.deleted {
+                        true => {
+                            self.settle_neighbours(name, &ending).await;
+                            true
+                        }
                         false => self.settle_definition(name, &ending).await,
-                    }
-                    if let Some((_, group)) = name.split_once('.').filter(|_| change.deleted || is_served(change)) {
+                    };
+                    if let Some((_, group)) = name.split_once('.').filter(|_| has_moved) {
                         self.register_local(Some(group)).await;
                     }
                 }
@@ -82,23 +84,27 @@ impl Server {
         }
     }
 
-    async fn settle_definition(&self, name: &str, ending: &Ending) {
+    /// Whether the definition is served now.
+    async fn settle_definition(&self, name: &str, ending: &Ending) -> bool {
         let resource = self.resources.find(GROUP, "v1", RESOURCE);
         let object = resource.and_then(|resource| self.get(&resource, "", name).ok());
-        let Some(object) = object else { return };
-        let (Ok(value), Ok(definition)) = (object.value(), Definition::read(&object.json)) else { return };
+        let Some(object) = object else { return false };
+        let Ok(definition) = Definition::read(&object.json) else { return false };
         if definition.metadata.deletion_timestamp.is_some() {
             if definition.metadata.finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
                 self.end_definition(name, ending);
             }
-            return;
+        } else if !is_settled(&definition)
+            && let Ok(value) = object.value()
+        {
+            let rows = self.resources.customs();
+            let others: Vec<&Definition> = rows.iter().filter_map(|row| neighbour(row, &definition)).collect();
+            let status = settled(&value, &definition, &others, self.env.clock.now());
+            if value.get("status") != Some(&status) {
+                self.write_status(value, status).await;
+            }
         }
-        let others: Vec<Definition> =
-            self.resources.customs().iter().filter_map(|row| neighbour(row, &definition)).collect();
-        let status = settled(&value, &definition, &others, self.env.clock.now());
-        if value.get("status") != Some(&status) {
-            self.write_status(value, status).await;
-        }
+        definition.is_true(ESTABLISHED)
     }
 
     async fn write_status(&self, mut value: Value, status: Value) {
@@ -188,10 +194,6 @@ impl Server {
     }
 }
 
-fn is_served(change: &Change) -> bool {
-    Definition::read(&change.object.json).is_ok_and(|definition| definition.is_true(ESTABLISHED))
-}
-
 impl Ending {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -199,9 +201,9 @@ impl Ending {
 }
 
 /// The definition behind a row, if it is another one of the same group.
-fn neighbour(row: &Arc<Resource>, of: &Definition) -> Option<Definition> {
-    let other = &row.custom.as_ref()?.definition;
-    (other.spec.group == of.spec.group && other.metadata.name != of.metadata.name).then(|| Definition::clone(other))
+fn neighbour<'a>(row: &'a Resource, of: &Definition) -> Option<&'a Definition> {
+    let other = &*row.custom.as_ref()?.definition;
+    (other.spec.group == of.spec.group && other.metadata.name != of.metadata.name).then_some(other)
 }
 
 fn own_user() -> User {
