@@ -347,6 +347,25 @@ async fn who_stalls_holds_up_nobody() {
     drop(slow);
 }
 
+/// All answers of a client come over one connection.
+#[tokio::test]
+async fn who_does_not_read_a_watch_reads_other_answers() {
+    const OBJECT: usize = 500_000;
+    let rig = Rig::start().await;
+    let watch = rig.api.raw(Method::GET, &format!("{MAPS}?watch=1"), HeaderMap::new(), Bytes::new()).await.unwrap();
+    assert_eq!(watch.version(), http::Version::HTTP_2);
+    // More than a connection may carry ahead where nobody says otherwise, and more than one answer may.
+    for number in 0..20 {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("large-{number}")},
+            "data": {"large": "x".repeat(OBJECT)}});
+        let (code, said) = rig.send(Method::POST, MAPS, JSON, object.to_string()).await;
+        assert_eq!(code, 201, "{said}");
+    }
+    let (code, said) = rig.send(Method::GET, MAPS, JSON, "").await;
+    assert_eq!((code, said["items"].as_array().unwrap().len()), (200, 20));
+    drop(watch);
+}
+
 /// Many clients read nothing before they have sent everything.
 #[tokio::test]
 async fn who_sends_too_much_reads_why_it_was_refused() {

@@ -206,7 +206,7 @@ async fn appliers_share_an_object_by_its_schema() {
 
 /// A webhook that calls `color` in v1 what is `hue` in v1alpha1; its URL and certificate.
 async fn converter(env: &Env) -> (String, String) {
-    let (acceptor, pem) = listening::certified();
+    let (acceptor, pem) = listening::certified(&[b"http/1.1"]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let tasks = env.tasks.clone();

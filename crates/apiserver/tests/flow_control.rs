@@ -13,7 +13,10 @@ use base::Env;
 use bytes::Bytes;
 use client::{Api, Error, Https, Options, PatchType, Request, Response, Verb};
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::{HeaderMap, HeaderValue, Method};
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use meta::GroupVersionResource;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -81,6 +84,43 @@ impl Rig {
             Response::List(list) => Ok(list.items.iter().map(parse).collect()),
             Response::Watch(_) => panic!("a watch"),
         }
+    }
+
+    /// A level of one seat for all that jane asks, in force on return.
+    async fn make_narrow(&self, limit_response: &Value) -> Https {
+        let level = json!({"type": "Limited", "limited": {"nominalConcurrencyShares": 1, "lendablePercent": 0,
+            "borrowingLimitPercent": 0, "limitResponse": limit_response}});
+        let level = labelled("PriorityLevelConfiguration", "narrow", &level);
+        self.send(Request::new(Verb::Create, LEVELS).body(level.to_string())).await.unwrap();
+        let schema = json!({"matchingPrecedence": 5, "priorityLevelConfiguration": {"name": "narrow"}, "rules": [{
+            "subjects": [{"kind": "User", "user": {"name": "jane"}}],
+            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"],
+                "clusterScope": true}]}]});
+        let schema = labelled("FlowSchema", "narrow", &schema);
+        self.send(Request::new(Verb::Create, SCHEMAS).body(schema.to_string())).await.unwrap();
+        let jane = self.place.client(&self.env, "weak");
+        let end = self.env.clock.instant() + PATIENCE;
+        while self.narrow("DispatchedRequests").await == 0 {
+            assert!(self.env.clock.instant() < end, "nothing goes through the level");
+            self.get(&jane, "/api/v1/namespaces/default/pods").await;
+        }
+        jane
+    }
+
+    /// Waits until this column of the narrow level says so.
+    async fn until_narrow(&self, column: &str, wanted: usize) {
+        let end = self.env.clock.instant() + PATIENCE;
+        while self.narrow(column).await != wanted {
+            assert!(self.env.clock.instant() < end, "{column} is not {wanted}");
+            self.env.clock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn narrow(&self, column: &str) -> usize {
+        let (_, _, page) = self.get(&self.api, "/debug/api_priority_and_fairness/dump_priority_levels").await;
+        let place = page.lines().next().unwrap().split(',').position(|name| name.trim() == column).unwrap();
+        let line = page.lines().find(|line| line.starts_with("narrow,")).unwrap_or_default();
+        line.split(',').nth(place).map_or(0, |cell| cell.trim().parse().unwrap())
     }
 
     async fn make_namespace(&self, name: &str) {
@@ -191,26 +231,8 @@ async fn answers_tell_of_their_flow_and_the_crowded_are_sent_away() {
     assert_eq!(code, 200);
     assert_eq!(headers["x-kubernetes-pf-flowschema-uid"], exempt["metadata"]["uid"].as_str().unwrap());
     assert!(headers.contains_key("x-kubernetes-pf-prioritylevel-uid") && headers.contains_key("audit-id"));
-    // A level of one seat without a queue, held by a request whose body does not come.
-    let level = labelled(
-        "PriorityLevelConfiguration",
-        "narrow",
-        &json!({"type": "Limited", "limited": {
-        "nominalConcurrencyShares": 1, "lendablePercent": 0, "borrowingLimitPercent": 0,
-        "limitResponse": {"type": "Reject"}}}),
-    );
-    rig.send(Request::new(Verb::Create, LEVELS).body(level.to_string())).await.unwrap();
-    let schema = labelled(
-        "FlowSchema",
-        "narrow",
-        &json!({"matchingPrecedence": 5,
-        "priorityLevelConfiguration": {"name": "narrow"}, "rules": [{
-            "subjects": [{"kind": "User", "user": {"name": "jane"}}],
-            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"],
-                "clusterScope": true}]}]}),
-    );
-    rig.send(Request::new(Verb::Create, SCHEMAS).body(schema.to_string())).await.unwrap();
-    let jane = rig.place.client(&rig.env, "weak");
+    // One seat without a queue, held by a request whose body does not come.
+    let jane = rig.make_narrow(&json!({"type": "Reject"})).await;
     let mut stream = jane.connect_http1().await.unwrap();
     let slow = "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer weak\r\n\
                 Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{";
@@ -234,6 +256,50 @@ async fn answers_tell_of_their_flow_and_the_crowded_are_sent_away() {
     drop(stream);
     // Once the seat is free again.
     rig.until(&jane, "/api/v1/namespaces/default/pods", 403).await;
+}
+
+/// Several users behind one connection, as behind a proxy: bodies that wait for a seat leave room for
+/// the others.
+#[tokio::test]
+async fn bodies_in_a_queue_hold_up_nobody_else() {
+    const BODIES: usize = 8;
+    let rig = Rig::start(Limits { max_requests: 1, max_mutating_requests: 0, ..Limits::default() }).await;
+    rig.make_namespace("a").await;
+    let queue = json!({"queues": 1, "handSize": 1, "queueLengthLimit": 50});
+    let jane = rig.make_narrow(&json!({"type": "Queue", "queuing": queue})).await;
+    let mut holder = jane.connect_http1().await.unwrap();
+    let slow = "POST /api/v1/namespaces/a/configmaps HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer weak\r\n\
+                Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{";
+    tokio::io::AsyncWriteExt::write_all(&mut holder, slow.as_bytes()).await.unwrap();
+    rig.until_narrow("ExecutingRequests", 1).await;
+    let io = TokioIo::new(rig.api.connect_http1().await.unwrap());
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    rig.env.tasks.spawn("the shared connection", async move { connection.await.unwrap() });
+    let post = |token: &str, name: &str, length: usize| {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+            "data": {"key": "x".repeat(length)}});
+        let request = http::Request::post(format!("{}/api/v1/namespaces/a/configmaps", rig.place.url))
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(object.to_string())))
+            .unwrap();
+        sender.clone().send_request(request)
+    };
+    let mut waiting: FuturesUnordered<_> = (0..BODIES).map(|_| post("weak", "large", 900_000)).collect();
+    let until_queued = rig.until_narrow("WaitingRequests", BODIES);
+    tokio::select! {
+        () = until_queued => {}
+        answer = waiting.next() => panic!("{answer:?} before it was its turn"),
+    }
+    // Whose turn comes is refused: jane may make nothing.
+    tokio::select! {
+        answer = post("secret", "small", 300_000) => assert_eq!(answer.unwrap().status(), 201),
+        answer = waiting.next() => panic!("{answer:?} of those in the queue came first"),
+    }
+    drop(holder);
+    while let Some(answer) = waiting.next().await {
+        assert_eq!(answer.unwrap().status(), 403);
+    }
 }
 
 #[tokio::test]

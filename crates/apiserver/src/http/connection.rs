@@ -25,7 +25,10 @@ const HEADERS: Duration = Duration::from_secs(30);
 const MAX_STREAMS: u32 = 250;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-const WINDOW: u32 = 1 << 20;
+/// As upstream: what a client may send ahead on one request (nearly every body fits), and on all of a
+/// connection together, so that bodies which wait for their turn do not hold up the others.
+const BODY_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = BODY_WINDOW * MAX_STREAMS;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The other end of a connection.
@@ -99,8 +102,8 @@ async fn connection(stream: tokio_rustls::server::TlsStream<TcpStream>, address:
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW * 4)
+        .initial_stream_window_size(BODY_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(1 << 20)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);

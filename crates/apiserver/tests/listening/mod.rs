@@ -47,15 +47,15 @@ pub fn front(env: &Env, server: Arc<Server>) -> Front {
 }
 
 pub async fn listen(env: &Env, front: Front) -> Place {
-    let (acceptor, pem) = certified();
+    let (acceptor, pem) = certified(&[b"h2", b"http/1.1"]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     env.tasks.spawn("listener", apiserver::http::serve(env.clone(), listener, acceptor, Arc::new(front)));
     Place { url, pem }
 }
 
-/// A server side of TLS for `localhost` that speaks HTTP/1.1, and its certificate.
-pub fn certified() -> (TlsAcceptor, String) {
+/// A server side of TLS for `localhost` that speaks these protocols, and its certificate.
+pub fn certified(protocols: &[&[u8]]) -> (TlsAcceptor, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -65,6 +65,6 @@ pub fn certified() -> (TlsAcceptor, String) {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
 }

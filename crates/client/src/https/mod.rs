@@ -33,6 +33,10 @@ use std::time::Duration;
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 /// A connection without traffic is asked for a sign of life this often, and given up as late.
 const PING: Duration = Duration::from_secs(15);
+/// What the server may send ahead on one answer, and on all of a connection together, as Go's client
+/// has it: a watch that nobody reads just now must not hold up the other answers of its connection.
+const ANSWER_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 1 << 30;
 /// How often a request is repeated because the server asked to come back later.
 const LATER_LIMIT: u32 = 10;
 
@@ -302,7 +306,8 @@ fn hyper_client(connector: &Connector, env: &Env) -> Hyper {
         .pool_idle_timeout(Duration::from_secs(90))
         .http2_keep_alive_interval(PING)
         .http2_keep_alive_timeout(PING)
-        .http2_adaptive_window(true)
+        .http2_initial_stream_window_size(ANSWER_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .build(connector.clone())
 }
 
