@@ -1,4 +1,4 @@
-//! JSON web tokens, signed and checked: RS256 and ES256, nothing else (never `none`, never a shared
+//! JSON web tokens, signed and checked: RS256, ES256 and ES384, nothing else (never `none`, never a shared
 //! secret). Knows the envelope only; what claims mean is `authn`'s affair.
 
 use crate::pki::{self, Algorithm, Key, PublicKey};
@@ -32,6 +32,7 @@ struct Header {
 fn algorithm(key: &PublicKey) -> &'static str {
     match key.algorithm() {
         Algorithm::EcdsaP256 => "ES256",
+        Algorithm::EcdsaP384 => "ES384",
         Algorithm::Rsa => "RS256",
     }
 }
@@ -69,7 +70,7 @@ pub fn verify(keys: &[PublicKey], token: &str) -> Result<Value, Error> {
     let (header, claims, signature) = parts(token)?;
     let signed = &token[..header.len() + 1 + claims.len()];
     let header: Header = decode(header)?;
-    if !matches!(header.alg.as_str(), "RS256" | "ES256") {
+    if !matches!(header.alg.as_str(), "RS256" | "ES256" | "ES384") {
         return Err(Error::Algorithm);
     }
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Error::Malformed)?;

@@ -242,7 +242,7 @@ fn serves(kept: &Identity, ca: &Authority, profile: &Profile, now: Timestamp) ->
     has.extend(parsed.names.addresses.iter().map(IpAddr::to_string));
     let mut groups = [parsed.organizations.clone(), profile.organizations.clone()];
     groups.iter_mut().for_each(|list| list.sort());
-    parsed.public_key == *key.public()
+    parsed.public_key == *key.public().subject()
         && parsed.common_name == profile.common_name
         && groups[0] == groups[1]
         && profile.names.iter().all(|name| has.contains(name))

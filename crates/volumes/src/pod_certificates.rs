@@ -165,7 +165,7 @@ impl PodCertificates {
         let account = self.uid_of(account, "service account").await?;
         let node = Request::new(Verb::Get, GroupVersionResource::of("", "v1", "nodes")).name(&request.node_name);
         let node = self.uid_of(node, "node").await?;
-        let fresh = certificate_key::generate(&request.key_type)?;
+        let fresh = certificate_key::generate(&self.env.tasks, &request.key_type).await?;
         let mut body = json!({
             "apiVersion": "certificates.k8s.io/v1",
             "kind": "PodCertificateRequest",

@@ -1,6 +1,6 @@
 //! A certificate authority and the certificates it issues.
 
-use super::key::{Key, PublicKey};
+use super::key::{Key, SubjectKey};
 use super::request::Request;
 use super::{CA_DAYS, CERTIFICATE_DAYS, Error, Parsed, der, pem};
 use crate::secret;
@@ -118,13 +118,13 @@ impl Authority {
         let extensions = [
             extension(KEY_USAGE, true, &der::flags(1 << 0 | 1 << 2 | 1 << 5)),
             extension(BASIC_CONSTRAINTS, true, &der::sequence(&[&[der::BOOLEAN, 1, 0xff]])),
-            subject_key_id(key.public()),
+            subject_key_id(key.public().subject()),
             extension(SUBJECT_ALT_NAME, false, &alt_names(&[common_name.to_owned()])),
         ];
         let body = Body {
             issuer: &subject,
             subject: &subject,
-            public_key: key.public(),
+            public_key: key.public().subject(),
             not_before: now - BACKDATE,
             not_after: now + SignedDuration::from_hours(24 * CA_DAYS),
             extensions: &extensions.concat(),
@@ -146,7 +146,7 @@ impl Authority {
         if !parsed.is_authority {
             return Err(Error::NotAnAuthority);
         }
-        if parsed.public_key != *key.public() {
+        if parsed.public_key != *key.public().subject() {
             return Err(Error::Mismatch);
         }
         Ok(Authority { certificate, parsed, key })
@@ -167,8 +167,9 @@ impl Authority {
 
     /// Whether `certificate` (PEM) bears this authority's signature.
     pub fn has_signed(&self, certificate: &str) -> bool {
-        super::certificates(certificate)
-            .is_ok_and(|chain| chain.first().is_some_and(|leaf| super::parsed::is_signed_by(leaf, self.key.public())))
+        super::certificates(certificate).is_ok_and(|chain| {
+            chain.first().is_some_and(|leaf| super::parsed::is_signed_by(leaf, self.key.public().subject()))
+        })
     }
 
     /// Makes a key and signs a certificate for it, valid a year.
@@ -186,7 +187,7 @@ impl Authority {
         let names = (!profile.names.is_empty()).then(|| alt_names(&profile.names));
         let lifetime = SignedDuration::from_hours(24 * CERTIFICATE_DAYS);
         let subject = name(&profile.common_name, &organizations);
-        let certificate = self.sign(&subject, key.public(), names.as_deref(), &usages, lifetime, now)?;
+        let certificate = self.sign(&subject, key.public().subject(), names.as_deref(), &usages, lifetime, now)?;
         Ok(Identity { certificate, key: key.to_pem().to_owned() })
     }
 
@@ -208,7 +209,7 @@ impl Authority {
     fn sign(
         &self,
         subject: &[u8],
-        public_key: &PublicKey,
+        public_key: &SubjectKey,
         alt_names: Option<&[u8]>,
         usages: &[&str],
         lifetime: SignedDuration,
@@ -217,7 +218,7 @@ impl Authority {
         let mut extensions = usage_extensions(usages)?;
         extensions.extend(extension(BASIC_CONSTRAINTS, true, &der::sequence(&[])));
         extensions.extend(subject_key_id(public_key));
-        let issuer_id = self.parsed.subject_key_id.clone().unwrap_or_else(|| self.key.public().identifier());
+        let issuer_id = self.parsed.subject_key_id.clone().unwrap_or_else(|| self.key.public().subject().identifier());
         extensions.extend(extension(AUTHORITY_KEY_ID, false, &der::sequence(&[&der::context_string(0, &issuer_id)])));
         if let Some(names) = alt_names {
             extensions.extend(extension(SUBJECT_ALT_NAME, false, names));
@@ -238,7 +239,7 @@ impl Authority {
 struct Body<'a> {
     issuer: &'a [u8],
     subject: &'a [u8],
-    public_key: &'a PublicKey,
+    public_key: &'a SubjectKey,
     not_before: Timestamp,
     not_after: Timestamp,
     extensions: &'a [u8],
@@ -292,7 +293,7 @@ pub(super) fn extension(kind: &[u64], critical: bool, value: &[u8]) -> Vec<u8> {
     der::sequence(&[&der::oid(kind), critical, &der::tlv(der::OCTET_STRING, &[value])])
 }
 
-fn subject_key_id(key: &PublicKey) -> Vec<u8> {
+fn subject_key_id(key: &SubjectKey) -> Vec<u8> {
     extension(SUBJECT_KEY_ID, false, &der::tlv(der::OCTET_STRING, &[&key.identifier()]))
 }
 

@@ -1,7 +1,7 @@
 //! Certificates: a certificate authority, what it issues, signing requests, and the files they are
 //! kept in.
 //!
-//! Keys are ECDSA P-256; RSA keys and authorities made elsewhere (kubeadm) are read and used. The
+//! Keys are ECDSA P-256; P-384 and RSA keys and authorities made elsewhere (kubeadm) are read and used. The
 //! little DER that X.509 needs is written here, because a subject may name one organization (group)
 //! several times and a request's subject must be carried over byte for byte.
 
@@ -14,7 +14,7 @@ mod request;
 
 pub use authority::{Authority, Identity, Profile, apiserver_names};
 pub use files::{read, write_private, write_public, write_replaceable};
-pub use key::{Algorithm, Key, PublicKey};
+pub use key::{Algorithm, Key, PublicKey, SubjectKey};
 pub use parsed::{Parsed, ca_hash, certificates, needs_renewal};
 pub use request::Request;
 

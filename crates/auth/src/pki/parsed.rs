@@ -1,7 +1,7 @@
 //! Reading certificates.
 
 use super::Error;
-use super::key::PublicKey;
+use super::key::SubjectKey;
 use base::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -25,7 +25,7 @@ pub struct Parsed {
     pub not_before: Timestamp,
     pub not_after: Timestamp,
     pub is_authority: bool,
-    pub public_key: PublicKey,
+    pub public_key: SubjectKey,
     pub subject_key_id: Option<Vec<u8>>,
     /// The subject as it is written.
     pub(super) subject: Vec<u8>,
@@ -71,7 +71,7 @@ impl Parsed {
             not_before: moment(found.validity().not_before)?,
             not_after: moment(found.validity().not_after)?,
             is_authority,
-            public_key: PublicKey::from_spki(found.public_key().raw)?,
+            public_key: SubjectKey::from_spki(found.public_key().raw)?,
             subject_key_id,
             subject: found.subject().as_raw().to_vec(),
         })
@@ -113,7 +113,7 @@ impl Names {
 }
 
 /// Whether the key made the certificate's signature.
-pub(super) fn is_signed_by(certificate: &[u8], key: &PublicKey) -> bool {
+pub(super) fn is_signed_by(certificate: &[u8], key: &SubjectKey) -> bool {
     let Ok((_, found)) = X509Certificate::from_der(certificate) else { return false };
     let Ok((_, spki)) = SubjectPublicKeyInfo::from_der(key.der()) else { return false };
     found.verify_signature(Some(&spki)).is_ok()

@@ -1,7 +1,7 @@
 //! Certificate signing requests (PKCS#10): made by a node, read by the signer.
 
 use super::authority::{SUBJECT_ALT_NAME, alt_names, extension, name};
-use super::key::{Key, PublicKey};
+use super::key::{Key, SubjectKey};
 use super::parsed::{Names, subject_texts};
 use super::{Error, der, pem};
 use rustls::pki_types::CertificateSigningRequestDer;
@@ -19,7 +19,7 @@ pub struct Request {
     pub common_name: String,
     pub organizations: Vec<String>,
     pub names: Names,
-    pub public_key: PublicKey,
+    pub public_key: SubjectKey,
     /// The subject as it was written.
     pub(super) subject: Vec<u8>,
     /// The SubjectAltName extension's value as it was written.
@@ -39,8 +39,12 @@ impl Request {
             der::sequence(&[&der::oid(EXTENSION_REQUEST), &der::tlv(der::SET, &[&extensions])])
         };
         let subject = name(common_name, organizations);
-        let to_sign =
-            der::sequence(&[&der::integer(&[0]), &subject, key.public().der(), &der::context(0, &[&attributes])]);
+        let to_sign = der::sequence(&[
+            &der::integer(&[0]),
+            &subject,
+            key.public().subject().der(),
+            &der::context(0, &[&attributes]),
+        ]);
         let signature = der::bit_string(&key.sign(&to_sign)?);
         Ok(pem("CERTIFICATE REQUEST", &der::sequence(&[&to_sign, &key.signature_algorithm(), &signature])))
     }
@@ -56,7 +60,9 @@ impl Request {
         if !rest.is_empty() {
             return Err(bad("trailing data".to_owned()));
         }
-        request.verify_signature().map_err(|_| Error::RequestSignature)?;
+        if !keys::is_proven(&request) {
+            return Err(Error::RequestSignature);
+        }
         let info = &request.certification_request_info;
         let (common_name, organizations) = subject_texts(&info.subject);
         let mut names = Names::default();
@@ -77,7 +83,7 @@ impl Request {
             common_name,
             organizations,
             names,
-            public_key: PublicKey::from_spki(info.subject_pki.raw)?,
+            public_key: SubjectKey::from_spki(info.subject_pki.raw)?,
             subject: info.subject.as_raw().to_vec(),
             alt_names: written,
         })

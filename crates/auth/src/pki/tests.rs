@@ -138,6 +138,34 @@ fn requests_of_openssl_and_our_own_are_signed_as_they_ask() {
     ));
 }
 
+/// Users come with keys of any kind, whatever the authority's.
+#[test]
+fn certificates_are_for_keys_of_every_kind() {
+    let home = tempfile::tempdir().unwrap();
+    let ca = Authority::generate("kubernetes", now()).unwrap();
+    put(home.path(), "ca.crt", ca.certificate());
+    let curve = |name| vec!["-newkey", "ec", "-pkeyopt", name];
+    for kind in [
+        curve("ec_paramgen_curve:secp384r1"),
+        curve("ec_paramgen_curve:secp521r1"),
+        vec!["-newkey", "ed25519"],
+        vec!["-newkey", "rsa:3072"],
+    ] {
+        let mut asks = vec!["req", "-new", "-nodes", "-keyout", "k.key", "-out", "k.csr", "-subj", "/O=devs/CN=jane"];
+        asks.extend(&kind);
+        openssl(home.path(), &asks);
+        let request = std::fs::read(home.path().join("k.csr")).unwrap();
+        let request = Request::from_pem(&request).unwrap();
+        let signed = ca.sign_request(&request, &["client auth"], SignedDuration::from_hours(1), now()).unwrap();
+        put(home.path(), "k.crt", &signed);
+        openssl(home.path(), &["verify", "-purpose", "sslclient", "-CAfile", "ca.crt", "k.crt"]);
+        let [leaf] = <[_; 1]>::try_from(certificates(&signed).unwrap()).unwrap();
+        let jane = crate::authn::ClientCertificate::new(&leaf).unwrap().user(now()).unwrap();
+        assert_eq!(jane.name, "jane", "{kind:?}");
+        assert_eq!(Parsed::new(&leaf).unwrap().public_key, request.public_key);
+    }
+}
+
 #[test]
 fn a_request_whose_signature_is_not_its_keys_is_refused() {
     let key = Key::generate().unwrap();
@@ -160,7 +188,8 @@ fn authorities_and_keys_made_by_openssl_are_used() {
     let home = tempfile::tempdir().unwrap();
     for (name, arguments) in [
         ("rsa", &["-newkey", "rsa:2048"][..]),
-        ("ec", &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"][..]),
+        ("ec", &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]),
+        ("ec384", &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"]),
     ] {
         let mut all =
             vec!["req", "-x509", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-days", "30", "-subj", "/CN=theirs"];
@@ -185,8 +214,14 @@ fn authorities_and_keys_made_by_openssl_are_used() {
     let rsa = Key::from_pem(&file("pkcs1.key")).unwrap();
     assert_eq!(rsa.public(), &PublicKey::from_pem(&file("pkcs1.pub")).unwrap());
     assert_eq!(rsa.public().to_pem(), file("pkcs1.pub"));
-    openssl(home.path(), &["ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", "p384.key"]);
-    assert!(matches!(Key::from_pem(&file("p384.key")), Err(Error::ReadKey(_))));
+    for (curve, key) in [("secp384r1", "p384.key"), ("secp521r1", "p521.key")] {
+        openssl(home.path(), &["ecparam", "-name", curve, "-genkey", "-noout", "-out", key]);
+    }
+    let p384 = Key::from_pem(&file("p384.key")).unwrap();
+    assert_eq!(p384.public().algorithm(), Algorithm::EcdsaP384);
+    let token = crate::jwt::sign(&p384, &serde_json::json!({"a": 1})).unwrap();
+    assert!(crate::jwt::verify(&[p384.public().clone()], &token).is_ok());
+    assert!(matches!(Key::from_pem(&file("p521.key")), Err(Error::ReadKey(_))));
     // RS256: signed by us, checked by openssl.
     let token = crate::jwt::sign(&rsa, &serde_json::json!({"a": 1})).unwrap();
     assert!(crate::jwt::verify(&[rsa.public().clone()], &token).is_ok());

@@ -118,7 +118,7 @@ async fn look(api: &dyn Api, name: &str) -> Result<Option<String>, Error> {
 
 fn check(certificate: &str, key: &Key, wanted: &Wanted) -> Result<(), Error> {
     let parsed = Parsed::from_pem(certificate)?;
-    if parsed.public_key != *key.public() || parsed.common_name != wanted.common_name {
+    if parsed.public_key != *key.public().subject() || parsed.common_name != wanted.common_name {
         return Err(Error::Answer("the certificate is not the one that was asked for".to_owned()));
     }
     Ok(())

@@ -8,13 +8,14 @@ use serde_json::Value;
 /// Keys that are read of one set.
 const MOST: usize = 128;
 
-/// The algorithms known here. ES512 needs a curve that is not.
-pub const ALGORITHMS: [&str; 8] = ["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "PS384", "PS512"];
+/// The algorithms that upstream takes.
+pub const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"];
 
 enum Public {
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
     P256(Vec<u8>),
     P384(Vec<u8>),
+    P521(Vec<u8>),
 }
 
 /// A key that checks signatures.
@@ -50,6 +51,7 @@ fn read_one(key: &Value) -> Option<WebKey> {
         ("RSA", _) => Public::Rsa { modulus: bytes("n")?, exponent: bytes("e")? },
         ("EC", "P-256") => Public::P256(point(32)?),
         ("EC", "P-384") => Public::P384(point(48)?),
+        ("EC", "P-521") => Public::P521(point(66)?),
         _ => return None,
     };
     Some(WebKey { id: text("kid").to_owned(), algorithm: text("alg").to_owned(), public })
@@ -72,6 +74,7 @@ impl WebKey {
             Public::P384(point) if algorithm == "ES384" => {
                 elliptic(&signature::ECDSA_P384_SHA384_FIXED, point, message, signed)
             }
+            Public::P521(point) if algorithm == "ES512" => keys::is_es512(point, message, signed),
             _ => false,
         }
     }
@@ -91,4 +94,25 @@ fn rsa(algorithm: &str) -> Option<&'static RsaParameters> {
         "PS512" => &signature::RSA_PSS_2048_8192_SHA512,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Signed by openssl.
+    #[test]
+    fn keys_on_p521_check_es512() {
+        const X: &str = "AQ6gCr4qBqrf0Z20mGsEfCrXTOKINbn5FAbWTM7NrpytotOvDFfrnu7SdWp3_NulRU8_v1mYro3tNwtm4UQWmV5e";
+        const Y: &str = "AT6bFsV3ObbCWIafskYVzOzbh9uOn88Ii-CNPLXrOmABw9ieLXaFK89EhUrOyOxKvAqsfdQlJBhRR25NhMBPxT67";
+        const SIGNATURE: &str = "AagrJ2lYsQBeOYo3pWElJjsyPooVwUlLk9vwVrgVFpUPy37xjn6ZJoMs7CO3qantaVyMyYV-cVarKwzWvM2qsmzg\
+                                 ASwmVd9jxKFQjnpFortxIpqGzDvDu-NeiiS_Btm8Y2BmlQsY5t7Y_8HmzXUfQXO934wZbHVobNCsrj3hXdRCcFOI";
+        let set = json!({"keys": [{"kty": "EC", "crv": "P-521", "x": X, "y": Y}]});
+        let key = read(&set).pop().unwrap();
+        let signature = URL_SAFE_NO_PAD.decode(SIGNATURE).unwrap();
+        assert!(key.verifies("ES512", b"header.claims", &signature));
+        assert!(!key.verifies("ES384", b"header.claims", &signature));
+        assert!(!key.verifies("ES512", b"header.others", &signature));
+    }
 }

@@ -1,0 +1,24 @@
+//! Key pairs of every kind that Kubernetes asks certificates for, and the proof in a signing request
+//! that its sender holds the key.
+//!
+//! Who gets a certificate and what it says is decided elsewhere; the server's own keys are `auth`'s.
+//! `volumes` makes pods' keys here; `auth` and `strategy` ask whether requests and tokens are proven.
+//!
+//! All cryptography is `ring`'s, but for what it cannot do: make RSA keys, and P-521
+//! (docs/decisions/keys.md).
+
+mod pair;
+mod proof;
+
+pub use pair::{Kind, Pair};
+pub use proof::{is_es512, is_proven};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("unknown key type")]
+    Unknown,
+    #[error("no key can be made")]
+    Generate,
+    #[error("the key refused to sign")]
+    Sign,
+}
