@@ -2,11 +2,11 @@
 //! apart.
 
 pub mod pod_request;
+mod signing_request;
 mod trust_bundle;
 
 pub use trust_bundle::CLUSTER_TRUST_BUNDLE;
 
-use crate::check;
 use crate::declared::path_segment;
 use crate::rules::keep_all_but_status_and_metadata;
 use crate::tree::{default_text, items, items_mut, text};
@@ -64,28 +64,21 @@ impl Strategy for CertificateSigningRequest {
         set_times(new, old, context);
     }
 
-    fn validate(&self, new: &Value, _old: Option<&Value>, errors: &mut ErrorList) {
-        let (spec, path) = (&new["spec"], Path::new("spec"));
-        check_signer_name(text(spec, "signerName"), &path.child("signerName"), errors);
-        if items(spec, "usages").is_empty() {
-            errors.push(FieldError::required(&path.child("usages"), "usages must be provided"));
-        }
-        check::at_least(errors, &path, spec, "expirationSeconds", SHORTEST);
-        exclusive(new, errors);
+    fn validate(&self, new: &Value, old: Option<&Value>, errors: &mut ErrorList) {
+        signing_request::check(new, old, errors);
     }
 
     fn validate_status_update(&self, new: &Value, old: &Value, context: &Context<'_>) -> ErrorList {
-        let mut errors = ErrorList::new();
-        exclusive(new, &mut errors);
-        if context.subresource == "approval" {
-            let path = Path::new("status").child("conditions");
-            for was in items(&old["status"], "conditions") {
-                let kind = text(was, "type");
-                if VERDICTS.contains(&kind) && !has(new, kind) {
-                    let why = format!("updates may not remove a condition of type {kind:?}");
-                    errors.push(FieldError::forbidden(&path, &why));
-                }
-            }
+        let (mut errors, path) = (ErrorList::new(), Path::new("status"));
+        signing_request::check_status(new, Some(old), &mut errors);
+        for kind in VERDICTS.iter().chain(&["Failed"]).filter(|kind| has(old, kind) && !has(new, kind)) {
+            let why = format!("updates may not remove a condition of type {kind:?}");
+            errors.push(FieldError::forbidden(&path.child("conditions"), &why));
+        }
+        let certificate = |object: &Value| text(&object["status"], "certificate").to_owned();
+        if context.subresource != "approval" && !certificate(old).is_empty() && certificate(new) != certificate(old) {
+            let why = "updates may not modify existing certificate content";
+            errors.push(FieldError::forbidden(&path.child("certificate"), why));
         }
         errors
     }
@@ -116,13 +109,6 @@ pub fn check_signer_name(signer: &str, path: &Path, errors: &mut ErrorList) {
 
 fn has(request: &Value, kind: &str) -> bool {
     items(&request["status"], "conditions").iter().any(|condition| text(condition, "type") == kind)
-}
-
-fn exclusive(request: &Value, errors: &mut ErrorList) {
-    if has(request, "Approved") && has(request, "Denied") {
-        let path = Path::new("status").child("conditions");
-        errors.push(FieldError::invalid(&path, "Denied", "Approved and Denied conditions are mutually exclusive"));
-    }
 }
 
 fn keep_certificate(new: &mut Value, old: &Value) {
