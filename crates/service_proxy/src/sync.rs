@@ -3,7 +3,7 @@
 use crate::objects::{self, Service, Slice};
 use crate::plan::{Backend, Front, Fronts, plan};
 use crate::state::{Edit, State};
-use crate::{ProxyOptions, affinity, flows, interim_table, table};
+use crate::{ProxyOptions, affinity, flows, table};
 use base::metrics::Histogram;
 use base::{Backoff, Env};
 use client::{Cache, Change, Key};
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use sys::net::Error;
-use sys::net::nftables::{Batch, Element, Nftables, Table};
+use sys::net::nftables::{Nftables, Table};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
@@ -140,7 +140,7 @@ impl Proxy {
         let cluster = self.options.cluster_cidr;
         let changed = if self.standing.is_none() {
             let memories = affinity::keep(&mut nft, &table, &self.state.allowed());
-            self.build(&mut nft, &table, memories)?;
+            nft.commit(self.state.rebuild(&table, cluster, self.options.service_cidr, memories))?;
             self.standing = nft.table(&table)?;
             info!(services = self.state.len(), "service rules stand");
             self.state.all()
@@ -154,32 +154,6 @@ impl Proxy {
         };
         self.forget_former(&mut nft, &table, &changed);
         Ok(!changed.is_empty())
-    }
-
-    /// Makes the table, in place of one that stands.
-    ///
-    /// The kernel shows a new connection to the chains of both tables, the new one's first. One that comes
-    /// to the new one before they change places, and to the old one after it, is translated by neither, and
-    /// that for good. So a third table with the same rules stands beside them meanwhile.
-    fn build(
-        &self,
-        nft: &mut Nftables,
-        table: &Table,
-        memories: Vec<(&'static str, Vec<Element>)>,
-    ) -> Result<(), Error> {
-        let interim = interim_table(&self.options.instance);
-        let rules =
-            |table, memories| self.state.rebuild(table, self.options.cluster_cidr, self.options.service_cidr, memories);
-        if nft.table(table)?.is_some() {
-            nft.commit(rules(&interim, memories.clone()))?;
-        }
-        nft.commit(rules(table, memories))?;
-        if nft.table(&interim)?.is_some() {
-            let mut last = Batch::new();
-            last.remove_table(&interim);
-            nft.commit(last)?;
-        }
-        Ok(())
     }
 
     /// What leads to endpoints that are gone: UDP flows, and memories of clients with affinity. The
