@@ -297,13 +297,11 @@ fn endpoints_come_and_go_without_a_failed_connection() {
         let stop = &stop;
         move || {
             inside(from, || {
-                let (mut asked, mut lost) = (0, 0);
+                let mut asked = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    lost += i32::from(ask_here(address, port).is_err());
+                    ask_here(address, port).unwrap_or_else(|error| panic!("after {asked}: {error}"));
                     asked += 1;
                 }
-                // One in some twenty thousand is lost, for a reason that is not known yet.
-                assert!(lost <= 1, "{lost} of {asked} connections failed");
                 asked
             })
         }
