@@ -5,6 +5,7 @@
 //! endpoint. So a service costs map entries only, and replacing an endpoint changes one of them.
 
 use crate::plan::{Backend, Endpoint, Front, Masquerade, Place};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 use sys::net::Ipv4Net;
 use sys::net::nftables::{
@@ -253,6 +254,11 @@ pub(crate) fn key(front: &Front) -> Key {
 
 pub(crate) fn target(endpoint: &Endpoint) -> Key {
     Key::new().ipv4(endpoint.address).port(endpoint.port)
+}
+
+/// The entry for an endpoint on this node, which may reach itself through a service.
+pub(crate) fn hairpin(address: Ipv4Addr) -> Key {
+    Key::new().ipv4(address).ipv4(address)
 }
 
 /// The table without any service, in place of the one that stands.

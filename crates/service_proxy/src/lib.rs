@@ -73,6 +73,11 @@ fn table(instance: &str) -> Table {
     Table::of_instance("services", instance)
 }
 
+/// Stands while the other is replaced.
+fn interim_table(instance: &str) -> Table {
+    Table::of_instance("services-interim", instance)
+}
+
 /// The host itself needs a route to a service before the packet is translated; without a default
 /// route it would have none.
 fn service_route(instance: &str, destination: Ipv4Net) -> Route {
@@ -89,7 +94,7 @@ fn route_services(options: &ProxyOptions) -> Result<(), Error> {
 /// Removes everything that an instance has put into this network namespace, for `kutter down`.
 pub fn remove(instance: &str) -> Result<(), Error> {
     let mut batch = Batch::new();
-    batch.remove_table(&table(instance));
+    batch.remove_table(&table(instance)).remove_table(&interim_table(instance));
     Nftables::open()?.commit(batch)?;
     let mut kernel = Rtnetlink::open()?;
     let metric = service_route(instance, Ipv4Net::ANY).metric;

@@ -5,7 +5,6 @@ use crate::layout::{self, Common, HAIRPIN};
 use crate::plan::{Backend, Front, Fronts};
 use client::Key as ObjectKey;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use sys::net::Ipv4Net;
 use sys::net::nftables::{Batch, Element, Key, Table};
 
@@ -19,7 +18,10 @@ pub(crate) struct State {
     /// Services that wanted a front which another one has.
     losers: BTreeSet<ObjectKey>,
     chains: BTreeMap<Common, usize>,
-    hairpins: BTreeMap<Ipv4Addr, usize>,
+    hairpins: BTreeMap<Key, usize>,
+    /// The hairpin entries in the kernel. One outlives its endpoint: a packet that was led there is
+    /// still to be masqueraded, and if it were not, its connection would hang. Otherwise it does nothing.
+    hairpins_standing: BTreeSet<Key>,
 }
 
 /// Changes being gathered: deletions come before additions, over all services.
@@ -28,7 +30,7 @@ pub(crate) struct Edit {
     deletions: BTreeMap<&'static str, Vec<Element>>,
     additions: BTreeMap<&'static str, Vec<Element>>,
     chains: BTreeSet<Common>,
-    hairpins: BTreeSet<Ipv4Addr>,
+    hairpins: Vec<Element>,
     /// Fronts whose endpoints changed, with what they have now.
     pub changed: BTreeMap<Front, Option<Backend>>,
 }
@@ -115,16 +117,19 @@ impl State {
         }
         if let Backend::Endpoints { endpoints, .. } = backend {
             for endpoint in endpoints.iter().filter(|endpoint| endpoint.local) {
-                edit.hairpins.insert(endpoint.address);
-                add(&mut self.hairpins, endpoint.address, up);
+                let hairpin = layout::hairpin(endpoint.address);
+                add(&mut self.hairpins, hairpin, up);
+                if up && self.hairpins_standing.insert(hairpin) {
+                    edit.hairpins.push(Element::member(hairpin));
+                }
             }
         }
     }
 
     /// What must stand before the change itself: a packet on its way sees new entries of maps at once,
     /// but only the chains that there were when it came.
-    pub fn ahead(&self, edit: &Edit, before: &Shared, table: &Table, cluster: Ipv4Net) -> Option<Batch> {
-        let new = |chain: &&Common| self.chains.contains_key(chain) && !before.chains.contains(chain);
+    pub fn ahead(&self, edit: &Edit, before: &BTreeSet<Common>, table: &Table, cluster: Ipv4Net) -> Option<Batch> {
+        let new = |chain: &&Common| self.chains.contains_key(chain) && !before.contains(chain);
         let mut chains = edit.chains.iter().filter(new).peekable();
         chains.peek()?;
         let mut batch = Batch::new();
@@ -132,8 +137,8 @@ impl State {
         Some(batch)
     }
 
-    /// The change as a batch. `before` is what stood before the edit began.
-    pub fn batch(&self, edit: Edit, before: &Shared, table: &Table) -> Batch {
+    /// The change as a batch. `before` are the chains that stood before the edit began.
+    pub fn batch(&self, edit: Edit, before: &BTreeSet<Common>, table: &Table) -> Batch {
         let mut batch = Batch::new();
         for (map, elements) in &edit.deletions {
             batch.delete_elements(table, map, elements);
@@ -141,20 +146,27 @@ impl State {
         for (map, elements) in &edit.additions {
             batch.add_elements(table, map, elements);
         }
-        let hairpins = |come: bool| -> Vec<Element> {
-            let moved = edit.hairpins.iter().filter(|address| {
-                let (is, was) = (self.hairpins.contains_key(address), before.hairpins.contains(address));
-                is != was && is == come
-            });
-            moved.map(|address| Element::member(Key::new().ipv4(*address).ipv4(*address))).collect()
-        };
-        batch.delete_elements(table, HAIRPIN, &hairpins(false));
-        batch.add_elements(table, HAIRPIN, &hairpins(true));
-        let gone = |chain: &&Common| !self.chains.contains_key(chain) && before.chains.contains(chain);
+        batch.add_elements(table, HAIRPIN, &edit.hairpins);
+        let gone = |chain: &&Common| !self.chains.contains_key(chain) && before.contains(chain);
         for chain in edit.chains.iter().filter(gone) {
             batch.delete_chain(table, &chain.chain());
         }
         batch
+    }
+
+    /// Removes the hairpin entries of former endpoints, for a time when no packet is on its way to them.
+    pub fn forget_hairpins(&mut self, table: &Table) -> Option<Batch> {
+        let is_stale = |key: &&Key| !self.hairpins.contains_key(key);
+        let stale: Vec<_> = self.hairpins_standing.iter().filter(is_stale).copied().map(Element::member).collect();
+        self.hairpins_standing.retain(|key| self.hairpins.contains_key(key));
+        let mut batch = Batch::new();
+        batch.delete_elements(table, HAIRPIN, &stale);
+        (!stale.is_empty()).then_some(batch)
+    }
+
+    /// Keeps the hairpin entries of a table that is about to be replaced.
+    pub fn inherit_hairpins(&mut self, hairpins: Vec<Key>) {
+        self.hairpins_standing.extend(hairpins);
     }
 
     /// The whole table from nothing, but for the memories of clients with affinity.
@@ -174,7 +186,7 @@ impl State {
                 maps.entry(map).or_default().push(element);
             }
         }
-        let hairpins = self.hairpins.keys().map(|address| Element::member(Key::new().ipv4(*address).ipv4(*address)));
+        let hairpins = self.hairpins_standing.iter().copied().map(Element::member);
         maps.entry(HAIRPIN).or_default().extend(hairpins);
         for (map, elements) in &maps {
             batch.add_elements(table, map, elements);
@@ -182,9 +194,9 @@ impl State {
         batch
     }
 
-    /// What the fronts share now, to compare with after an edit.
-    pub fn shared(&self) -> Shared {
-        Shared { chains: self.chains.keys().copied().collect(), hairpins: self.hairpins.keys().copied().collect() }
+    /// The chains now, to compare with after an edit.
+    pub fn chains(&self) -> BTreeSet<Common> {
+        self.chains.keys().copied().collect()
     }
 
     /// Where clients with affinity may be sent.
@@ -196,12 +208,6 @@ impl State {
     pub fn all(&self) -> BTreeMap<Front, Option<Backend>> {
         self.services.values().flatten().map(|(front, backend)| (*front, Some(backend.clone()))).collect()
     }
-}
-
-/// See [`State::shared`].
-pub(crate) struct Shared {
-    chains: BTreeSet<Common>,
-    hairpins: BTreeSet<Ipv4Addr>,
 }
 
 fn add<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K, up: bool) {

@@ -1,9 +1,10 @@
 //! The loop: which services changed, their new plans, one batch, and again.
 
+use crate::layout::HAIRPIN;
 use crate::objects::{self, Service, Slice};
 use crate::plan::{Backend, Front, Fronts, plan};
 use crate::state::{Edit, State};
-use crate::{ProxyOptions, affinity, flows, table};
+use crate::{ProxyOptions, affinity, flows, interim_table, table};
 use base::metrics::Histogram;
 use base::{Backoff, Env};
 use client::{Cache, Change, Key};
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use sys::net::Error;
-use sys::net::nftables::{Nftables, Table};
+use sys::net::nftables::{Batch, Element, Nftables, Table};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
@@ -99,11 +100,12 @@ pub(crate) async fn run(
     let state = State::default();
     let mut proxy = Proxy { options, services, slices, ledger: ledger.clone(), state, standing: None, durations };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+    let mut quiet = false;
     loop {
         let started = env.clock.instant();
         // The kernel may make us wait for its own clean-up.
         let work = env.tasks.spawn_blocking(move || {
-            let outcome = proxy.sync();
+            let outcome = proxy.sync(quiet);
             (proxy, outcome)
         });
         let Ok((back, outcome)) = work.await else { return };
@@ -115,11 +117,12 @@ pub(crate) async fn run(
                     proxy.durations.observe(started.elapsed().as_secs_f64());
                 }
                 synced.send_replace(true);
-                let _ = env.clock.timeout(LOOK, ledger.woken.notified()).await;
+                quiet = env.clock.timeout(LOOK, ledger.woken.notified()).await.is_err();
             }
             Err(error) => {
                 warn!(%error, "cannot change the service rules; building them again");
                 proxy.standing = None;
+                quiet = false;
                 env.clock.sleep(backoff.next(&env.rng)).await;
             }
         }
@@ -127,20 +130,29 @@ pub(crate) async fn run(
 }
 
 impl Proxy {
-    /// Brings the kernel up to date; true if anything had to be changed.
-    fn sync(&mut self) -> Result<bool, Error> {
+    /// Brings the kernel up to date; true if anything had to be changed. `quiet`: nothing has been
+    /// for a while.
+    fn sync(&mut self, quiet: bool) -> Result<bool, Error> {
         let table = table(&self.options.instance);
         let mut nft = Nftables::open()?;
         if self.standing.is_some() && nft.table(&table)? != self.standing {
             warn!(table = table.name, "the table of services was gone or changed; building it again");
             self.standing = None;
         }
-        let (before, mut edit) = (self.state.shared(), Edit::default());
+        if quiet
+            && self.standing.is_some()
+            && let Some(stale) = self.state.forget_hairpins(&table)
+        {
+            nft.commit(stale)?;
+        }
+        let (before, mut edit) = (self.state.chains(), Edit::default());
         self.plan_dirty(&mut edit);
         let cluster = self.options.cluster_cidr;
         let changed = if self.standing.is_none() {
             let memories = affinity::keep(&mut nft, &table, &self.state.allowed());
-            nft.commit(self.state.rebuild(&table, cluster, self.options.service_cidr, memories))?;
+            // No table, or one of another layout: there is nothing to keep.
+            self.state.inherit_hairpins(nft.members(&table, HAIRPIN).unwrap_or_default());
+            self.build(&mut nft, &table, memories)?;
             self.standing = nft.table(&table)?;
             info!(services = self.state.len(), "service rules stand");
             self.state.all()
@@ -154,6 +166,32 @@ impl Proxy {
         };
         self.forget_former(&mut nft, &table, &changed);
         Ok(!changed.is_empty())
+    }
+
+    /// Makes the table, in place of one that stands.
+    ///
+    /// The kernel shows a new connection to the chains of both tables, the new one's first. One that comes
+    /// to the new one before they change places, and to the old one after it, is translated by neither, and
+    /// that for good. So a third table with the same rules stands beside them meanwhile.
+    fn build(
+        &self,
+        nft: &mut Nftables,
+        table: &Table,
+        memories: Vec<(&'static str, Vec<Element>)>,
+    ) -> Result<(), Error> {
+        let interim = interim_table(&self.options.instance);
+        let rules =
+            |table, memories| self.state.rebuild(table, self.options.cluster_cidr, self.options.service_cidr, memories);
+        if nft.table(table)?.is_some() {
+            nft.commit(rules(&interim, memories.clone()))?;
+        }
+        nft.commit(rules(table, memories))?;
+        if nft.table(&interim)?.is_some() {
+            let mut last = Batch::new();
+            last.remove_table(&interim);
+            nft.commit(last)?;
+        }
+        Ok(())
     }
 
     /// What leads to endpoints that are gone: UDP flows, and memories of clients with affinity. The

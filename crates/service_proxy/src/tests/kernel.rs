@@ -288,6 +288,20 @@ fn udp_clients_that_never_stop_find_the_new_endpoint() {
 }
 
 #[test]
+fn packets_on_their_way_to_a_former_endpoint_are_still_masqueraded() {
+    let cluster = Cluster::new();
+    cluster.serve(json!({}), &[A, B]);
+    eventually("the pod's own entry", || cluster.one.count("hairpin") == 1);
+    put_endpoints(&cluster.api, "web", &[B]);
+    eventually("the endpoint is gone", || cluster.one.count("endpoints") == 2);
+    assert_eq!(cluster.one.count("hairpin"), 1, "at first");
+    eventually("it is forgotten when all is quiet", || cluster.one.count("hairpin") == 0);
+    put_endpoints(&cluster.api, "web", &[A]);
+    eventually("it is back", || cluster.one.count("hairpin") == 1);
+    assert_eq!(ask(&cluster.a, WEB, 80).unwrap(), "a 192.0.2.1");
+}
+
+#[test]
 fn endpoints_come_and_go_without_a_failed_connection() {
     let mut cluster = Cluster::new();
     cluster.serve(json!({}), &[A, B]);

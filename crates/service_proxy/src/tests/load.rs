@@ -67,7 +67,7 @@ fn ten_thousand_services_load_and_change_quickly() {
                 let key = Key::new("ns", &format!("s{number}"));
                 let slice = endpoints(number, version);
                 let started = clock.instant();
-                let (before, mut edit) = (state.shared(), Edit::default());
+                let (before, mut edit) = (state.chains(), Edit::default());
                 let fronts = plan(&objects[number as usize].0, &[slice], "here", &[], state.fronts(&key));
                 state.set(&key, fronts, &mut edit);
                 let planned = started.elapsed();

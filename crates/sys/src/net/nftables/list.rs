@@ -104,6 +104,15 @@ impl Nftables {
         Ok(elements)
     }
 
+    /// The keys of a set.
+    pub fn members(&mut self, table: &Table, set: &str) -> Result<Vec<Key>, Error> {
+        let mut members = Vec::new();
+        self.visit_elements(table, set, |element| {
+            members.extend(element.nested(1).value(1).and_then(Key::from_bytes))
+        })?;
+        Ok(members)
+    }
+
     fn visit_elements(&mut self, table: &Table, set: &str, mut visit: impl FnMut(Parsed<'_>)) -> Result<(), Error> {
         let mut messages = Messages::default();
         messages.push(
