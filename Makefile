@@ -26,9 +26,11 @@ build:
 	@$(call install,$(BUILD_PACKAGES))
 	KUTTER_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" $(CARGO) build --release --locked --package kutter
 
+# The binary comes with the tests of its own package; a build for itself would build most crates again.
 test:
 	@$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES))
-	$(SUDO) env PATH="$$PATH" $(CARGO) test --locked --workspace --lib --bins --tests --quiet
+	$(SUDO) env PATH="$$PATH" KUTTER_BINARY="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/kutter" \
+	  $(CARGO) test --locked --workspace --lib --bins --tests --quiet
 
 # Upstream's programs are built with Debian's Go the first time, in a folder outside of the checkout.
 bench: build

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Builds it once, unless the variable `KUTTER_BINARY` names one to test instead.
+/// Builds it once, unless the variable `KUTTER_BINARY` names one to test instead, as in `make test`.
 pub fn kutter() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| match std::env::var_os("KUTTER_BINARY") {
