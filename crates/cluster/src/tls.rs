@@ -1,8 +1,8 @@
-//! rustls configurations of the cluster's servers and clients: ring, TLS 1.2 and 1.3, client
+//! rustls configurations of the cluster's servers and clients: TLS 1.2 and 1.3, client
 //! certificates asked for and never insisted on (tokens and health checks come without).
 
 use auth::pki::{self, Identity};
-use rustls::crypto::ring as provider;
+use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
@@ -51,7 +51,7 @@ impl ResolvesServerCert for Served {
 fn certified(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
     let chain = pki::certificates(&identity.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(|error| Error::Key(error.to_string()))?;
-    Ok(Arc::new(CertifiedKey::from_der(chain, key, &provider::default_provider())?))
+    Ok(Arc::new(CertifiedKey::from_der(chain, key, &keys::tls_provider())?))
 }
 
 /// For the API server and the kubelet: shows `served`, believes client certificates of
@@ -60,18 +60,18 @@ fn certified(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
 /// # Errors
 /// The authority cannot be used.
 pub fn server_config(served: Arc<Served>, client_authority: &str, protocols: &[&str]) -> Result<ServerConfig, Error> {
-    let ring = Arc::new(provider::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_authority)?), ring.clone())
+    let provider = keys::tls_provider();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_authority)?), provider.clone())
         .allow_unauthenticated()
         .build()
         .map_err(|error| Error::Authority(error.to_string()))?;
-    let mut config = ServerConfig::builder_with_provider(ring)
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(served);
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     // Short-lived clients (kubectl, probes) come back with a ticket instead of a full handshake.
-    config.ticketer = provider::Ticketer::new()?;
+    config.ticketer = Ticketer::new()?;
     Ok(config)
 }
 
@@ -80,7 +80,7 @@ pub fn server_config(served: Arc<Served>, client_authority: &str, protocols: &[&
 /// # Errors
 /// One of the two cannot be used.
 pub fn client_config(authority: &str, identity: Option<&Identity>, protocols: &[&str]) -> Result<ClientConfig, Error> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
+    let builder = ClientConfig::builder_with_provider(keys::tls_provider())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots(authority)?);
     let mut config = match identity {

@@ -30,7 +30,7 @@ fn is_proven_by_p521(request: &X509CertificationRequest<'_>) -> Option<bool> {
         b"\x2a\x86\x48\xce\x3d\x04\x03\x04" => &digest::SHA512,
         _ => return None,
     };
-    let signature = Signature::from_der(&request.signature_value.data).ok()?;
+    let signature = p521_signature(&request.signature_value.data)?;
     Some(is_signed(&info.subject_pki.subject_public_key.data, &digest::digest(hash, info.raw), &signature))
 }
 
@@ -41,7 +41,12 @@ pub fn is_es512(point: &[u8], message: &[u8], signature: &[u8]) -> bool {
     Signature::from_slice(signature).is_ok_and(|signature| is_signed(point, &hash, &signature))
 }
 
-fn is_signed(point: &[u8], hash: &digest::Digest, signature: &Signature) -> bool {
+/// As certificates and TLS carry it.
+pub(crate) fn p521_signature(der: &[u8]) -> Option<Signature> {
+    Signature::from_der(der).ok()
+}
+
+pub(crate) fn is_signed(point: &[u8], hash: &digest::Digest, signature: &Signature) -> bool {
     // The library refuses hashes much shorter than the key; as a number they are the same when filled up.
     let mut number = [0; P521_BYTES];
     number[P521_BYTES - hash.as_ref().len()..].copy_from_slice(hash.as_ref());

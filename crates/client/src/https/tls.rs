@@ -3,7 +3,6 @@
 use super::believed::Believed;
 use super::{HttpsOptions, OptionsError};
 use rustls::client::ResolvesClientCert;
-use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -47,7 +46,7 @@ fn read_pair(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, OptionsError> {
     let chain: Vec<_> =
         CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unreadable(&error))?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| unreadable(&error))
+    CertifiedKey::from_der(chain, key, &keys::tls_provider()).map_err(|error| unreadable(&error))
 }
 
 #[derive(Debug)]
@@ -73,7 +72,7 @@ pub fn client_config(
     certificate: Option<&Arc<ClientCertificate>>,
     alpn: &[&[u8]],
 ) -> Result<ClientConfig, OptionsError> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = keys::tls_provider();
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| OptionsError::Roots(error.to_string()))?;

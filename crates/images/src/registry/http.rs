@@ -213,8 +213,7 @@ fn connector(extra: &[PathBuf]) -> Result<TlsConnector, String> {
             roots.add(certificate.map_err(|why| bad(&why))?).map_err(|why| bad(&why))?;
         }
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = ClientConfig::builder_with_provider(keys::tls_provider()).with_safe_default_protocol_versions();
     let config = config.map_err(|why| why.to_string())?.with_root_certificates(roots).with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }

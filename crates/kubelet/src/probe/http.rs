@@ -166,8 +166,7 @@ fn tls() -> Result<Arc<rustls::ClientConfig>, String> {
     if let Some(config) = CONFIG.get() {
         return Ok(config.clone());
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(keys::tls_provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     let verifier = Arc::new(AnyCertificate);
@@ -210,6 +209,6 @@ impl ServerCertVerifier for AnyCertificate {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+        keys::tls_provider().signature_verification_algorithms.supported_schemes()
     }
 }
