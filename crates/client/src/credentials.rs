@@ -153,6 +153,25 @@ impl TokenSource for ExecSource {
     }
 }
 
+/// As upstream says it: of the two that it once had, with what came in their place.
+pub(crate) fn no_provider(name: &str) -> String {
+    let (plugin, see) = match name {
+        "azure" => (
+            "the https://github.com/Azure/kubelogin",
+            "https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins",
+        ),
+        "gcp" => (
+            "the \"gke-gcloud-auth-plugin\"",
+            "https://cloud.google.com/blog/products/containers-kubernetes/kubectl-auth-changes-in-gke",
+        ),
+        _ => return format!("no Auth Provider found for name {name:?}"),
+    };
+    format!(
+        "The {name} auth plugin has been removed.\nPlease use {plugin} kubectl/client-go credential plugin instead.\n\
+         See {see} for further details"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

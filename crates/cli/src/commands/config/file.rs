@@ -56,7 +56,13 @@ impl File {
         }
         let entries = self.content[list].as_array_mut()?;
         if !known {
-            entries.push(json!({key: {}, "name": name}));
+            // Some fields are always there.
+            let empty = match key {
+                "cluster" => json!({"server": ""}),
+                "context" => json!({"cluster": "", "user": ""}),
+                _ => json!({}),
+            };
+            entries.push(json!({key: empty, "name": name}));
             entries.sort_by_key(|entry| entry["name"].as_str().unwrap_or_default().to_owned());
         }
         let entry = entries.iter_mut().find(|entry| entry["name"] == name)?;
@@ -69,6 +75,9 @@ impl File {
     pub fn remove(&mut self, list: &str, name: &str) {
         if let Some(entries) = self.content[list].as_array_mut() {
             entries.retain(|entry| entry["name"] != name);
+            if entries.is_empty() {
+                self.content[list] = Value::Null;
+            }
         }
     }
 }

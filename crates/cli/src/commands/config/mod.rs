@@ -1,7 +1,9 @@
 //! `kubectl config`: looking at and changing kubeconfig files.
 
 mod edit;
+mod entries;
 mod file;
+mod properties;
 mod view;
 
 use crate::command::Command;
@@ -20,11 +22,11 @@ pub static COMMAND: Command = Command {
         &view::GET_CONTEXTS,
         &view::GET_USERS,
         &edit::RENAME_CONTEXT,
-        &edit::SET,
-        &edit::SET_CLUSTER,
-        &edit::SET_CONTEXT,
-        &edit::SET_CREDENTIALS,
-        &edit::UNSET,
+        &properties::SET,
+        &entries::SET_CLUSTER,
+        &entries::SET_CONTEXT,
+        &entries::SET_CREDENTIALS,
+        &properties::UNSET,
         &edit::USE_CONTEXT,
         &view::VIEW,
     ],
