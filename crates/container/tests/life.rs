@@ -188,8 +188,13 @@ async fn a_killed_pod_init_is_noticed() {
     let status = rig.ended(&id).await;
     assert_eq!((status.state, status.exit_code, status.reason.as_str()), (ContainerState::Unknown, 255, "Unknown"));
     assert!(!rig.runtime.sandboxes().await.unwrap()[0].ready);
+    let runs = || std::path::Path::new(&format!("/proc/{pid}/root/bin")).exists();
+    assert!(runs(), "its processes have outlived it");
+    for _ in 0..2 {
+        rig.runtime.stop_container(&id, Duration::from_secs(30)).await.unwrap();
+        assert!(!runs(), "the container still runs");
+    }
     rig.runtime.stop_sandbox(&sandbox.id).await.unwrap();
-    assert!(!std::path::Path::new(&format!("/proc/{pid}/root/bin")).exists(), "the container still runs");
     rig.runtime.remove_sandbox(&sandbox.id).await.unwrap();
     rig.end().await;
 }

@@ -7,7 +7,7 @@ use container::runtime::{
     RuntimeError, RuntimeEvent, SandboxConfig, SandboxStatus, Stats, Streams, Writer,
 };
 use images::{Image, ImageConfig, ImageError, ImageService, RegistryAuth};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -31,6 +31,8 @@ pub struct RuntimeState {
     pub dies: BTreeMap<String, i32>,
     /// How long containers of these names take to end.
     pub slow: BTreeMap<String, Duration>,
+    /// Containers of these names cannot be stopped.
+    pub stuck: BTreeSet<String>,
     /// Exit codes of commands, by their first word.
     pub commands: BTreeMap<String, i32>,
     /// What containers, and pods as a whole, of these names use.
@@ -53,13 +55,24 @@ impl FakeRuntime {
 
     /// The newest container of this name ends.
     pub fn finish(&self, name: &str, exit_code: i32) {
-        let now = self.now();
+        let finished_at = self.now();
+        self.change(name, |status| {
+            status.state = ContainerState::Exited;
+            (status.exit_code, status.finished_at) = (exit_code, finished_at);
+        });
+    }
+
+    /// The newest container of this name is lost out of sight.
+    pub fn lose(&self, name: &str) {
+        self.change(name, |status| status.state = ContainerState::Unknown);
+    }
+
+    fn change(&self, name: &str, change: impl FnOnce(&mut ContainerStatus)) {
         let mut state = self.state.lock().unwrap();
         let newest =
             state.containers.values_mut().filter(|status| status.name == name).max_by_key(|status| status.attempt);
         let status = newest.unwrap();
-        status.state = ContainerState::Exited;
-        (status.exit_code, status.finished_at) = (exit_code, now);
+        change(status);
         let event = RuntimeEvent { sandbox: status.sandbox.clone(), container: Some(status.id.clone()) };
         drop(state);
         let _ = self.events.send(event);
@@ -200,6 +213,9 @@ impl Runtime for FakeRuntime {
                     return Ok(());
                 }
                 state.log.push(format!("stop {} {}s", status.name, grace.as_secs()));
+                if state.stuck.contains(&status.name) {
+                    return Err(RuntimeError::Unreachable("stuck".to_owned()));
+                }
                 let takes = state.slow.get(&status.name).copied().unwrap_or_default();
                 (status.name, takes)
             };

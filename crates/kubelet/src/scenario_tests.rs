@@ -168,6 +168,25 @@ async fn a_crashing_container_waits_longer_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_takes_the_place_of_what_cannot_be_stopped() {
+    let node = Node::new().await;
+    node.create("a", one(json!({})));
+    node.wait(5).await;
+    node.runtime.state.lock().unwrap().stuck.insert("c".to_owned());
+    node.runtime.lose("c");
+    node.wait(5).await;
+    let log = node.runtime.take_log();
+    assert_eq!(log.iter().filter(|line| *line == "start c").count(), 1, "{log:?}");
+    let tries = log.iter().filter(|line| *line == "stop c 30s").count();
+    assert!((3..=6).contains(&tries), "it is tried every second: {log:?}");
+    node.runtime.state.lock().unwrap().stuck.clear();
+    node.wait(2).await;
+    let log = node.runtime.take_log();
+    assert_eq!(log.iter().filter(|line| *line == "start c").count(), 1, "{log:?}");
+    assert_eq!(node.status("a")["containerStatuses"][0]["restartCount"], 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_of_kutter_touches_nothing() {
     let mut node = Node::new().await;
     node.create("a", one(json!({"readinessProbe": {"exec": {"command": ["ready"]}}})));

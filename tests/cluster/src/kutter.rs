@@ -229,9 +229,14 @@ impl Kutter {
         rustix::process::kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).unwrap();
     }
 
-    /// Kills the process that looks after the containers.
+    /// Kills the process that makes pod inits, which share its command line.
     pub fn kill_supervisor(&self) {
-        self.kill_one(" kutter-supervisor ");
+        self.kill_one("supervisor", |pid, _| remains::groups(pid).lines().any(|group| group.ends_with("/supervisor")));
+    }
+
+    /// Kills the process that looks after a pod's containers.
+    pub fn kill_pod_init(&self, uid: &str) {
+        self.kill_one("pod init", |pid, _| remains::groups(pid).contains(&format!("/pod{uid}/init-")));
     }
 
     /// How many processes are there that run a node beside its server.
@@ -240,13 +245,13 @@ impl Kutter {
     }
 
     pub fn kill_node_process(&self) {
-        self.kill_one(NODE_PROCESS);
+        self.kill_one("node", |_, line| line.contains(NODE_PROCESS));
     }
 
-    fn kill_one(&self, word: &str) {
+    fn kill_one(&self, what: &str, is_it: impl Fn(i32, &str) -> bool) {
         let all = remains::processes(&self.id(), &self.data_dir());
-        let found = all.iter().find(|(_, line)| line.contains(word));
-        let ((pid, _), _) = found.unwrap_or_else(|| panic!("no process{word}: {all:?}"));
+        let found = all.iter().find(|((pid, _), line)| is_it(*pid, line));
+        let ((pid, _), _) = found.unwrap_or_else(|| panic!("no {what}: {all:?}"));
         rustix::process::kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).unwrap();
     }
 

@@ -20,21 +20,23 @@ pub fn processes(id: &str, data_dir: &Path) -> BTreeMap<(i32, String), String> {
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
         let is_zombie = fields.first() == Some(&"Z");
         let ours = line.contains(&*data_dir) && !line.starts_with("timeout ");
-        if !is_zombie && fields.len() > 19 && (ours || read("cgroup").contains(&group)) {
+        if !is_zombie && fields.len() > 19 && (ours || groups(pid).contains(&group)) {
             found.insert((pid, fields[19].to_owned()), line);
         }
     }
     found
 }
 
-/// What runs in an instance's containers: pod inits and what they started.
+/// What runs in an instance's containers; not their pod inits.
 pub fn workloads(id: &str, data_dir: &Path) -> BTreeMap<(i32, String), String> {
     let mut all = processes(id, data_dir);
-    all.retain(|(pid, _), line| {
-        let group = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        group.contains("/pod") && !line.contains("kutter-supervisor")
-    });
+    all.retain(|(pid, _), line| groups(*pid).contains("/pod") && !line.contains("kutter-supervisor"));
     all
+}
+
+/// The cgroups of a process, one in each line.
+pub fn groups(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default()
 }
 
 /// Mounts below the data dir, in this mount namespace.

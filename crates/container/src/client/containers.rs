@@ -149,8 +149,11 @@ impl Inner {
 
     pub async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), RuntimeError> {
         let container = self.table().container(id)?.clone();
-        if self.has_ended(id) {
-            return Ok(());
+        match container.state {
+            ContainerState::Running => {}
+            ContainerState::Created | ContainerState::Exited => return Ok(()),
+            // Nobody looks after its processes any more, but they may have outlived their pod init.
+            ContainerState::Unknown => return self.end_cgroup(&container.record.cgroup).await,
         }
         let signal = match container.record.config.stop_signal {
             0 => libc::SIGTERM,
@@ -197,8 +200,7 @@ impl Inner {
     pub async fn remove_container(self: &Arc<Self>, id: &str) -> Result<(), RuntimeError> {
         let Ok(container) = self.table().container(id).cloned() else { return Ok(()) };
         self.stop_container(id, Duration::ZERO).await?;
-        self.ask(&SupervisorRequest::Kill { cgroup: container.record.cgroup.clone() }).await?;
-        self.ask_until_done(&SupervisorRequest::Remove { cgroup: container.record.cgroup.clone() }).await?;
+        self.end_cgroup(&container.record.cgroup).await?;
         self.discard(&container.record.directory);
         self.table().containers.remove(id);
         self.announce(&container.sandbox, Some(id));

@@ -52,7 +52,7 @@ impl Inner {
     }
 
     /// Like `ask`, while processes are still ending.
-    pub async fn ask_until_done(&self, request: &SupervisorRequest) -> Result<(), RuntimeError> {
+    async fn ask_until_done(&self, request: &SupervisorRequest) -> Result<(), RuntimeError> {
         for attempt in 0..100 {
             match self.ask(request).await?.0 {
                 SupervisorReply::Busy => self.env.clock.sleep(Duration::from_millis(2 + attempt)).await,
@@ -60,6 +60,12 @@ impl Inner {
             }
         }
         Err(RuntimeError::Failed { operation: "remove the cgroup", why: "processes do not end".to_owned() })
+    }
+
+    /// Kills all processes in a cgroup and removes it, once they are gone. None may be there.
+    pub async fn end_cgroup(&self, cgroup: &str) -> Result<(), RuntimeError> {
+        self.ask(&SupervisorRequest::Kill { cgroup: cgroup.to_owned() }).await?;
+        self.ask_until_done(&SupervisorRequest::Remove { cgroup: cgroup.to_owned() }).await
     }
 
     pub async fn reach(&self) -> Result<Connection, RuntimeError> {

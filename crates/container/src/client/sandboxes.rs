@@ -153,8 +153,7 @@ impl Inner {
         };
         cgroups.push(if shared { init_cgroup(record) } else { record.cgroup.clone() });
         for cgroup in cgroups {
-            self.ask(&SupervisorRequest::Kill { cgroup: cgroup.clone() }).await?;
-            self.ask_until_done(&SupervisorRequest::Remove { cgroup }).await?;
+            self.end_cgroup(&cgroup).await?;
         }
         Ok(())
     }

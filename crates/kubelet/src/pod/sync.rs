@@ -23,6 +23,8 @@ use tracing::warn;
 
 /// Volumes that fail this long get a second, summary event (upstream's 2 min 3 s).
 const VOLUMES_PATIENCE: i64 = 123;
+/// What could not be ended is ended again after this.
+const KILL_RETRY: Duration = Duration::from_secs(1);
 
 pub async fn sync(agent: &Arc<Agent>, pod: &Pod, state: &mut PodState) -> Option<Timestamp> {
     let pod_ref = PodRef::of(pod);
@@ -37,10 +39,10 @@ pub async fn sync(agent: &Arc<Agent>, pod: &Pod, state: &mut PodState) -> Option
         // What runs goes on; nothing new starts without its volumes.
         Err(retry) => return Some(retry),
     };
-    execute(agent, pod, &pod_ref, &runtime, todo, &volumes, state).await;
+    let again = execute(agent, pod, &pod_ref, &runtime, todo, &volumes, state).await;
     super::report::publish(agent, pod, state, false);
     let waiting = state.waiting.values().filter_map(|waiting| waiting.retry_at);
-    waiting.chain(state.sandbox_retry.map(|(at, _)| at)).min()
+    waiting.chain(state.sandbox_retry.map(|(at, _)| at)).chain(again).min()
 }
 
 fn after(agent: &Agent, wait: Duration) -> Timestamp {
@@ -92,6 +94,8 @@ async fn set_up_volumes(
     Err(after(agent, state.volume_backoff.next(&agent.env.rng)))
 }
 
+/// Does what was planned. When to try again, if something could not be ended: what is to take its
+/// place may not run beside it.
 async fn execute(
     agent: &Arc<Agent>,
     pod: &Pod,
@@ -100,19 +104,20 @@ async fn execute(
     todo: Plan,
     volumes: &PodVolumes,
     state: &mut PodState,
-) {
-    if todo.kill_pod && !runtime.is_empty() && !kill(agent, pod, pod_ref, runtime, &todo, state).await {
-        return;
+) -> Option<Timestamp> {
+    let mut ended = !todo.kill_pod || runtime.is_empty() || kill(agent, pod, pod_ref, runtime, &todo, state).await;
+    for doomed in &todo.kill {
+        ended &= kill_container(agent, pod, pod_ref, runtime, doomed, state).await;
     }
-    for kill in &todo.kill {
-        kill_container(agent, pod, pod_ref, runtime, kill, state).await;
+    if !ended {
+        return Some(after(agent, KILL_RETRY));
     }
     let sandbox = match (todo.create_sandbox, &todo.sandbox) {
         (Some(attempt), _) => create_sandbox(agent, pod, pod_ref, attempt, state).await,
         (None, Some(id)) => runtime.sandboxes.iter().find(|sandbox| sandbox.id == *id).map(|found| (**found).clone()),
         (None, None) => None,
     };
-    let Some(sandbox) = sandbox else { return };
+    let sandbox = sandbox?;
     let place = Place { pod, sandbox: &sandbox, volumes };
     let several = todo.start.len() > 1;
     for slot in todo.start {
@@ -123,6 +128,7 @@ async fn execute(
             super::report::publish(agent, pod, state, false);
         }
     }
+    None
 }
 
 /// Stops the pod's containers and sandboxes; whether they are gone.
@@ -132,7 +138,7 @@ async fn kill(
     pod_ref: &PodRef,
     runtime: &PodRuntime,
     todo: &Plan,
-    state: &mut PodState,
+    state: &PodState,
 ) -> bool {
     let active = runtime.sandboxes.iter().any(|sandbox| sandbox.ready)
         || runtime.containers.iter().any(|status| status.state != ContainerState::Exited);
@@ -147,12 +153,12 @@ async fn kill(
         Ok(()) => true,
         Err(error) => {
             agent.events.pod(pod_ref, None, Kind::Warning, "FailedKillPod", format!("error killing pod: {error}"));
-            state.sandbox_retry = Some((after(agent, Duration::from_secs(1)), 0));
             false
         }
     }
 }
 
+/// Stops one container; whether it is gone.
 async fn kill_container(
     agent: &Agent,
     pod: &Pod,
@@ -160,8 +166,8 @@ async fn kill_container(
     runtime: &PodRuntime,
     kill: &Kill,
     state: &mut PodState,
-) {
-    let Some(status) = runtime.containers.iter().find(|status| status.id == kill.id) else { return };
+) -> bool {
+    let Some(status) = runtime.containers.iter().find(|status| status.id == kill.id) else { return true };
     let container = spec::container(pod, kill.slot);
     let probe = container.as_ref().and_then(|container| match kill.cause {
         KillCause::Liveness => container.liveness_probe.as_ref(),
@@ -173,10 +179,12 @@ async fn kill_container(
     let address = runtime.sandboxes.first().and_then(|sandbox| sandbox.addresses.first().copied());
     let stop = stop::Stop { pod: pod_ref, spec: Some(pod), status, address, hooked: &state.hooked };
     let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(30));
-    if let Err(error) = stop::container(agent, &stop, &kill.message, grace).await {
-        warn!(pod = %pod_ref, container = status.name, %error, "cannot stop the container");
+    let stopped = stop::container(agent, &stop, &kill.message, grace).await;
+    if let Err(error) = &stopped {
+        warn!(pod = %pod_ref, container = status.name, %error, "cannot stop the container; trying again");
     }
     super::report::read_messages(agent, pod_ref, state);
+    stopped.is_ok()
 }
 
 async fn create_sandbox(

@@ -2,7 +2,7 @@
 
 use cluster_tests::kubectl::{Kubectl, is_ready};
 use cluster_tests::kutter::Kutter;
-use cluster_tests::{holds, until};
+use cluster_tests::{holds, remains, until};
 use serde_json::Value;
 use testkit::net::{Shape, World};
 
@@ -23,7 +23,30 @@ fn lives_of_pods() {
     the_hosts_network(&kutter);
     settings_change(&kubectl);
     a_crashing_container_backs_off(&kubectl);
+    a_lost_pod_init(&kutter);
     kutter.down();
+}
+
+/// What nobody looks after any more makes room before it is started again.
+fn a_lost_pod_init(kutter: &Kutter) {
+    let kubectl = kutter.kubectl();
+    kubectl.apply_file("client.yaml");
+    kubectl.ready_pods("app=client", 1);
+    let uid = kubectl.ok("get pod client -o jsonpath={.metadata.uid}");
+    let running = || -> Vec<_> {
+        let all = kutter.workloads().into_keys();
+        all.filter(|(pid, _)| remains::groups(*pid).contains(&uid)).collect()
+    };
+    let before = running();
+    kutter.kill_pod_init(&uid);
+    until("the container runs again", 20, || {
+        let status = &kubectl.json("get pod client")["status"]["containerStatuses"][0];
+        let again = status["restartCount"] == 1 && status["ready"] == true;
+        holds(again, status)
+    });
+    let after = running();
+    assert!(before.len() == 1 && after.len() == 1 && before != after, "{before:?} {after:?}");
+    event(&kubectl, "client", "SandboxChanged: Pod sandbox changed, it will be killed and re-created.");
 }
 
 fn settings_from_every_source(kubectl: &Kubectl<'_>) {
