@@ -201,6 +201,9 @@ impl Supervisor {
     }
 
     fn run_sandbox(&mut self, plan: SandboxPlan) -> Result<SupervisorReply, CgroupError> {
+        if let Some(pid) = self.living_init(&plan.id) {
+            return Ok(SupervisorReply::Sandbox { pid });
+        }
         self.cgroups.create(&plan.cgroup)?;
         self.cgroups.limit(&plan.cgroup, &limits(&plan.resources))?;
         self.cgroups.create(&plan.init_cgroup)?;
@@ -209,6 +212,16 @@ impl Supervisor {
             Ok(pid) => SupervisorReply::Sandbox { pid },
             Err(error) => SupervisorReply::Failed { message: format!("cannot start the pod: {error}") },
         })
+    }
+
+    /// The pod init that a supervisor started for the same request and did not live to tell of. This one
+    /// has come to the lock only when that init had let go of it, and answered in its own name.
+    fn living_init(&self, id: &str) -> Option<i32> {
+        let directory = state::open_directory(&self.layout.sandbox(id)).ok()?;
+        let connection = socket::connect(directory.as_fd(), INIT_SOCKET).ok()?;
+        let (uid, pid) = socket::peer(connection.as_fd()).ok()?;
+        let is_own = u32::try_from(pid) == Ok(std::process::id());
+        (uid == rustix::process::geteuid().as_raw() && !is_own).then_some(pid)
     }
 
     fn fork_init(&mut self, plan: SandboxPlan, entries: Vec<OwnedFd>) -> io::Result<i32> {

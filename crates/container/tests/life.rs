@@ -5,8 +5,10 @@
 mod rig;
 
 use container::runtime::{ContainerState, Runtime, RuntimeError};
-use rig::{Rig, memory, pod_init, supervisor};
+use rig::{Rig, memory, pod_init, pod_inits, supervisor, try_supervisor};
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -128,6 +130,63 @@ async fn containers_outlive_supervisor_and_kutter() {
     assert_eq!((status.state, status.exit_code), (ContainerState::Exited, 6));
     assert_eq!(rig.exec(&forever, &["echo", "here"]).await.0, "here\n");
     rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_supervisor_is_replaced_without_being_asked() {
+    let rig = Rig::new("kept").await;
+    let first = supervisor(&rig);
+    sys::process::kill(first).unwrap();
+    let another = async {
+        while try_supervisor(&rig).ok().is_none_or(|now| now == first) {
+            rig.env.clock.sleep(Duration::from_millis(5)).await;
+        }
+    };
+    rig.env.clock.timeout(rig::LIMIT, another).await.unwrap();
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_killed_at_its_work_makes_no_pod_twice() {
+    let rig = Rig::new("twice").await;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| kill_as_pods_begin(&rig, &done));
+        let make = async {
+            for number in 0..40 {
+                // Some are given up, when two supervisors in a row were killed.
+                let _ = rig.runtime.run_sandbox(rig.sandbox(&format!("p{number}"))).await;
+            }
+        };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(make));
+        done.store(true, Ordering::Relaxed);
+    });
+    for given_up in rig.runtime.sandboxes().await.unwrap().iter().filter(|sandbox| !sandbox.ready) {
+        rig.runtime.stop_sandbox(&given_up.id).await.unwrap();
+        rig.runtime.remove_sandbox(&given_up.id).await.unwrap();
+    }
+    let mut known: Vec<i32> = rig.runtime.sandboxes().await.unwrap().iter().map(pod_init).collect();
+    let mut running = pod_inits(&rig);
+    known.sort_unstable();
+    running.sort_unstable();
+    assert!(known.len() > 5 && known == running, "{known:?} {running:?}");
+    rig.end().await;
+}
+
+/// Kills the supervisor around the moment in which it forks a pod init: some time after the socket is there.
+fn kill_as_pods_begin(rig: &Rig, done: &AtomicBool) {
+    let mut seen = BTreeSet::new();
+    while !done.load(Ordering::Relaxed) {
+        let sandboxes = std::fs::read_dir(rig.options.state_dir.join("sandboxes")).unwrap().flatten();
+        let begun = sandboxes.map(|entry| entry.path()).filter(|path| path.join("init.sock").exists());
+        for path in begun.filter(|path| !seen.contains(path)).collect::<Vec<_>>() {
+            let later = std::time::Instant::now() + Duration::from_micros(seen.len() as u64 % 20 * 50);
+            while std::time::Instant::now() < later {}
+            // None may listen right now.
+            let _ = try_supervisor(rig).map(sys::process::kill);
+            seen.insert(path);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -226,17 +226,22 @@ impl Kutter {
         let all = self.workloads();
         let found = all.iter().find(|(_, of)| of.trim_end() == line);
         let ((pid, _), _) = found.unwrap_or_else(|| panic!("no process {line:?} in a container: {all:?}"));
-        rustix::process::kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).unwrap();
+        remains::kill(*pid);
     }
 
-    /// Kills the process that makes pod inits, which share its command line.
-    pub fn kill_supervisor(&self) {
-        self.kill_one("supervisor", |pid, _| remains::groups(pid).lines().any(|group| group.ends_with("/supervisor")));
+    /// The process that makes pod inits, which share its command line; none for a moment after its death.
+    pub fn supervisor(&self) -> Option<i32> {
+        self.in_cgroup(|group| group.ends_with("/supervisor")).pop()
     }
 
-    /// Kills the process that looks after a pod's containers.
-    pub fn kill_pod_init(&self, uid: &str) {
-        self.kill_one("pod init", |pid, _| remains::groups(pid).contains(&format!("/pod{uid}/init-")));
+    /// The processes that look after the containers of the pod with this uid, or of all.
+    pub fn pod_inits(&self, uid: &str) -> Vec<i32> {
+        self.in_cgroup(|group| group.contains(&format!("/pod{uid}")) && group.contains("/init-"))
+    }
+
+    fn in_cgroup(&self, is_it: impl Fn(&str) -> bool) -> Vec<i32> {
+        let all = remains::processes(&self.id(), &self.data_dir()).into_keys().map(|(pid, _)| pid);
+        all.filter(|pid| remains::groups(*pid).lines().any(&is_it)).collect()
     }
 
     /// How many processes are there that run a node beside its server.
@@ -245,14 +250,10 @@ impl Kutter {
     }
 
     pub fn kill_node_process(&self) {
-        self.kill_one("node", |_, line| line.contains(NODE_PROCESS));
-    }
-
-    fn kill_one(&self, what: &str, is_it: impl Fn(i32, &str) -> bool) {
         let all = remains::processes(&self.id(), &self.data_dir());
-        let found = all.iter().find(|((pid, _), line)| is_it(*pid, line));
-        let ((pid, _), _) = found.unwrap_or_else(|| panic!("no {what}: {all:?}"));
-        rustix::process::kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).unwrap();
+        let found = all.iter().find(|(_, line)| line.contains(NODE_PROCESS));
+        let ((pid, _), _) = found.unwrap_or_else(|| panic!("no node: {all:?}"));
+        remains::kill(*pid);
     }
 
     /// `kutter down`, after which nothing may be left. It is called from a mount namespace of its

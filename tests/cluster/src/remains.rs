@@ -1,6 +1,7 @@
 //! What an instance has in the kernel, seen from outside: nothing, once `kutter down` is through.
 
 use rustix::mount::UnmountFlags;
+use rustix::process::{Pid, Signal};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,6 +33,12 @@ pub fn workloads(id: &str, data_dir: &Path) -> BTreeMap<(i32, String), String> {
     let mut all = processes(id, data_dir);
     all.retain(|(pid, _), line| groups(*pid).contains("/pod") && !line.contains("kutter-supervisor"));
     all
+}
+
+/// Kills a process; one that has ended meanwhile is as good.
+pub fn kill(pid: i32) {
+    let killed = rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+    assert!(matches!(killed, Ok(()) | Err(rustix::io::Errno::SRCH)), "process {pid}: {killed:?}");
 }
 
 /// The cgroups of a process, one in each line.

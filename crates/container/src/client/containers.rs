@@ -151,9 +151,12 @@ impl Inner {
         let container = self.table().container(id)?.clone();
         match container.state {
             ContainerState::Running => {}
-            ContainerState::Created | ContainerState::Exited => return Ok(()),
-            // Nobody looks after its processes any more, but they may have outlived their pod init.
-            ContainerState::Unknown => return self.end_cgroup(&container.record.cgroup).await,
+            ContainerState::Exited => return Ok(()),
+            // Its pod init may have ended before it could say that it was started, or that it has ended;
+            // its processes may have outlived that.
+            ContainerState::Created | ContainerState::Unknown => {
+                return self.end_cgroup(&container.record.cgroup).await;
+            }
         }
         let signal = match container.record.config.stop_signal {
             0 => libc::SIGTERM,

@@ -10,8 +10,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// The supervisor answers within milliseconds or not at all.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -20,6 +21,8 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 /// Tries to reach one before giving up.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
+/// Before another is tried to be kept.
+const KEEP_PAUSE: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// Asks the supervisor, whichever lives. Requests may be repeated, so a lost answer is asked
@@ -66,6 +69,24 @@ impl Inner {
     pub async fn end_cgroup(&self, cgroup: &str) -> Result<(), RuntimeError> {
         self.ask(&SupervisorRequest::Kill { cgroup: cgroup.to_owned() }).await?;
         self.ask_until_done(&SupervisorRequest::Remove { cgroup: cgroup.to_owned() }).await
+    }
+
+    /// Starts another supervisor as soon as one has ended, not only when there is something to ask: who
+    /// comes from elsewhere finds the mounts of this kutter through it. Never returns.
+    pub async fn keep(self: Arc<Self>) {
+        loop {
+            match self.reach().await {
+                Ok(connection) => {
+                    // It says nothing unasked: this is its end.
+                    let _ = connection.receive::<SupervisorReply>().await;
+                    self.env.clock.sleep(PAUSE).await;
+                }
+                Err(error) => {
+                    warn!(%error, "no supervisor can be started; trying again");
+                    self.env.clock.sleep(KEEP_PAUSE).await;
+                }
+            }
+        }
     }
 
     pub async fn reach(&self) -> Result<Connection, RuntimeError> {

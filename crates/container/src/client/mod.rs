@@ -98,6 +98,7 @@ impl Supervisor {
         inner.recover().await?;
         let connection = inner.reach().await?;
         *inner.link.lock().await = Some(connection);
+        inner.env.tasks.spawn("supervisor watch", inner.clone().keep());
         Ok(Arc::new(Supervisor { inner }))
     }
 }

@@ -120,8 +120,8 @@ impl Rig {
 
     /// Ends everything and looks for what is left.
     pub async fn end(self) {
-        shutdown_all(&self.options.state_dir, &self.env).await.unwrap();
         self.env.tasks.stop().await;
+        shutdown_all(&self.options.state_dir, &base::Env::real()).await.unwrap();
         let root = format!("kutter-{}", self.options.instance);
         let cgroups = sys::cgroup::Cgroups::open().unwrap();
         assert!(!cgroups.exists(&root), "cgroup {root} is left");
@@ -136,10 +136,13 @@ impl Rig {
 impl Drop for Rig {
     /// After a failed test; after a good one nothing is left to do.
     fn drop(&mut self) {
-        let (state, env) = (self.options.state_dir.clone(), base::Env::real());
+        let (state, tasks) = (self.options.state_dir.clone(), self.env.tasks.clone());
         let ended = base::tasks::thread("end of a test", move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let _ = runtime.block_on(shutdown_all(&state, &env));
+            runtime.block_on(async {
+                tasks.stop().await;
+                let _ = shutdown_all(&state, &base::Env::real()).await;
+            });
         });
         let _ = ended.unwrap().join();
     }
@@ -158,10 +161,25 @@ pub fn processes_with(text: &str) -> Vec<i32> {
 
 /// The supervisor's process.
 pub fn supervisor(rig: &Rig) -> i32 {
+    try_supervisor(rig).unwrap()
+}
+
+pub fn try_supervisor(rig: &Rig) -> std::io::Result<i32> {
     use std::os::fd::AsFd;
-    let directory = std::fs::File::open(&rig.options.state_dir).unwrap();
-    let connection = sys::socket::connect(directory.as_fd(), "supervisor.sock").unwrap();
-    sys::socket::peer(connection.as_fd()).unwrap().1
+    let directory = std::fs::File::open(&rig.options.state_dir)?;
+    let connection = sys::socket::connect(directory.as_fd(), "supervisor.sock")?;
+    Ok(sys::socket::peer(connection.as_fd())?.1)
+}
+
+/// The processes of all its pod inits, as the kernel has them.
+pub fn pod_inits(rig: &Rig) -> Vec<i32> {
+    let instance = format!("/kutter-{}/", rig.options.instance);
+    let mut all = processes_with(rig.options.state_dir.to_str().unwrap());
+    all.retain(|pid| {
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        groups.lines().any(|group| group.contains(&instance) && group.contains("/init-"))
+    });
+    all
 }
 
 /// A sandbox's pod init.

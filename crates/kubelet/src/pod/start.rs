@@ -151,7 +151,8 @@ impl Start<'_> {
         }
     }
 
-    /// Beside the newest container only the one before stays, for its log and exit code.
+    /// Beside the newest container only the one before stays, for its log and exit code; of sandboxes that
+    /// were replaced those that such a container was in.
     async fn prune(&self) {
         let runtime = self.agent.view.pod(&self.pod_ref.uid);
         let older = runtime.history(&self.container.name).skip(2);
@@ -159,6 +160,14 @@ impl Start<'_> {
             match stop::remove_container(self.agent, &old.id).await {
                 Ok(()) => crate::logs::remove(&self.agent.log_directory(&self.pod_ref).join(&old.log_path)),
                 Err(error) => warn!(pod = %self.pod_ref, %error, "cannot remove an old container"),
+            }
+        }
+        let runtime = self.agent.view.pod(&self.pod_ref.uid);
+        let is_kept = |sandbox: &str| runtime.containers.iter().any(|status| status.sandbox == sandbox);
+        let replaced = runtime.sandboxes.iter().skip(1).filter(|sandbox| !sandbox.ready && !is_kept(&sandbox.id));
+        for old in replaced {
+            if let Err(error) = stop::remove_sandbox(self.agent, &old.id).await {
+                warn!(pod = %self.pod_ref, %error, "cannot remove an old sandbox");
             }
         }
     }

@@ -170,14 +170,11 @@ async fn wait_turn(agent: &Agent, ended: &watch::Sender<Vec<bool>>, ranks: &[usi
 /// The runtime could not stop one.
 pub async fn sandboxes(agent: &Agent, pod: &PodRef, runtime: &PodRuntime) -> Result<(), RuntimeError> {
     for sandbox in &runtime.sandboxes {
-        // One that has ended by itself still holds its addresses.
+        // One that has ended by itself still holds its addresses and cgroups.
         if !sandbox.config.host_network
             && let Err(error) = agent.options.network.teardown(&identity(pod, &sandbox.id)).await
         {
             warn!(%pod, %error, "cannot take the pod's network away");
-        }
-        if !sandbox.ready {
-            continue;
         }
         match agent.runtime.stop_sandbox(&sandbox.id).await {
             Ok(()) | Err(RuntimeError::NotFound { .. }) => {}
@@ -197,12 +194,21 @@ pub async fn remove(agent: &Agent, pod: &PodRef) -> Result<(), RuntimeError> {
         remove_container(agent, &status.id).await?;
     }
     for sandbox in &runtime.sandboxes {
-        match agent.runtime.remove_sandbox(&sandbox.id).await {
-            Ok(()) | Err(RuntimeError::NotFound { .. }) => agent.view.remove_sandbox(&sandbox.id),
-            Err(error) => return Err(error),
-        }
+        remove_sandbox(agent, &sandbox.id).await?;
     }
     Ok(())
+}
+
+/// # Errors
+/// The runtime could not remove it.
+pub async fn remove_sandbox(agent: &Agent, id: &str) -> Result<(), RuntimeError> {
+    match agent.runtime.remove_sandbox(id).await {
+        Ok(()) | Err(RuntimeError::NotFound { .. }) => {
+            agent.view.remove_sandbox(id);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// # Errors

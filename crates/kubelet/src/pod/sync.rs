@@ -132,14 +132,7 @@ async fn execute(
 }
 
 /// Stops the pod's containers and sandboxes; whether they are gone.
-async fn kill(
-    agent: &Agent,
-    pod: &Pod,
-    pod_ref: &PodRef,
-    runtime: &PodRuntime,
-    todo: &Plan,
-    state: &PodState,
-) -> bool {
+async fn kill(agent: &Agent, pod: &Pod, pod_ref: &PodRef, runtime: &PodRuntime, todo: &Plan, state: &PodState) -> bool {
     let active = runtime.sandboxes.iter().any(|sandbox| sandbox.ready)
         || runtime.containers.iter().any(|status| status.state != ContainerState::Exited);
     if todo.create_sandbox.is_some() {

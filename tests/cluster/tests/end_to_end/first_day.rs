@@ -2,7 +2,7 @@
 
 use cluster_tests::kubectl::{Kubectl, name};
 use cluster_tests::kutter::Kutter;
-use cluster_tests::{holds, until};
+use cluster_tests::{holds, remains, until};
 use std::sync::atomic::{AtomicBool, Ordering};
 use testkit::net::{Shape, World, ask, inside};
 
@@ -180,7 +180,7 @@ fn images(kubectl: &Kubectl<'_>) -> Vec<String> {
 fn the_supervisors_death_leaves_pods_alone(kutter: &Kutter) {
     let kubectl = kutter.kubectl();
     let before = settled(kutter);
-    kutter.kill_supervisor();
+    remains::kill(kutter.supervisor().expect("a supervisor runs"));
     until("exec works again", 20, || {
         let said = kubectl.shell("client", "echo here");
         holds(said.out == "here\n", said)

@@ -6,6 +6,7 @@ mod bad_input;
 mod crashes;
 mod devices;
 mod first_day;
+mod node_crashes;
 mod node_features;
 mod own_machine;
 mod pods;

@@ -38,7 +38,7 @@ fn a_lost_pod_init(kutter: &Kutter) {
         all.filter(|(pid, _)| remains::groups(*pid).contains(&uid)).collect()
     };
     let before = running();
-    kutter.kill_pod_init(&uid);
+    kutter.pod_inits(&uid).into_iter().for_each(remains::kill);
     until("the container runs again", 20, || {
         let status = &kubectl.json("get pod client")["status"]["containerStatuses"][0];
         let again = status["restartCount"] == 1 && status["ready"] == true;
