@@ -74,6 +74,17 @@ impl Failure {
         }
     }
 
+    /// As upstream tells one of several: an invalid object in one line, a message without `error: `.
+    fn in_a_list(&self) -> String {
+        match self {
+            Failure::Message(text) => text.clone(),
+            Failure::Status(status) if status.reason == "Invalid" => {
+                format!("Error from server (Invalid): {}", status.message)
+            }
+            other => other.to_string(),
+        }
+    }
+
     pub fn code(&self) -> u8 {
         match self {
             Failure::Code(code) => *code,
@@ -101,7 +112,7 @@ impl fmt::Display for Failure {
                 }
             }
             Failure::Many(failures) => {
-                let lines: Vec<String> = failures.iter().map(Failure::to_string).collect();
+                let lines: Vec<String> = failures.iter().map(Failure::in_a_list).collect();
                 f.write_str(&lines.join("\n"))
             }
             Failure::Code(_) => Ok(()),

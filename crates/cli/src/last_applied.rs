@@ -12,7 +12,16 @@ pub fn of(object: &Value) -> Option<&str> {
 
 /// Writes the object's own configuration into its annotation.
 pub fn record(object: &mut Value) {
-    let Some(map) = object.as_object_mut() else { return };
+    *object = without(std::mem::take(object));
+    if object.is_object() {
+        let text = format!("{}\n", compact(object));
+        object["metadata"]["annotations"][KEY] = json!(text);
+    }
+}
+
+/// The configuration as it is remembered: it has annotations, if only none.
+pub fn without(mut object: Value) -> Value {
+    let Some(map) = object.as_object_mut() else { return object };
     let metadata = map.entry("metadata").or_insert_with(|| json!({}));
     if !metadata["annotations"].is_object() {
         metadata["annotations"] = json!({});
@@ -20,6 +29,5 @@ pub fn record(object: &mut Value) {
     if let Some(annotations) = metadata["annotations"].as_object_mut() {
         annotations.remove(KEY);
     }
-    let text = format!("{}\n", compact(object));
-    object["metadata"]["annotations"][KEY] = json!(text);
+    object
 }

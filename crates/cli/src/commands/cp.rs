@@ -92,7 +92,7 @@ async fn exec(session: &Session, args: &Args, place: &Place, command: &[&str], s
         )));
     }
     let container = match args.text("container") {
-        "" => default_container(&pod, name_of(&pod))?,
+        "" => default_container(&pod)?,
         given => given.to_owned(),
     };
     let streams = Streams { stdin, stdout: true, stderr: true, tty: false };

@@ -101,7 +101,7 @@ async fn versions(session: &Session, args: &Args, target: &Target) -> Outcome<(V
         return Ok((live, merged));
     }
     // Unlike apply, this leaves no note of what was applied, which would only show as a difference.
-    let modified = wanted;
+    let modified = last_applied::without(wanted);
     if live.is_null() {
         let merged = write.create(session, target.collection(), &modified).await?;
         return Ok((live, merged));

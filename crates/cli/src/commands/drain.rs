@@ -53,7 +53,8 @@ const LOOK: Duration = Duration::from_millis(500);
 
 const DAEMONS: &str = "cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)";
 const LOCAL: &str = "cannot delete Pods with local storage (use --delete-emptydir-data to override)";
-const ALONE: &str = "cannot delete Pods that declare no controller (use --force to override)";
+/// Upstream's words, twice the same ones included.
+const ALONE: &str = "cannot delete cannot delete Pods that declare no controller (use --force to override)";
 
 fn run<'a>(session: &'a Session, args: Args) -> Done<'a> {
     Box::pin(async move {
@@ -66,18 +67,18 @@ fn run<'a>(session: &'a Session, args: Args) -> Done<'a> {
         for (target, node) in &nodes {
             cordon::close(session, &write, target, node, true).await?;
         }
-        let mut failed: Vec<(String, String)> = Vec::new();
+        let mut failed: Vec<(String, Failure)> = Vec::new();
         for (target, _) in &nodes {
             match drain(session, &args, &write, &target.name).await {
                 Ok(()) => line(&format!("node/{} drained{}", target.name, write.dry_run.suffix())),
-                Err(Failure::Message(why)) => {
+                Err(failure) => {
+                    let Some(why) = in_words(&failure) else { return Err(failure) };
                     error_line(&format!(
                         "error: unable to drain node {:?} due to error: {why}, continuing command...",
                         target.name
                     ));
-                    failed.push((target.name.clone(), why));
+                    failed.push((target.name.clone(), failure));
                 }
-                Err(other) => return Err(other),
             }
         }
         if failed.is_empty() {
@@ -85,9 +86,18 @@ fn run<'a>(session: &'a Session, args: Args) -> Done<'a> {
         }
         error_line("There are pending nodes to be drained:");
         failed.iter().for_each(|(name, _)| error_line(&format!(" {name}")));
-        failed.iter().for_each(|(_, why)| error_line(why));
-        Err(Failure::Code(1))
+        // As upstream, told as a list even of one.
+        Err(Failure::Many(failed.into_iter().map(|(_, failure)| failure).collect()))
     })
+}
+
+/// Why a node could not be drained, in one line; None: for a reason that ends the command.
+fn in_words(failure: &Failure) -> Option<String> {
+    match failure {
+        Failure::Message(why) => Some(why.clone()),
+        Failure::Many(all) => Some(format!("[{}]", all.iter().filter_map(in_words).collect::<Vec<_>>().join(", "))),
+        _ => None,
+    }
 }
 
 /// What is to become of the pods of a node.
@@ -170,12 +180,7 @@ async fn drain(session: &Session, args: &Args, write: &Write, node: &str) -> Out
         skip_after: args.int("skip-wait-for-delete-timeout"),
     };
     let sorted = sort(&pods, allowed, session.env.clock.now());
-    let errors = told(&sorted.errors);
-    match errors.as_slice() {
-        [] => {}
-        [one] => return Err(Failure::message(one.clone())),
-        several => return Err(Failure::message(format!("[{}]", several.join(", ")))),
-    }
+    Failure::collect(told(&sorted.errors).into_iter().map(Failure::message).collect())?;
     if !sorted.warnings.is_empty() {
         error_line(&format!("Warning: {}", told(&sorted.warnings).join("; ")));
     }

@@ -119,7 +119,7 @@ pub async fn running(session: &Session, word: &str) -> Outcome<Value> {
 fn container(pod: &Value, args: &Args) -> Outcome<String> {
     let asked = args.text("container");
     if asked.is_empty() {
-        return default_container(pod, name_of(pod));
+        return default_container(pod);
     }
     // Whether there is such a container is the server's to say.
     Ok(asked.to_owned())

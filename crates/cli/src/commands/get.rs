@@ -78,7 +78,12 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         }
         let get = Get { session, args: &args, format };
         if args.bool("watch") || args.bool("watch-only") {
-            return get.watch(targets).await;
+            let limit = args.duration("request-timeout");
+            if limit.is_zero() {
+                return get.watch(targets).await;
+            }
+            // That its time is over is no failure of a watch.
+            return session.env.clock.timeout(limit, get.watch(targets)).await.unwrap_or(Ok(()));
         }
         match get.format {
             Format::Default | Format::Wide => get.tables(targets).await,
@@ -208,7 +213,8 @@ impl Get<'_> {
 
     async fn tables(&self, targets: Vec<Target>) -> Outcome {
         let (found, failures) = self.fetch_all(&targets, TABLE).await;
-        let several_kinds = targets.iter().any(|target| target.resource != targets[0].resource);
+        let first = found.first().map(|(at, _)| &targets[*at].resource);
+        let several_kinds = found.iter().any(|(at, _)| Some(&targets[*at].resource) != first);
         let mut view = self.view(&targets);
         view.events = false;
         let mut printed = 0;

@@ -211,12 +211,23 @@ fn containers(pod: &Value, args: &Args) -> Outcome<Vec<String>> {
         }
         return Ok(vec![asked.to_owned()]);
     }
-    Ok(vec![default_container(pod, name)?])
+    if args.bool("all-pods") {
+        return Ok(vec![chosen(pod)?.0]);
+    }
+    Ok(vec![default_container(pod)?])
 }
 
 /// The container a command is for where none is named: the annotated one, or the first, with a
 /// word on the others.
-pub fn default_container(pod: &Value, _name: &str) -> Outcome<String> {
+pub fn default_container(pod: &Value) -> Outcome<String> {
+    let (container, word) = chosen(pod)?;
+    if let Some(word) = word {
+        error_line(&word);
+    }
+    Ok(container)
+}
+
+fn chosen(pod: &Value) -> Outcome<(String, Option<String>)> {
     let annotated = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
     let names: Vec<&str> = ["containers", "ephemeralContainers", "initContainers"]
         .into_iter()
@@ -224,19 +235,19 @@ pub fn default_container(pod: &Value, _name: &str) -> Outcome<String> {
         .filter_map(|container| container["name"].as_str())
         .collect();
     if let Some(annotated) = annotated.filter(|name| names.contains(name)) {
-        return Ok(annotated.to_owned());
+        return Ok((annotated.to_owned(), None));
     }
     let Some(first) = names.first() else { return Err(Failure::message("the pod has no containers")) };
-    if names.len() > 1 {
+    let word = (names.len() > 1).then(|| {
         let init = pod["spec"]["initContainers"].as_array().map_or(0, Vec::len);
         let shown: Vec<String> = names
             .iter()
             .enumerate()
             .map(|(at, name)| if at + init >= names.len() { format!("{name} (init)") } else { (*name).to_owned() })
             .collect();
-        error_line(&format!("Defaulted container {first:?} out of: {}", shown.join(", ")));
-    }
-    Ok((*first).to_owned())
+        format!("Defaulted container {first:?} out of: {}", shown.join(", "))
+    });
+    Ok(((*first).to_owned(), word))
 }
 
 async fn print(session: &Session, args: &Args, pod: &Value, container: &str, printing: &Mutex<()>) -> Outcome {

@@ -5,9 +5,9 @@ use crate::command::{Command, DRY_RUN, Done, FILES, PRINT};
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, text};
 use crate::print::{DryRun, Teller};
-use crate::session::Session;
+use crate::session::{Call, Session};
 use crate::shared_flags::{FIELD_MANAGER, LOCAL, RECORD, SUBRESOURCE};
-use crate::targets::{objects, targets};
+use crate::targets::{Target, objects, targets};
 use serde_json::Value;
 
 const FLAGS: &[Flag] = &[
@@ -76,7 +76,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             if target.name.is_empty() {
                 return Err(Failure::message("resource(s) were provided, but no name was specified"));
             }
-            let live = target.get(session).await?;
+            let live = session.json(Call::get(target.path(sub))).await?;
             let mut patched = if write.dry_run == DryRun::Client {
                 locally(&live, &patch, media_type)?
             } else {
@@ -88,10 +88,23 @@ fn run(session: &Session, args: Args) -> Done<'_> {
                 patched = write.patch(session, target.path(None), MERGE, cause.to_string()).await?;
             }
             let told = if patched == live { "patched (no change)" } else { "patched" };
-            teller.tell(&patched, &target.resource.shown(), told)?;
+            teller.tell(&patched, &shown(&patched, &target), told)?;
         }
         Ok(())
     })
+}
+
+/// A subresource may be of a kind of its own.
+fn shown(patched: &Value, target: &Target) -> String {
+    let text = |field: &str| patched[field].as_str().unwrap_or_default();
+    let kind = text("kind");
+    if kind == target.resource.kind {
+        return target.resource.shown();
+    }
+    match text("apiVersion").split_once('/') {
+        Some((group, _)) => format!("{}.{group}", kind.to_lowercase()),
+        None => kind.to_lowercase(),
+    }
 }
 
 fn locally(object: &Value, patch: &str, media_type: &str) -> Outcome<Value> {

@@ -82,6 +82,12 @@ async fn replace(session: &Session, args: &Args, teller: &Teller, write: &Write,
     }
     if write.dry_run != DryRun::Client {
         let sub = Some(args.text("subresource")).filter(|sub| !sub.is_empty());
+        // Whatever is there is replaced, also where the server asks which version that is.
+        if object["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty)
+            && let Ok(live) = session.json(Call::get(target.path(sub))).await
+        {
+            object["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+        }
         let replaced = write.replace(session, target.path(sub), &object).await;
         object = replaced.map_err(|failure| failure.during("replacing", &target.source))?;
     }

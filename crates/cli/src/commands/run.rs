@@ -7,7 +7,8 @@ use crate::changes::Write;
 use crate::command::{Command, DRY_RUN, Done, PRINT};
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, boolean, repeat, text};
-use crate::print::{DryRun, Teller};
+use crate::output::line;
+use crate::print::{DryRun, Format, Teller};
 use crate::session::{Call, Session};
 use crate::shared_flags::{DELETION, DETACH_KEYS, FIELD_MANAGER, RECORD, RUNNING_TIMEOUT, SAVE_CONFIG};
 use crate::terminal::Left;
@@ -98,6 +99,10 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         if !stays || write.dry_run != DryRun::None {
             if let Some(service) = service {
                 teller.tell(&service, "service", "created")?;
+                if teller.format == Format::Yaml {
+                    // Upstream sets them apart twice.
+                    line("---");
+                }
             }
             return teller.tell(&pod, "pod", "created");
         }
@@ -195,6 +200,9 @@ async fn expose(session: &Session, args: &Args, write: &Write, name: &str, names
         "spec": {"ports": [{"port": port, "protocol": "TCP", "targetPort": port}], "selector": labels},
         "status": {"loadBalancer": {}},
     });
+    if !args.text("labels").is_empty() {
+        service["metadata"]["labels"] = service["spec"]["selector"].clone();
+    }
     if let Some(namespace) = session.given_namespace() {
         service["metadata"]["namespace"] = json!(namespace);
     }
@@ -219,7 +227,7 @@ async fn stay(session: &Session, args: &Args, path: &str) -> Outcome {
     };
     let timed_out = |_| Failure::message("timed out waiting for the condition");
     let pod = clock.timeout(args.duration("pod-running-timeout"), started).await.map_err(timed_out)??;
-    let container = super::logs::default_container(&pod, "")?;
+    let container = super::logs::default_container(&pod)?;
     if phase(&pod) == "Running" {
         if attach_to(session, &pod, &container, args).await? == Left::Running {
             return Ok(());

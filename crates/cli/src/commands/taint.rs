@@ -40,7 +40,8 @@ fn run(session: &Session, args: Args) -> Done<'_> {
         let (words, changes) = split(&args.words)?;
         let changes = Changes::parse(&changes).map_err(|why| Failure::usage(&session.path, why))?;
         // What is only tried is told the same way.
-        let teller = Teller { dry_run: DryRun::None, ..Teller::of(&args)? };
+        let mut teller = Teller::of(&args)?;
+        teller.dry_run = DryRun::None;
         let write = Write::of(&args, "kubectl-taint")?;
         let chosen = from_words(session, &words, false).await?;
         check(&words, &chosen, &args, &changes)?;

@@ -2,17 +2,11 @@
 
 use super::events::events;
 use super::page::{Page, items, plain, time};
-use super::{Subject, Written};
+use super::{Subject, Written, quota};
+use crate::print::table::label_text;
 use crate::session::Call;
 use base64::Engine;
 use serde_json::Value;
-
-fn head(page: &mut Page, object: &Value) {
-    page.field(0, "Name", plain(&object["metadata"]["name"]));
-    page.field(0, "Namespace", plain(&object["metadata"]["namespace"]));
-    page.pairs("", "Labels", &object["metadata"]["labels"]);
-    page.annotations("", &object["metadata"]["annotations"]);
-}
 
 fn decoded(value: &Value) -> Vec<u8> {
     base64::engine::general_purpose::STANDARD.decode(plain(value)).unwrap_or_default()
@@ -21,7 +15,7 @@ fn decoded(value: &Value) -> Vec<u8> {
 pub fn config_map<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
     Box::pin(async move {
         let object = subject.object;
-        head(page, object);
+        page.head(object);
         page.line(0, "\nData\n====");
         for (key, value) in object["data"].as_object().into_iter().flatten() {
             page.line(0, format!("{key}:\n----\n{}\n", plain(value)));
@@ -38,7 +32,7 @@ pub fn config_map<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'
 pub fn secret<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
     Box::pin(async move {
         let object = subject.object;
-        head(page, object);
+        page.head(object);
         page.line(0, format!("\nType:\t{}", plain(&object["type"])));
         page.line(0, "\nData\n====");
         for (key, value) in object["data"].as_object().into_iter().flatten() {
@@ -56,7 +50,7 @@ pub fn secret<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
 pub fn service_account<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
     Box::pin(async move {
         let object = subject.object;
-        head(page, object);
+        page.head(object);
         let session = subject.session;
         let namespace = plain(&object["metadata"]["namespace"]);
         let call = Call::get(format!("/api/v1/namespaces/{namespace}/secrets"));
@@ -125,6 +119,7 @@ fn quotas(page: &mut Page, list: &Value) {
     page.line(0, "\nResource Quotas");
     for quota in items(&list["items"]) {
         page.field(1, "Name", plain(&quota["metadata"]["name"]));
+        quota::scopes(page, 1, "* ", quota);
         page.line(1, "Resource\tUsed\tHard");
         page.line(1, "--------\t---\t---");
         for (name, hard) in quota["status"]["hard"].as_object().into_iter().flatten() {
@@ -138,24 +133,8 @@ fn limits(page: &mut Page, list: &Value) {
         page.line(0, "\nNo LimitRange resource.");
         return;
     }
-    page.line(
-        0,
-        "\nResource Limits\n Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request Ratio",
-    );
-    page.line(0, " ----\t--------\t---\t---\t---------------\t-------------\t-----------------------");
-    let fields = ["min", "max", "defaultRequest", "default", "maxLimitRequestRatio"];
-    for item in items(&list["items"]).flat_map(|range| items(&range["spec"]["limits"])) {
-        let maps = fields.iter().filter_map(|field| item[*field].as_object());
-        let names: std::collections::BTreeSet<&String> = maps.flat_map(|map| map.keys()).collect();
-        for name in names {
-            let cell = |field: &&str| match &item[*field][name] {
-                Value::Null => "-".to_owned(),
-                value => plain(value),
-            };
-            let cells: Vec<String> = fields.iter().map(cell).collect();
-            page.line(0, format!(" {}\t{name}\t{}", plain(&item["type"]), cells.join("\t")));
-        }
-    }
+    page.line(0, "\nResource Limits");
+    quota::limit_table(page, " ", items(&list["items"]));
 }
 
 pub fn priority_class<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
@@ -166,7 +145,7 @@ pub fn priority_class<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Writt
         page.field(0, "GlobalDefault", object["globalDefault"] == true);
         page.field(0, "PreemptionPolicy", plain(&object["preemptionPolicy"]));
         page.field(0, "Description", plain(&object["description"]));
-        page.annotations("", &object["metadata"]["annotations"]);
+        page.field(0, "Annotations", label_text(&object["metadata"]["annotations"]));
         events(subject, page).await
     })
 }

@@ -223,13 +223,16 @@ fn environment(page: &mut Page, container: &Value, known: Option<&Known<'_>>) {
     }
 }
 
-/// What a downward API path gives: `metadata.labels['a']`, `status.podIP`.
+/// What a downward API path gives: `metadata.labels['a']`. Upstream shows the values of metadata alone.
 fn field_of(pod: &Value, path: &str) -> String {
     if let Some((map, key)) = path.split_once("['") {
         let key = key.trim_end_matches("']");
         return plain(&pod["metadata"][map.trim_start_matches("metadata.")][key]);
     }
-    plain(path.split('.').fold(pod, |value, part| &value[part]))
+    match path.strip_prefix("metadata.") {
+        Some(field) => plain(&pod["metadata"][field]),
+        None => String::new(),
+    }
 }
 
 fn resource_of(container: &Value, resource: &str) -> String {

@@ -8,11 +8,7 @@ use serde_json::{Map, Value};
 pub fn object<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
     Box::pin(async move {
         let object = subject.object;
-        let metadata = &object["metadata"];
-        page.field(0, "Name", plain(&metadata["name"]));
-        page.field(0, "Namespace", plain(&metadata["namespace"]));
-        page.pairs("", "Labels", &metadata["labels"]);
-        page.annotations("", &metadata["annotations"]);
+        page.head(object);
         let mut rest = object.clone();
         if let Some(metadata) = rest.get_mut("metadata").and_then(Value::as_object_mut) {
             for shown in ["managedFields", "name", "namespace", "labels", "annotations"] {

@@ -5,14 +5,19 @@
 //! changes nothing.
 
 mod access;
+mod autoscaler;
 mod config;
 mod container;
 mod events;
 mod general;
+mod ingress;
 mod node;
 mod page;
 mod pod;
+mod policy;
+mod quota;
 mod service;
+mod storage;
 mod volume;
 mod workload;
 
@@ -41,10 +46,14 @@ type Describer = for<'p> fn(&'p Subject<'p>, &'p mut Page) -> Written<'p>;
 static ALL: &[(&str, &str, Describer)] = &[
     ("", "ConfigMap", config::config_map),
     ("", "Endpoints", service::endpoints),
+    ("", "LimitRange", quota::limit_range),
     ("", "Namespace", config::namespace),
     ("", "Node", node::node),
+    ("", "PersistentVolume", storage::volume),
+    ("", "PersistentVolumeClaim", storage::claim),
     ("", "Pod", pod::pod),
     ("", "ReplicationController", workload::replica_set),
+    ("", "ResourceQuota", quota::quota),
     ("", "Secret", config::secret),
     ("", "Service", service::service),
     ("", "ServiceAccount", config::service_account),
@@ -52,13 +61,20 @@ static ALL: &[(&str, &str, Describer)] = &[
     ("apps", "Deployment", workload::deployment),
     ("apps", "ReplicaSet", workload::replica_set),
     ("apps", "StatefulSet", workload::stateful_set),
+    ("autoscaling", "HorizontalPodAutoscaler", autoscaler::autoscaler),
     ("batch", "CronJob", workload::cron_job),
     ("batch", "Job", workload::job),
+    ("discovery.k8s.io", "EndpointSlice", service::endpoint_slice),
+    ("networking.k8s.io", "Ingress", ingress::ingress),
+    ("networking.k8s.io", "IngressClass", ingress::class),
+    ("networking.k8s.io", "NetworkPolicy", policy::network_policy),
+    ("policy", "PodDisruptionBudget", policy::disruption_budget),
     ("rbac.authorization.k8s.io", "ClusterRole", access::role),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", access::binding),
     ("rbac.authorization.k8s.io", "Role", access::role),
     ("rbac.authorization.k8s.io", "RoleBinding", access::binding),
     ("scheduling.k8s.io", "PriorityClass", config::priority_class),
+    ("storage.k8s.io", "StorageClass", storage::class),
 ];
 
 pub async fn describe(session: &Session, target: &Target, object: &Value, events: bool) -> Outcome<String> {
@@ -70,3 +86,7 @@ pub async fn describe(session: &Session, target: &Target, object: &Value, events
     describer(&subject, &mut page).await?;
     Ok(page.finish())
 }
+
+#[cfg(test)]
+#[path = "pages_tests.rs"]
+mod tests;

@@ -38,6 +38,14 @@ impl Page {
         }
     }
 
+    /// What most pages begin with.
+    pub fn head(&mut self, object: &Value) {
+        self.field(0, "Name", plain(&object["metadata"]["name"]));
+        self.field(0, "Namespace", plain(&object["metadata"]["namespace"]));
+        self.pairs("", "Labels", &object["metadata"]["labels"]);
+        self.annotations("", &object["metadata"]["annotations"]);
+    }
+
     /// Columns above do not reach below.
     pub fn flush(&mut self) {
         let block = align(&self.open, 0, 2);
@@ -71,7 +79,7 @@ impl Page {
             if at == 0 {
                 self.line(0, format!("{indent}{title}:\t{line}"));
             } else {
-                self.line(0, format!("{indent}\t{line}"));
+                self.line(0, format!("\t{line}"));
             }
         }
     }

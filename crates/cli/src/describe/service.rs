@@ -13,10 +13,7 @@ const SHOWN: usize = 3;
 pub fn service<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
     Box::pin(async move {
         let (metadata, spec) = (&subject.object["metadata"], &subject.object["spec"]);
-        page.field(0, "Name", plain(&metadata["name"]));
-        page.field(0, "Namespace", plain(&metadata["namespace"]));
-        page.pairs("", "Labels", &metadata["labels"]);
-        page.annotations("", &metadata["annotations"]);
+        page.head(subject.object);
         page.field(0, "Selector", label_text(&spec["selector"]));
         page.field(0, "Type", plain(&spec["type"]));
         page.text(0, "IP Family Policy", &spec["ipFamilyPolicy"]);
@@ -50,7 +47,7 @@ pub fn service<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> 
     })
 }
 
-fn joined(list: &Value) -> String {
+pub(super) fn joined(list: &Value) -> String {
     items(list).map(plain).collect::<Vec<_>>().join(",")
 }
 
@@ -83,7 +80,7 @@ fn ports(page: &mut Page, port: &Value, slices: &Value) {
 }
 
 /// The ready endpoints of one port.
-fn endpoint_list(slices: &Value, port: &str) -> String {
+pub(super) fn endpoint_list(slices: &Value, port: &str) -> String {
     if items(&slices["items"]).next().is_none() {
         return "<none>".to_owned();
     }
@@ -107,13 +104,49 @@ fn endpoint_list(slices: &Value, port: &str) -> String {
     if more > 0 { format!("{text} + {more} more...") } else { text }
 }
 
+pub fn endpoint_slice<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
+    Box::pin(async move {
+        let object = subject.object;
+        page.head(object);
+        page.field(0, "AddressType", plain(&object["addressType"]));
+        if items(&object["ports"]).next().is_none() {
+            page.line(0, "Ports: <unset>");
+        } else {
+            page.line(0, "Ports:");
+            page.line(1, "Name\tPort\tProtocol");
+            page.line(1, "----\t----\t--------");
+        }
+        for port in items(&object["ports"]) {
+            let name = or_unset(&port["name"]);
+            page.line(1, format!("{name}\t{}\t{}", or_unset(&port["port"]), plain(&port["protocol"])));
+        }
+        page.line(0, if items(&object["endpoints"]).next().is_none() { "Endpoints: <none>" } else { "Endpoints:" });
+        for point in items(&object["endpoints"]) {
+            page.field(1, "- Addresses", joined(&point["addresses"]));
+            page.line(2, "Conditions:");
+            page.field(3, "Ready", or_unset(&point["conditions"]["ready"]));
+            page.field(2, "Hostname", or_unset(&point["hostname"]));
+            let target = &point["targetRef"];
+            if target.is_object() {
+                page.field(2, "TargetRef", format!("{}/{}", plain(&target["kind"]), plain(&target["name"])));
+            }
+            page.field(2, "NodeName", or_unset(&point["nodeName"]));
+            page.field(2, "Zone", or_unset(&point["zone"]));
+        }
+        events(subject, page).await
+    })
+}
+
+fn or_unset(value: &Value) -> String {
+    match plain(value) {
+        none if none.is_empty() => "<unset>".to_owned(),
+        some => some,
+    }
+}
+
 pub fn endpoints<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
     Box::pin(async move {
-        let metadata = &subject.object["metadata"];
-        page.field(0, "Name", plain(&metadata["name"]));
-        page.field(0, "Namespace", plain(&metadata["namespace"]));
-        page.pairs("", "Labels", &metadata["labels"]);
-        page.annotations("", &metadata["annotations"]);
+        page.head(subject.object);
         page.line(0, "Subsets:");
         for subset in items(&subject.object["subsets"]) {
             let addresses = |field: &str| {

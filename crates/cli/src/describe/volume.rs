@@ -45,7 +45,8 @@ pub fn volumes(page: &mut Page, list: &Value, indent: &str) {
     }
 }
 
-fn source(page: &mut Page, volume: &Value) {
+/// Where a volume comes from, whether it is a pod's or one by itself.
+pub(super) fn source(page: &mut Page, volume: &Value) {
     if volume["emptyDir"].is_object() {
         page.field(2, "Type", "EmptyDir (a temporary directory that shares a pod's lifetime)");
         page.field(2, "Medium", plain(&volume["emptyDir"]["medium"]));

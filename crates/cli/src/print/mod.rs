@@ -11,6 +11,7 @@ use crate::go_template;
 use crate::jsonpath::Template;
 use crate::output::{line, out};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Format {
@@ -165,6 +166,8 @@ pub struct Teller {
     pub format: Format,
     pub dry_run: DryRun,
     pub show_managed: bool,
+    /// A document was printed: the next one is set apart from it.
+    told: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,6 +213,7 @@ impl Teller {
             format: Format::of(args, false)?,
             dry_run: DryRun::of(args)?,
             show_managed: args.bool("show-managed-fields"),
+            told: AtomicBool::new(false),
         })
     }
 
@@ -224,6 +228,9 @@ impl Teller {
                 let mut object = object.clone();
                 if !self.show_managed && format.is_whole() {
                     hide_managed_fields(&mut object);
+                }
+                if *format == Format::Yaml && self.told.swap(true, Ordering::Relaxed) {
+                    line("---");
                 }
                 format.print(&object, shown)
             }

@@ -26,6 +26,32 @@ pub static COMMAND: Command = Command {
     ..Command::EMPTY
 };
 
+/// What may be asked of resources, as upstream knows it; of URLs.
+const VERBS: [&str; 15] = [
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+    "use",
+    "bind",
+    "impersonate",
+    "*",
+    "approve",
+    "sign",
+    "escalate",
+];
+const URL_VERBS: [&str; 8] = ["get", "put", "post", "head", "options", "delete", "patch", "*"];
+
+fn warn_unless_known(verb: &str, known: &[&str]) {
+    if !known.contains(&verb) {
+        warning(&format!("verb '{verb}' is not a known verb\n"));
+    }
+}
+
 fn run(session: &Session, args: Args) -> Done<'_> {
     Box::pin(async move {
         if args.bool("list") {
@@ -36,6 +62,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             return Err(Failure::plain(format!("error: {text}\nSee '{} -h' for help and examples.", session.path)));
         };
         let spec = if what.starts_with('/') {
+            warn_unless_known(verb, &URL_VERBS);
             json!({"nonResourceAttributes": {"path": what, "verb": verb}})
         } else {
             let (word, name) = what.split_once('/').unwrap_or((what, ""));
@@ -46,12 +73,13 @@ fn run(session: &Session, args: Args) -> Done<'_> {
                     attributes["group"] = json!(resource.group);
                     attributes["resource"] = json!(resource.name);
                     if !resource.namespaced {
-                        warning(&format!("resource '{}' is not namespace scoped", resource.name));
+                        warning(&format!("resource '{}' is not namespace scoped\n", resource.name));
                     }
                 }
                 Err(_) if word == "*" => attributes["group"] = json!("*"),
-                Err(_) => warning(&format!("the server doesn't have a resource type '{word}'")),
+                Err(_) => warning(&format!("the server doesn't have a resource type '{word}'\n")),
             }
+            warn_unless_known(verb, &VERBS);
             if !args.bool("all-namespaces") {
                 attributes["namespace"] = json!(session.namespace().await?);
             }
@@ -164,7 +192,10 @@ fn rules(status: &Value) -> Vec<Rule> {
 }
 
 fn told(allowed: bool, status: &Value) -> String {
-    let mut text = if allowed { "yes" } else { "no" }.to_owned();
+    if allowed {
+        return "yes".to_owned();
+    }
+    let mut text = "no".to_owned();
     for (field, joint) in [("reason", " - "), ("evaluationError", " - ")] {
         if let Some(why) = status[field].as_str().filter(|why| !why.is_empty()) {
             text.push_str(&format!("{joint}{why}"));

@@ -38,7 +38,11 @@ fn object(name: &str, args: &Args) -> Outcome<Value> {
     if images.len() > 1 && !command.is_empty() {
         return Err(Failure::message("cannot specify multiple --image options and command"));
     }
-    let containers: Vec<Value> = images.iter().map(|image| container(image, &command, args)).collect();
+    let mut containers: Vec<Value> = images.iter().map(|image| container(image, &command)).collect();
+    // The port is that of the first.
+    if args.int("port") > 0 {
+        containers[0]["ports"] = json!([{"containerPort": args.int("port")}]);
+    }
     let labels = [("app", name)];
     let mut template = metadata(name, &labels);
     if let Some(map) = template.as_object_mut() {
@@ -58,13 +62,10 @@ fn object(name: &str, args: &Args) -> Outcome<Value> {
     }))
 }
 
-fn container(image: &str, command: &[String], args: &Args) -> Value {
+fn container(image: &str, command: &[String]) -> Value {
     let mut container = json!({"image": image, "name": container_name(image), "resources": {}});
     if !command.is_empty() {
         container["command"] = json!(command);
-    }
-    if args.int("port") > 0 {
-        container["ports"] = json!([{"containerPort": args.int("port")}]);
     }
     container
 }

@@ -395,7 +395,7 @@ impl Debug<'_> {
     async fn attach(&self, pod: &Value, name: &str) -> Outcome {
         let clock = self.session.env.clock.clone();
         let path = path_of(pod);
-        let name = if name.is_empty() { default_container(pod, name_of(pod))? } else { name.to_owned() };
+        let name = if name.is_empty() { default_container(pod)? } else { name.to_owned() };
         let begun = async {
             loop {
                 let pod = self.session.json(Call::get(path.clone())).await?;

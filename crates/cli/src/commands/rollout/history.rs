@@ -46,7 +46,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             match found {
                 Some(revision) => {
                     line(&format!("{} with revision #{wanted}", target.shown()));
-                    out(&pod_template(revision.template()));
+                    out(&pod_template(&revision.explained()));
                     line("");
                 }
                 None => {

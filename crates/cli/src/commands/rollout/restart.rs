@@ -43,7 +43,8 @@ pub static RESUME: Command = Command {
 
 fn run<'a>(session: &'a Session, args: Args, told: &'static str) -> Done<'a> {
     Box::pin(async move {
-        let teller = Teller { dry_run: DryRun::None, ..Teller::of(&args)? };
+        let mut teller = Teller::of(&args)?;
+        teller.dry_run = DryRun::None;
         let write = Write::of(&args, "kubectl-rollout")?;
         let mut failures = Vec::new();
         for (target, old) in fetched(session, &args, targets(session, &args, &args.words).await?).await? {

@@ -24,6 +24,17 @@ impl Revision {
             _ => &self.object["spec"]["template"],
         }
     }
+
+    /// The template with the reason that it came for, as a Deployment's history shows it.
+    pub fn explained(&self) -> Value {
+        let mut template = self.template().clone();
+        if let Some(cause) = self.object["metadata"]["annotations"][CHANGE_CAUSE].as_str()
+            && self.object["kind"] == "ReplicaSet"
+        {
+            template["metadata"]["annotations"][CHANGE_CAUSE] = cause.into();
+        }
+        template
+    }
 }
 
 /// All revisions of a workload, oldest first.

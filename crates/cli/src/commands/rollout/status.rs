@@ -66,7 +66,11 @@ fn status(object: &Value, revision: i64) -> Outcome<(String, bool)> {
         "Deployment" => deployment(object, revision),
         "DaemonSet" => Ok(daemon_set(object)),
         "StatefulSet" => Ok(stateful_set(object)),
-        kind => Err(Failure::message(format!("no status viewer has been implemented for {kind}"))),
+        kind => {
+            let group = object["apiVersion"].as_str().and_then(|version| version.split_once('/'));
+            let kind = group.map_or_else(|| kind.to_owned(), |(group, _)| format!("{kind}.{group}"));
+            Err(Failure::message(format!("no status viewer has been implemented for {kind}")))
+        }
     }
 }
 
