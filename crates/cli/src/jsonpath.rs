@@ -449,7 +449,9 @@ impl Parser<'_> {
             _ => {
                 let from = self.integer();
                 if !self.eat(':') {
-                    return from.map(Step::Index).ok_or_else(|| self.fail("invalid array index"));
+                    let is_open = !self.chars[self.at..].contains(&']');
+                    let why = if is_open { "unterminated array" } else { "invalid array index" };
+                    return from.map(Step::Index).ok_or_else(|| self.fail(why));
                 }
                 let to = self.integer();
                 let step = if self.eat(':') { self.integer().unwrap_or(1) } else { 1 };

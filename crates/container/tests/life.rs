@@ -180,8 +180,8 @@ fn kill_as_pods_begin(rig: &Rig, done: &AtomicBool) {
         let sandboxes = std::fs::read_dir(rig.options.state_dir.join("sandboxes")).unwrap().flatten();
         let begun = sandboxes.map(|entry| entry.path()).filter(|path| path.join("init.sock").exists());
         for path in begun.filter(|path| !seen.contains(path)).collect::<Vec<_>>() {
-            let later = std::time::Instant::now() + Duration::from_micros(seen.len() as u64 % 20 * 50);
-            while std::time::Instant::now() < later {}
+            let later = rig.env.clock.instant() + Duration::from_micros(seen.len() as u64 % 20 * 50);
+            while rig.env.clock.instant() < later {}
             // None may listen right now.
             let _ = try_supervisor(rig).map(sys::process::kill);
             seen.insert(path);

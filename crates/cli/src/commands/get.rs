@@ -368,6 +368,11 @@ fn typed(mut item: Value, resource: &Resource) -> Value {
 /// Sorts by what a path finds: numbers by value, the rest as text.
 fn sort<T>(items: &mut [T], path: &str, object: impl Fn(&T) -> &Value) -> Outcome {
     let template = Template::relaxed(path)?;
+    if !items.is_empty() && items.iter().all(|item| template.find(object(item)).is_empty()) {
+        let bare = path.trim_start_matches('{').trim_end_matches('}').trim_start_matches('.');
+        let text = format!("couldn't find any field with path \"{{.{bare}}}\" in the list of objects");
+        return Err(Failure::message(text));
+    }
     let key = |item: &T| template.find(object(item)).first().map(|value| (*value).clone()).unwrap_or_default();
     items.sort_by(|a, b| {
         let (a, b) = (key(a), key(b));

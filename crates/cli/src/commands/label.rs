@@ -8,7 +8,7 @@ use crate::output::line;
 use crate::print::{DryRun, Teller, name_of};
 use crate::session::Session;
 use crate::shared_flags::{FIELD_MANAGER, LOCAL, RECORD, SELECTION};
-use crate::targets::{fetched, objects, targets};
+use crate::targets::{Target, fetched, objects, targets};
 use serde_json::{Map, Value, json};
 
 const FLAGS: &[Flag] = &[
@@ -78,31 +78,55 @@ fn run<'a>(session: &'a Session, args: Args, sort: &'static Sort) -> Done<'a> {
             }
             return Ok(());
         }
-        let chosen = fetched(session, &args, targets(session, &args, &words).await?).await?;
+        let (mut chosen, mut failures) = (Vec::new(), Vec::new());
+        for target in targets(session, &args, &words).await? {
+            match fetched(session, &args, vec![target]).await {
+                Ok(found) => chosen.extend(found),
+                Err(failure) => failures.push(failure),
+            }
+        }
         let several = chosen.len() > 1;
+        let edit = Edit { session, args: &args, sort, changes: &changes, teller: &teller, write: &write };
         for (target, old) in chosen {
-            let shown = target.resource.shown();
             if args.bool("list") {
                 list(&old, sort, several);
-                continue;
+            } else {
+                failures.extend(edit.carry_out(&target, old).await.err());
             }
-            let mut new = old.clone();
-            change(&mut new, &changes, &args, sort)?;
-            if !args.text("resource-version").is_empty() {
-                new["metadata"]["resourceVersion"] = json!(args.text("resource-version"));
-            }
-            let told = told(sort, &old, &new, &changes);
-            if new != old {
-                crate::change_cause::note(&session.path, &args, &mut new);
-            }
-            if write.dry_run != DryRun::Client && old != new {
-                let patch = wire::patch::json_merge_diff(&old, &new, &old);
-                new = write.patch(session, target.path(None), MERGE, patch.to_string()).await?;
-            }
-            teller.tell(&new, &shown, told)?;
         }
-        Ok(())
+        Failure::collect(failures)
     })
+}
+
+/// One command's work on each of its objects.
+struct Edit<'a> {
+    session: &'a Session,
+    args: &'a Args,
+    sort: &'static Sort,
+    changes: &'a Map<String, Value>,
+    teller: &'a Teller,
+    write: &'a Write,
+}
+
+impl Edit<'_> {
+    async fn carry_out(&self, target: &Target, old: Value) -> Outcome {
+        let Edit { session, args, sort, changes, teller, write } = self;
+        let shown = target.resource.shown();
+        let mut new = old.clone();
+        change(&mut new, changes, args, sort)?;
+        if !args.text("resource-version").is_empty() {
+            new["metadata"]["resourceVersion"] = json!(args.text("resource-version"));
+        }
+        let told = told(sort, &old, &new, changes);
+        if new != old {
+            crate::change_cause::note(&session.path, args, &mut new);
+        }
+        if write.dry_run != DryRun::Client && old != new {
+            let patch = wire::patch::json_merge_diff(&old, &new, &old);
+            new = write.patch(session, target.path(None), MERGE, patch.to_string()).await?;
+        }
+        teller.tell(&new, &shown, told)
+    }
 }
 
 fn told(sort: &Sort, old: &Value, new: &Value, changes: &Map<String, Value>) -> &'static str {

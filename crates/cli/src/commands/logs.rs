@@ -118,7 +118,7 @@ async fn pods(session: &Session, args: &Args) -> Outcome<Vec<Value>> {
     let (pod, all) = match words[0].split_once('/') {
         None => return Ok(vec![pod_for_logs(session, &words[0]).await?]),
         Some(("pod" | "pods" | "po", name)) => return Ok(vec![pod_for_logs(session, name).await?]),
-        Some(_) => pod_of(session, &words[0]).await?,
+        Some(_) => pod_of(session, &words[0]).await.map_err(|failure| in_namespace(failure, &namespace))?,
     };
     if args.bool("all-pods") {
         return Ok(all);
@@ -138,13 +138,16 @@ pub async fn pod(session: &Session, name: &str) -> Outcome<Value> {
 /// The same for logs, which tell in which namespace there is no such pod.
 async fn pod_for_logs(session: &Session, name: &str) -> Outcome<Value> {
     let namespace = session.namespace().await?;
-    pod(session, name).await.map_err(|failure| match failure.status() {
+    pod(session, name).await.map_err(|failure| in_namespace(failure, &namespace))
+}
+
+fn in_namespace(failure: Failure, namespace: &str) -> Failure {
+    match failure.status() {
         Some(status) if failure.is_not_found() => {
-            let text = format!("error from server (NotFound): {} in namespace {namespace:?}", status.message);
-            Failure::message(text)
+            Failure::message(format!("error from server (NotFound): {} in namespace {namespace:?}", status.message))
         }
         _ => failure,
-    })
+    }
 }
 
 /// The pod that a workload or service is best represented by (a ready one, the oldest), and all

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, boolean, repeat, text};
 use crate::last_applied;
 use crate::output::warning;
-use crate::print::{DryRun, Teller};
+use crate::print::{DryRun, Teller, hide_managed_fields, list_of};
 use crate::session::Session;
 use crate::shared_flags::{ALL, DELETION, FIELD_MANAGER, RECORD, SUBRESOURCE};
 use crate::targets::{Target, from_files};
@@ -90,7 +90,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             Some(set) => Some(set.begin(session, &write, &mut targets).await?),
             None => None,
         };
-        let apply = Apply { session, args: &args, teller, write, kept: Mutex::default() };
+        let apply = Apply { session, args: &args, teller, write, kept: Mutex::default(), shown: Mutex::default() };
         let mut failures = Vec::new();
         let mut namespaces: Vec<String> = Vec::new();
         for target in targets {
@@ -100,6 +100,9 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             let done =
                 if args.bool("server-side") { apply.on_server(target).await } else { apply.on_client(target).await };
             failures.extend(done.err());
+        }
+        if failures.is_empty() {
+            apply.tell_whole()?;
         }
         if args.bool("prune") && failures.is_empty() {
             let kept = apply.kept.lock().map(|kept| kept.clone()).unwrap_or_default();
@@ -147,6 +150,8 @@ struct Apply<'a> {
     write: Write,
     /// The uids of what was applied: it must not be pruned.
     kept: Mutex<Vec<String>>,
+    /// What is printed as a whole, once all is applied.
+    shown: Mutex<Vec<Value>>,
 }
 
 impl Apply<'_> {
@@ -202,7 +207,8 @@ impl Apply<'_> {
         }
         self.keep(&live);
         if self.write.dry_run == DryRun::Client {
-            return self.tell(&modified, &shown, "configured");
+            // As upstream: what is there is shown, as nothing was sent.
+            return self.tell(&live, &shown, "configured");
         }
         for attempt in 1.. {
             let (media_type, patch) = patch_of(&live, &modified)?;
@@ -223,7 +229,28 @@ impl Apply<'_> {
 
     fn tell(&self, object: &Value, shown: &str, told: &str) -> Outcome {
         self.keep(object);
+        if let (true, Ok(mut shown)) = (self.teller.format.is_whole(), self.shown.lock()) {
+            shown.push(object.clone());
+            return Ok(());
+        }
         self.teller.tell(object, shown, told)
+    }
+
+    /// Several objects are one list.
+    fn tell_whole(&self) -> Outcome {
+        let mut all = self.shown.lock().map(|mut all| std::mem::take(&mut *all)).unwrap_or_default();
+        match all.len() {
+            0 => Ok(()),
+            1 => self.teller.tell(&all.remove(0), "", ""),
+            _ => {
+                if !self.args.bool("show-managed-fields") {
+                    all.iter_mut().for_each(hide_managed_fields);
+                }
+                let mut list = list_of(all);
+                list["metadata"] = json!({});
+                self.teller.tell(&list, "", "")
+            }
+        }
     }
 
     fn keep(&self, object: &Value) {

@@ -1,5 +1,6 @@
 //! `kubectl auth can-i`.
 
+use super::VERBS;
 use crate::command::{Command, Done};
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, boolean, text};
@@ -26,24 +27,7 @@ pub static COMMAND: Command = Command {
     ..Command::EMPTY
 };
 
-/// What may be asked of resources, as upstream knows it; of URLs.
-const VERBS: [&str; 15] = [
-    "get",
-    "list",
-    "watch",
-    "create",
-    "update",
-    "patch",
-    "delete",
-    "deletecollection",
-    "use",
-    "bind",
-    "impersonate",
-    "*",
-    "approve",
-    "sign",
-    "escalate",
-];
+/// What may be asked of URLs.
 const URL_VERBS: [&str; 8] = ["get", "put", "post", "head", "options", "delete", "patch", "*"];
 
 fn warn_unless_known(verb: &str, known: &[&str]) {

@@ -13,3 +13,22 @@ pub static COMMAND: Command = Command {
     children: &[&can_i::COMMAND, &reconcile::COMMAND, &whoami::COMMAND],
     ..Command::EMPTY
 };
+
+/// What may be asked of resources, as upstream knows it: it warns of all else.
+pub const VERBS: [&str; 15] = [
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+    "use",
+    "bind",
+    "impersonate",
+    "*",
+    "approve",
+    "sign",
+    "escalate",
+];

@@ -2,8 +2,10 @@
 
 use super::generate::{FLAGS, finish, metadata, name};
 use crate::command::{Command, Done, PRINT};
+use crate::commands::auth::VERBS;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, Flag, list, repeat};
+use crate::output::warning;
 use crate::session::Session;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -50,6 +52,9 @@ fn run<'a>(session: &'a Session, args: Args, kind: &'static str) -> Done<'a> {
         if verbs.is_empty() {
             return Err(Failure::message("at least one verb must be specified"));
         }
+        for verb in verbs.iter().filter(|verb| !VERBS.contains(&verb.as_str())) {
+            warning(&format!("'{verb}' is not a standard resource verb"));
+        }
         let urls = args.list("non-resource-url");
         let mut rules = rules(session, &args, &verbs).await?;
         if !urls.is_empty() {
@@ -87,7 +92,11 @@ async fn rules(session: &Session, args: &Args, verbs: &[String]) -> Outcome<Vec<
         let (group, mut name) = if word == "*" {
             (String::new(), "*".to_owned())
         } else {
-            let resource = session.resource(word).await?;
+            let unknown = || Failure::plain(format!("the server doesn't have a resource type {word:?}"));
+            let resource = session.resource(word).await.map_err(|failure| match failure {
+                Failure::Message(_) => unknown(),
+                other => other,
+            })?;
             (resource.group, resource.name)
         };
         if let Some(sub) = sub {

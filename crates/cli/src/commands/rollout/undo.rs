@@ -3,6 +3,7 @@
 use super::revisions::{self, Revision};
 use crate::changes::{JSON_PATCH, STRATEGIC, Write};
 use crate::command::{Command, DRY_RUN, Done, FILES, PRINT, SELECTOR};
+use crate::describe::pod_template;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Args, int};
 use crate::print::{DryRun, Teller};
@@ -47,7 +48,10 @@ async fn undo(session: &Session, write: &Write, to: i64, target: &Target, object
             format!("you cannot rollback a paused {kind}; resume it first with 'kubectl rollout resume' and try again");
         return Err(Failure::message(text));
     }
-    let all = revisions::of(session, target, object).await?;
+    let all = revisions::of(session, target, object).await.map_err(|failure| match failure {
+        Failure::Message(text) => Failure::message(text.replacen("retrieving history", "retrieving rollbacker", 1)),
+        other => other,
+    })?;
     let chosen = choose(&all, to, kind, &target.name)?;
     let mut template = chosen.template().clone();
     if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
@@ -57,7 +61,7 @@ async fn undo(session: &Session, write: &Write, to: i64, target: &Target, object
         return Ok(format!("skipped rollback (current template already matches revision {})", chosen.number));
     }
     if write.dry_run == DryRun::Client {
-        return Ok("rolled back".to_owned());
+        return Ok(pod_template(chosen.template()));
     }
     let (media_type, patch) = if kind == "Deployment" {
         let annotations = annotations(object, &chosen.object);
@@ -81,7 +85,10 @@ fn choose<'r>(all: &'r [Revision], to: i64, kind: &str, name: &str) -> Outcome<&
         return found.ok_or_else(|| Failure::message(format!("{text} {to} in history")));
     }
     let before = all.len().checked_sub(2).and_then(|at| all.get(at));
-    before.ok_or_else(|| Failure::message(format!("no rollout history found for {} {name:?}", kind.to_lowercase())))
+    before.ok_or_else(|| match kind {
+        "Deployment" => Failure::message(format!("no rollout history found for deployment {name:?}")),
+        _ => Failure::message("no last revision to roll back to"),
+    })
 }
 
 /// The deployment's own annotations where they are its own, the revision's otherwise.

@@ -59,6 +59,9 @@ fn matches(pattern: &str, name: &str) -> bool {
     true
 }
 
+/// What is told also where it changed nothing.
+pub const ALWAYS_TOLD: &str = "selector updated";
+
 /// Changes every object that the words or files mean; `told` is what happened to it.
 pub async fn change(
     session: &Session,
@@ -83,8 +86,8 @@ pub async fn change(
         change(&mut new)?;
         change_cause::note(&session.path, args, &mut new);
         if new == old {
-            // Nothing to send; kubectl says nothing either unless asked for the object.
-            if teller.format != crate::print::Format::Default {
+            // Nothing to send; of most changes kubectl says nothing either unless asked for the object.
+            if teller.format != crate::print::Format::Default || told == ALWAYS_TOLD {
                 teller.tell(&new, &target.resource.shown(), told)?;
             }
             continue;

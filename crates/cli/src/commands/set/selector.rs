@@ -1,6 +1,6 @@
 //! `kubectl set selector`.
 
-use super::change::{FLAGS, change};
+use super::change::{ALWAYS_TOLD, FLAGS, change};
 use crate::command::{Command, Done, FILES, PRINT};
 use crate::commands::expose::pairs;
 use crate::failure::Failure;
@@ -32,7 +32,7 @@ fn run(session: &Session, args: Args) -> Done<'_> {
             return Err(Failure::message("a selector is required"));
         };
         let selector = pairs(expression)?;
-        change(session, &args, words, "selector updated", &|object| {
+        change(session, &args, words, ALWAYS_TOLD, &|object| {
             if object["kind"] != "Service" {
                 let kind = object["kind"].as_str().unwrap_or_default();
                 return Err(Failure::message(format!("setting a selector is only supported for Services, not {kind}")));
