@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(strict.go, [pair("set"), pair("over")]);
         assert_eq!(
             told(&strict.errors),
-            [format!("{DAEMONS}: ns/daemon"), format!("{ALONE}: ns/alone"), format!("{LOCAL}: ns/data")]
+            [format!("{DAEMONS}: ns/daemon"), format!("{LOCAL}: ns/data"), format!("{ALONE}: ns/alone")]
         );
         let all = Allowed { alone: true, daemons: true, local: true, skip_after: 0 };
         let loose = sort(&pods, all, now);
