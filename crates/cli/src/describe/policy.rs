@@ -1,7 +1,7 @@
 //! Policies about pods: NetworkPolicies and PodDisruptionBudgets.
 
 use super::events::events;
-use super::page::{Page, items, number, plain, selector};
+use super::page::{Page, items, number, or_none, plain, selector};
 use super::{Subject, Written};
 use base::Timestamp;
 use serde_json::Value;
@@ -93,7 +93,7 @@ fn rules(page: &mut Page, direction: &Direction, rules: &Value) {
 fn peer(page: &mut Page, peer: &Value) {
     for (label, field) in [("NamespaceSelector", "namespaceSelector"), ("PodSelector", "podSelector")] {
         if peer[field].is_object() {
-            page.line(3, format!("{label}: {}", or_all(selector(&peer[field]))));
+            page.line(3, format!("{label}: {}", or_none(selector(&peer[field]))));
         }
     }
     let block = &peer["ipBlock"];
@@ -103,11 +103,6 @@ fn peer(page: &mut Page, peer: &Value) {
         let except: Vec<String> = items(&block["except"]).map(plain).collect();
         page.line(4, format!("Except: {}", except.join(", ")));
     }
-}
-
-/// A selector of everything is shown as none.
-fn or_all(text: String) -> String {
-    super::page::or_none(text)
 }
 
 pub fn disruption_budget<'p>(subject: &'p Subject<'p>, page: &'p mut Page) -> Written<'p> {
